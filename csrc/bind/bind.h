@@ -1,0 +1,19 @@
+// What the binding's files share: Status -> exception, and one register_* a core header.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "bytes.h"
+#include "status.h"
+
+namespace bitpress::bind {
+
+// Raises the exception class that bitpress.errors documents for this status; `what` names the file, tensor or argument.
+void raise_for(Status status, const std::string& what);
+
+void register_status(pybind11::module_& module);
+void register_kernels(pybind11::module_& module);
+
+}  // namespace bitpress::bind

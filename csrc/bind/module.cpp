@@ -1,0 +1,10 @@
+// The extension module: one register_* function a core header.
+#include <pybind11/pybind11.h>
+
+#include "bind/bind.h"
+
+PYBIND11_MODULE(_core, module) {
+    module.doc() = "bitpress's native core. Use the package's public names; these may change.";
+    bitpress::bind::register_status(module);
+    bitpress::bind::register_kernels(module);
+}

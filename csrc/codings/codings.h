@@ -1,0 +1,36 @@
+// Lossless codings: bytes in, bytes out. codings.def lists them; docs/format.md, "Codings", says every bit.
+#pragma once
+
+#include "bytes.h"
+#include "status.h"
+
+namespace bitpress {
+
+enum class CodingId : std::uint8_t {
+#define BP_CODING(name, number) name = number,
+#include "codings/codings.def"
+#undef BP_CODING
+};
+
+// One coding. Encoded bytes are a self-contained frame: they say their decoded size and hold their chunk table.
+// Every function is noexcept and allocates nothing.
+struct Coding {
+    CodingId id;
+    const char* name;
+    // Most bytes that encoding n bytes can take.
+    std::size_t (*bound)(std::size_t n) noexcept;
+    // Bytes of workspace that encode / decode need (alignment 8), for any input.
+    std::size_t encode_workspace;
+    std::size_t decode_workspace;
+    Status (*encode)(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept;
+    // The size that the frame claims, checked against what its length can hold at all; nothing is decoded.
+    Status (*decoded_size)(Bytes in, std::uint64_t* size) noexcept;
+    // out must have exactly the decoded size. On any Status but ok, out's content is unspecified.
+    Status (*decode)(Bytes in, MutableBytes out, MutableBytes workspace) noexcept;
+};
+
+// Null for an unknown id or name.
+const Coding* coding(CodingId id) noexcept;
+const Coding* coding(const char* name) noexcept;
+
+}  // namespace bitpress

@@ -1,0 +1,80 @@
+// CPU probe and the choice of a kernel table.
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+namespace bitpress {
+namespace {
+
+constexpr const char* names[isa_count] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"};
+
+Kernels make_scalar() noexcept {
+    Kernels table{};
+    table.isa = Isa::scalar;
+#define BP_KERNEL(name, result, parameters) table.name = scalar::name;
+#include "kernels/kernels.def"
+#undef BP_KERNEL
+    return table;
+}
+
+#ifdef BITPRESS_WITH_AVX2
+bool cpu_has_avx2() noexcept {
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
+           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("lzcnt") &&
+           __builtin_cpu_supports("popcnt");
+}
+#endif
+
+struct Tables {
+    Kernels table[isa_count] = {};
+    bool present[isa_count] = {};
+    const Kernels* chosen = nullptr;
+
+    void add(Isa isa, const Kernels& below, void (*fill)(Kernels&) noexcept) noexcept {
+        const int i = static_cast<int>(isa);
+        table[i] = below;
+        table[i].isa = isa;
+        fill(table[i]);
+        present[i] = true;
+        chosen = &table[i];
+    }
+
+    Tables() noexcept {
+        table[0] = make_scalar();
+        present[0] = true;
+        chosen = &table[0];
+#ifdef BITPRESS_WITH_AVX2
+        if (cpu_has_avx2()) add(Isa::avx2, table[0], avx2::fill);
+#endif
+#ifdef BITPRESS_WITH_NEON
+        add(Isa::neon, table[0], neon::fill);  // every 64-bit Arm has it
+#endif
+        const char* forced = getenv("BITPRESS_ISA");
+        if (forced == nullptr || *forced == '\0') return;
+        chosen = nullptr;
+        for (int i = 0; i < isa_count; ++i) {
+            if (present[i] && strcmp(forced, names[i]) == 0) chosen = &table[i];
+        }
+    }
+};
+
+// Filled before main: no lock, no guard, no state that changes afterwards.
+const Tables tables;
+
+}  // namespace
+
+const Kernels* kernels() noexcept { return tables.chosen; }
+
+const Kernels* kernels(Isa isa) noexcept {
+    const int i = static_cast<int>(isa);
+    return i >= 0 && i < isa_count && tables.present[i] ? &tables.table[i] : nullptr;
+}
+
+const char* isa_name(Isa isa) noexcept {
+    const int i = static_cast<int>(isa);
+    return i >= 0 && i < isa_count ? names[i] : "unknown";
+}
+
+}  // namespace bitpress

@@ -1,0 +1,74 @@
+// How one tensor is held: its scheme, its streams, and the loops that pack and unpack it.
+#pragma once
+
+#include "bytes.h"
+#include "status.h"
+
+namespace bitpress {
+
+// Numbers are the file format's (docs/format.md, "Element types"): append, never renumber.
+enum class Dtype : std::uint8_t {
+    boolean = 0, u8, i8, f8_e5m2, f8_e4m3, i16, u16, f16, bf16, i32, u32, f32, i64, u64, f64,
+    f8_e8m0, f4, f6_e2m3, f6_e3m2, c64,
+};
+inline constexpr int dtype_count = 20;
+// Bits an element takes, or 0 for an unknown dtype.
+unsigned dtype_bits(Dtype dtype) noexcept;
+
+enum class Structure : std::uint8_t { dense = 0, bitmap = 1 /* reserved: nm = 2, block = 3 */ };
+enum class Values : std::uint8_t { keep = 0, integer = 3 /* reserved: f16 = 1, bf16 = 2, codebook = 4, bounded = 5 */ };
+enum class Granularity : std::uint8_t { tensor = 0, axis = 1, group = 2 };
+// What a stream holds. `data` is raw elements (all of them, or a bitmap's survivors).
+enum class Role : std::uint8_t { data = 0, codes = 1, mask = 2, scales = 3, zeros = 4 /* reserved: codebook = 5, table = 6 */ };
+inline constexpr int role_count = 5;
+inline constexpr unsigned max_rank = 8;
+
+struct Scheme {
+    Structure structure = Structure::dense;
+    Values values = Values::keep;
+    std::uint8_t bits = 0;  // 1..8 for integer values, else 0
+    bool affine = false;
+    Granularity granularity = Granularity::tensor;
+    std::uint8_t axis = 0;         // for Granularity::axis
+    std::uint32_t group_size = 0;  // for Granularity::group
+};
+
+struct Shape {
+    unsigned rank = 0;
+    std::uint64_t dims[max_rank] = {};
+};
+// Product of the dims (1 for rank 0); too_large where it does not fit 63 bits.
+Status element_count(const Shape& shape, std::uint64_t* count) noexcept;
+
+// Scales are shared by runs of consecutive elements (row-major): run r covers `run` elements and uses scale
+// r % scales. Per tensor: one run. Per axis k: run = product of the dims after k, scales = dims[k]. Per group: the
+// tensor is rows x columns (dims[0] x the rest; a vector is one row), each row is cut into groups of group_size
+// columns, the last may be short; then row is its length and run the group size.
+struct Grid {
+    std::uint64_t count = 0;      // elements
+    std::uint64_t row = 0;        // elements a row: a run never crosses the end of a row
+    std::uint64_t run = 0;        // elements a run
+    std::uint64_t runs_per_row = 0;
+    std::uint64_t scales = 0;     // how many scales there are
+};
+Status make_grid(const Shape& shape, const Scheme& scheme, Grid* grid) noexcept;
+
+// A tensor whose streams have been decoded (no coding left). Streams need no alignment.
+struct TensorView {
+    Dtype dtype = Dtype::f32;
+    Shape shape;
+    Scheme scheme;
+    Bytes streams[role_count];
+    Bytes stream(Role role) const noexcept { return streams[static_cast<int>(role)]; }
+};
+
+// Everything that must hold of a view before a kernel may touch it: known scheme, streams of the exact length that
+// shape and scheme imply, mask population equal to the survivors. Call once; the functions below rely on it.
+Status validate(const TensorView& view) noexcept;
+
+// Elements first..first+out.size()-1 as float. Integer values and f32/f16/bf16 keep only. For a bitmap, survivors_before is
+// the number of mask bits set before `first` (0 for first == 0); it is advanced to the end of the range.
+Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float> out,
+                    std::uint64_t* survivors_before) noexcept;
+
+}  // namespace bitpress

@@ -1,0 +1,1 @@
+"""The only places that see onnx, torch and safetensors files."""

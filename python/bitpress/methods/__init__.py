@@ -1,0 +1,1 @@
+"""How codes are picked: one file a method."""

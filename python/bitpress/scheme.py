@@ -1,0 +1,125 @@
+"""How one tensor is held: three orthogonal fields, structure x values x coding."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from .errors import SchemeError
+
+__all__ = ["Coding", "Granularity", "Integer", "Keep", "Scheme", "Structure", "Values"]
+
+
+class Structure(enum.IntEnum):
+    """Which elements are stored."""
+
+    DENSE = 0
+    BITMAP = 1
+
+
+class Granularity(enum.IntEnum):
+    """Which elements share a scale (and a zero point)."""
+
+    TENSOR = 0
+    AXIS = 1
+    GROUP = 2
+
+
+Coding = Literal["raw", "huffman", "lzw", "auto"]
+CODINGS: tuple[str, ...] = ("raw", "huffman", "lzw", "auto")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Values of any source dtype, bit for bit."""
+
+
+@dataclass(frozen=True)
+class Integer:
+    """Uniform quantization to ``bits``-bit codes, packed without waste: ``value = scale * (code - zero)``.
+
+    ``symmetric``: ``zero`` is the middle code and is not stored. Otherwise (affine) ``zero`` is a stored whole code and
+    the range is widened to hold 0, which is then exact. Scales are float32, one a tensor, one an index of ``axis``, or
+    one a group of ``group_size`` consecutive elements of a row (row: everything after the first axis).
+    """
+
+    bits: int = 8
+    symmetric: bool = True
+    granularity: Granularity = Granularity.TENSOR
+    axis: int = 0
+    group_size: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 8:
+            raise SchemeError(f"bits must be 1..8, not {self.bits}")
+        if self.granularity is Granularity.GROUP and not 1 <= self.group_size < 2**32:
+            raise SchemeError(f"group_size must be 1..2**32-1, not {self.group_size}")
+        if self.granularity is Granularity.AXIS and not 0 <= self.axis < 8:
+            raise SchemeError(f"axis must be 0..7, not {self.axis}")
+
+
+Values = Keep | Integer
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How one tensor is held. The default holds it as it is."""
+
+    structure: Structure = Structure.DENSE
+    values: Values = field(default_factory=Keep)
+    coding: Coding = "raw"
+
+    def __post_init__(self) -> None:
+        if self.coding not in CODINGS:
+            raise SchemeError(f"coding must be one of {', '.join(CODINGS)}, not {self.coding!r}")
+
+    @classmethod
+    def int(
+        cls,
+        bits: int = 8,
+        *,
+        symmetric: bool = True,
+        axis: int | None = None,
+        group_size: int | None = None,
+        sparse: bool = False,
+        coding: Coding = "raw",
+    ) -> Scheme:
+        """Integer codes: per tensor unless ``axis`` or ``group_size`` is given; ``sparse`` keeps zeros in a bitmap."""
+        if axis is not None and group_size is not None:
+            raise SchemeError("give axis or group_size, not both")
+        granularity = (
+            Granularity.AXIS if axis is not None else Granularity.GROUP if group_size is not None else Granularity.TENSOR
+        )
+        values = Integer(bits, symmetric, granularity, axis or 0, group_size or 0)
+        return cls(Structure.BITMAP if sparse else Structure.DENSE, values, coding)
+
+    @classmethod
+    def lossless(cls, *, sparse: bool = False, coding: Coding = "huffman") -> Scheme:
+        """Any dtype, bit for bit, entropy-coded."""
+        return cls(Structure.BITMAP if sparse else Structure.DENSE, Keep(), coding)
+
+    @property
+    def is_plain(self) -> bool:
+        """True where a tensor is stored as it is, under its own name."""
+        return self == Scheme()
+
+    def with_coding(self, coding: Coding) -> Scheme:
+        """The same scheme under another coding."""
+        return replace(self, coding=coding)
+
+    def __str__(self) -> str:
+        parts = [] if self.structure is Structure.DENSE else [self.structure.name.lower()]
+        match self.values:
+            case Keep():
+                parts.append("keep")
+            case Integer(bits, symmetric, granularity, axis, group_size):
+                where = {
+                    Granularity.TENSOR: "",
+                    Granularity.AXIS: f" axis {axis}",
+                    Granularity.GROUP: f" group {group_size}",
+                }[granularity]
+                parts.append(f"int{bits}{'' if symmetric else ' affine'}{where}")
+        if self.coding != "raw":
+            parts.append(self.coding)
+        return " + ".join(parts)

@@ -1,0 +1,1 @@
+"""Torch training loops: distillation, fine-tuning."""
