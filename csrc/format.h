@@ -35,10 +35,10 @@ class File {
 
     std::uint32_t tensor_count() const noexcept;
     std::uint32_t stream_count() const noexcept;
-    StoredTensor tensor(std::uint32_t index) const noexcept;      // index < tensor_count()
-    StoredStream stream(std::uint32_t index) const noexcept;      // index < stream_count()
-    Bytes graph() const noexcept;                                 // empty where the file holds no graph
-    Bytes metadata() const noexcept;                              // UTF-8 JSON object, may be empty
+    StoredTensor tensor(std::uint32_t index) const noexcept;  // index < tensor_count()
+    StoredStream stream(std::uint32_t index) const noexcept;  // index < stream_count()
+    Bytes graph() const noexcept;                             // empty where the file holds no graph
+    Bytes metadata() const noexcept;                          // UTF-8 JSON object, may be empty
 
   private:
     Bytes file_;

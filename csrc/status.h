@@ -25,10 +25,9 @@ const char* message(Status status) noexcept;
 }  // namespace bitpress
 
 // Return early on failure. For functions that return Status.
-#define BP_TRY(expression)                                                     \
-    do {                                                                       \
-        if (const ::bitpress::Status bp_status_ = (expression);                \
-            bp_status_ != ::bitpress::Status::ok) {                            \
-            return bp_status_;                                                 \
-        }                                                                      \
+#define BP_TRY(expression)                                                                              \
+    do {                                                                                                \
+        if (const ::bitpress::Status bp_status_ = (expression); bp_status_ != ::bitpress::Status::ok) { \
+            return bp_status_;                                                                          \
+        }                                                                                               \
     } while (0)

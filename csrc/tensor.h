@@ -8,8 +8,26 @@ namespace bitpress {
 
 // Numbers are the file format's (docs/format.md, "Element types"): append, never renumber.
 enum class Dtype : std::uint8_t {
-    boolean = 0, u8, i8, f8_e5m2, f8_e4m3, i16, u16, f16, bf16, i32, u32, f32, i64, u64, f64,
-    f8_e8m0, f4, f6_e2m3, f6_e3m2, c64,
+    boolean = 0,
+    u8,
+    i8,
+    f8_e5m2,
+    f8_e4m3,
+    i16,
+    u16,
+    f16,
+    bf16,
+    i32,
+    u32,
+    f32,
+    i64,
+    u64,
+    f64,
+    f8_e8m0,
+    f4,
+    f6_e2m3,
+    f6_e3m2,
+    c64,
 };
 inline constexpr int dtype_count = 20;
 // Bits an element takes, or 0 for an unknown dtype.
@@ -19,7 +37,13 @@ enum class Structure : std::uint8_t { dense = 0, bitmap = 1 /* reserved: nm = 2,
 enum class Values : std::uint8_t { keep = 0, integer = 3 /* reserved: f16 = 1, bf16 = 2, codebook = 4, bounded = 5 */ };
 enum class Granularity : std::uint8_t { tensor = 0, axis = 1, group = 2 };
 // What a stream holds. `data` is raw elements (all of them, or a bitmap's survivors).
-enum class Role : std::uint8_t { data = 0, codes = 1, mask = 2, scales = 3, zeros = 4 /* reserved: codebook = 5, table = 6 */ };
+enum class Role : std::uint8_t {
+    data = 0,
+    codes = 1,
+    mask = 2,
+    scales = 3,
+    zeros = 4 /* reserved: codebook = 5, table = 6 */
+};
 inline constexpr int role_count = 5;
 inline constexpr unsigned max_rank = 8;
 
@@ -45,11 +69,11 @@ Status element_count(const Shape& shape, std::uint64_t* count) noexcept;
 // tensor is rows x columns (dims[0] x the rest; a vector is one row), each row is cut into groups of group_size
 // columns, the last may be short; then row is its length and run the group size.
 struct Grid {
-    std::uint64_t count = 0;      // elements
-    std::uint64_t row = 0;        // elements a row: a run never crosses the end of a row
-    std::uint64_t run = 0;        // elements a run
+    std::uint64_t count = 0;  // elements
+    std::uint64_t row = 0;    // elements a row: a run never crosses the end of a row
+    std::uint64_t run = 0;    // elements a run
     std::uint64_t runs_per_row = 0;
-    std::uint64_t scales = 0;     // how many scales there are
+    std::uint64_t scales = 0;  // how many scales there are
 };
 Status make_grid(const Shape& shape, const Scheme& scheme, Grid* grid) noexcept;
 
@@ -66,8 +90,9 @@ struct TensorView {
 // shape and scheme imply, mask population equal to the survivors. Call once; the functions below rely on it.
 Status validate(const TensorView& view) noexcept;
 
-// Elements first..first+out.size()-1 as float. Integer values and f32/f16/bf16 keep only. For a bitmap, survivors_before is
-// the number of mask bits set before `first` (0 for first == 0); it is advanced to the end of the range.
+// Elements first..first+out.size()-1 as float. Integer values and f32/f16/bf16 keep only. For a bitmap,
+// survivors_before is the number of mask bits set before `first` (0 for first == 0); it is advanced to the end of the
+// range.
 Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float> out,
                     std::uint64_t* survivors_before) noexcept;
 

@@ -7,7 +7,8 @@
 namespace bitpress {
 namespace {
 
-constexpr const char* names[isa_count] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod", "i8mm"};
+constexpr const char* names[isa_count] = {"scalar",     "avx2", "avxvnni", "avx512",
+                                          "avx512vnni", "neon", "dotprod", "i8mm"};
 
 Kernels make_scalar() noexcept {
     Kernels table{};

@@ -18,7 +18,8 @@ void pack_bits(const uint8_t* codes, size_t n, unsigned bits, uint8_t* packed) n
     if (held > 0) *packed = static_cast<uint8_t>(pending);
 }
 
-void unpack_bits(const uint8_t* packed, size_t packed_bytes, size_t first, size_t n, unsigned bits, uint8_t* codes) noexcept {
+void unpack_bits(const uint8_t* packed, size_t packed_bytes, size_t first, size_t n, unsigned bits,
+                 uint8_t* codes) noexcept {
     const unsigned mask = (1U << bits) - 1U;
     for (size_t i = 0; i < n; ++i) {
         const size_t bit = (first + i) * bits;
