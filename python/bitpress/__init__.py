@@ -1,4 +1,4 @@
-"""bitpress: press a trained network into the fewest bits that keep its accuracy, store it safely, run it without torch."""
+"""Press a trained network into the fewest bits that keep its accuracy, store it safely, run it without torch."""
 
 from __future__ import annotations
 

@@ -72,4 +72,5 @@ def numpy_dtype(name: str) -> np.dtype:
         raise UnsupportedError(f"numpy has no {name}: install ml_dtypes, or read the bytes") from None
     if not hasattr(ml_dtypes, dtype.numpy or "-"):
         raise UnsupportedError(f"neither numpy nor ml_dtypes has {name}: read the bytes")
-    return np.dtype(getattr(ml_dtypes, dtype.numpy))
+    found: np.dtype = np.dtype(getattr(ml_dtypes, dtype.numpy))
+    return found

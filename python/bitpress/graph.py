@@ -23,7 +23,7 @@ class Value:
 class Node:
     """One operator: ONNX's meaning, with constant inputs (axes, shapes, bounds) turned into attributes.
 
-    An absent optional input is the empty string. ``activation`` fused into Conv, Gemm, MatMul, Add ... is the attributes
+    An absent optional input is the empty string. An activation fused into Conv, Gemm, MatMul, Add ... is the attributes
     ``clip_low`` and ``clip_high`` (either may be infinite).
     """
 

@@ -12,9 +12,9 @@ __all__ = ["Recipe", "Rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """Tensors whose name matches ``pattern`` (shell wildcards), and whose consumer is ``op`` where given, get ``scheme``.
+    """Tensors whose name matches ``pattern`` (shell wildcards), and whose consumer is ``op`` if given, get ``scheme``.
 
-    ``sparsity``: the share of smallest magnitudes set to zero first. ``threshold``: magnitudes below it are set to zero.
+    ``sparsity``: the share of smallest magnitudes set to zero first. ``threshold``: magnitudes below it become zero.
     ``method`` names the file in ``methods/`` that picks the codes.
     """
 

@@ -88,9 +88,11 @@ class Scheme:
         """Integer codes: per tensor unless ``axis`` or ``group_size`` is given; ``sparse`` keeps zeros in a bitmap."""
         if axis is not None and group_size is not None:
             raise SchemeError("give axis or group_size, not both")
-        granularity = (
-            Granularity.AXIS if axis is not None else Granularity.GROUP if group_size is not None else Granularity.TENSOR
-        )
+        granularity = Granularity.TENSOR
+        if axis is not None:
+            granularity = Granularity.AXIS
+        elif group_size is not None:
+            granularity = Granularity.GROUP
         values = Integer(bits, symmetric, granularity, axis or 0, group_size or 0)
         return cls(Structure.BITMAP if sparse else Structure.DENSE, values, coding)
 

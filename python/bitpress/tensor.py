@@ -23,7 +23,7 @@ class Role(enum.IntEnum):
 
 @dataclass(frozen=True)
 class PackedTensor:
-    """One tensor held by a scheme. ``streams`` are decoded (no coding applied): the container codes them when it writes.
+    """One tensor held by a scheme. ``streams`` have no coding applied: the container codes them when it writes.
 
     ``dtype`` is safetensors' name of the element type that ``unpack`` gives back.
     """
