@@ -1,0 +1,51 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout: the folder that holds pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def build_folder() -> Path:
+    """A folder in which CMake has built the project; skips where there is none."""
+    for name in ("dev", "c", "asan"):
+        if (ROOT / "build" / name / "libbitpress.a").exists():
+            return ROOT / "build" / name
+    pytest.skip("needs the C library: cmake --preset c && cmake --build build/c")
+
+
+@pytest.fixture
+def python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a snippet in a fresh process of this Python; keyword ``env`` adds to the environment."""
+
+    def run(code: str, *, env: dict[str, str] | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        import os
+
+        import bitpress
+
+        path = os.pathsep.join([str(Path(bitpress.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path, **(env or {})},
+            timeout=120,
+        )
+        if check:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    return run
