@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, UnsupportedError
+from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
 from .scheme import Scheme
 from .tensor import PackedTensor
 
@@ -14,6 +14,15 @@ __all__ = [
     "Scheme",
     "SchemeError",
     "ShapeError",
+    "TrainingError",
     "UnsupportedError",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name == "torch":  # imports torch, so only when asked for
+        import importlib
+
+        return importlib.import_module(".torch", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BitpressError", "CorruptError", "FormatError", "SchemeError", "ShapeError", "UnsupportedError"]
+__all__ = [
+    "BitpressError",
+    "CorruptError",
+    "FormatError",
+    "SchemeError",
+    "ShapeError",
+    "TrainingError",
+    "UnsupportedError",
+]
 
 
 class BitpressError(Exception):
@@ -27,3 +35,7 @@ class ShapeError(BitpressError, ValueError):
 
 class UnsupportedError(BitpressError, NotImplementedError):
     """A well-formed model that uses something bitpress does not have; the message names it."""
+
+
+class TrainingError(BitpressError, ArithmeticError):
+    """Training left the finite numbers: the message names the model, the epoch and the step."""
