@@ -50,7 +50,7 @@ format: $(VENV)/ready
 	clang-format -i $(SOURCES)
 
 bench: build
-	$(PY) -m pytest bench --benchmark-only $(TESTS)
+	$(PY) -m pytest -o addopts="-ra --strict-markers" --benchmark-only $(or $(TESTS),bench)
 
 asan: $(VENV)/ready
 	cmake --preset asan $(CONFIGURE)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-LIBC = set(["memcpy", "memset", "memmove", "memcmp", "memchr", "strlen", "strcmp", "strncmp", "getenv"])
-LIBC |= set(["__memcpy_chk", "__memset_chk", "__memmove_chk", "__assert_fail", "__stack_chk_fail"])
-LIBC |= set(["_GLOBAL_OFFSET_TABLE_", "__cpu_model", "__cpu_indicator_init"])  # the linker's, libgcc's
+LIBC = {"memcpy", "memset", "memmove", "memcmp", "memchr", "strlen", "strcmp", "strncmp", "getenv"}
+LIBC |= {"__memcpy_chk", "__memset_chk", "__memmove_chk", "__assert_fail", "__stack_chk_fail"}
+LIBC |= {"_GLOBAL_OFFSET_TABLE_", "__cpu_model", "__cpu_indicator_init"}  # the linker's, libgcc's
 LIBM = re.compile(
     "(a?(sin|cos|tan)h?|atan2|exp2?|expm1|log(2|10|1p)?|pow|sqrt|fabs|floor|ceil|rint|nearbyint|round|trunc|erfc?"
     "|fmod|fma|fmin|fmax|l?l?rint|ldexp|frexp|scalbn|copysign|hypot|cbrt)f?"

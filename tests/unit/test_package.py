@@ -12,8 +12,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import bitpress as bp
 import pytest
+
+import bitpress as bp
 from bitpress import _core
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -1,0 +1,48 @@
+"""The rows of bench/ratios.csv that are cheap enough for a test: data from seeds, sizes exact on every machine."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from sizes import row
+
+N = 1 << 18
+
+
+def gaussian_codes(bits: int, seed: int = 1) -> np.ndarray:
+    """N codes of a near-Gaussian over +-4 standard deviations: what a dense layer's weights look like, quantized.
+
+    Sums of twelve uniform bytes, in whole numbers alone, so that every machine makes the same.
+    """
+    top = 2 ** (bits - 1) - 1
+    total = np.random.Generator(np.random.PCG64(seed)).integers(0, 256, (N, 12)).sum(axis=1) - 1530
+    return (np.clip((2 * total * top + 1024) // 2048, -top, top) + top + 1).astype(np.uint8)
+
+
+def sparse_codes(zeros_of_16: int, seed: int = 1) -> np.ndarray:
+    """8-bit Gaussian codes of which a share ``zeros_of_16 / 16`` is the middle one: what pruning leaves."""
+    codes = gaussian_codes(8, seed)
+    codes[np.random.Generator(np.random.PCG64(seed + 1)).integers(0, 16, N) < zeros_of_16] = 128
+    return codes
+
+
+DATA = {
+    "gaussian int8": lambda: gaussian_codes(8),
+    "gaussian int4": lambda: gaussian_codes(4),
+    "sparse 15/16 int8": lambda: sparse_codes(15),
+}
+
+
+def entropy_bytes(codes: np.ndarray) -> int:
+    """The order-0 entropy of the whole set in bytes: what no code of single symbols with one table goes below."""
+    counts = [int(count) for count in np.bincount(codes, minlength=256) if count]
+    return math.ceil(sum(count * math.log2(len(codes) / count) for count in counts) / 8)
+
+
+for _name, _make in DATA.items():
+
+    @row(f"{_name}, order-0 entropy")
+    def _entropy(make=_make) -> tuple[int, int]:
+        codes = make()
+        return entropy_bytes(codes), codes.size
