@@ -40,25 +40,27 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("container", "importers"),
     ("compress", "session"),
     ("bitpress",),
-    ("train", "torch"),
+    ("train",),
+    ("torch",),
+    ("demo",),
     ("cli", "__main__"),
 )
 USES_CORE = {"tensor", "codings", "container", "session", "compress", "methods"}
 # A package from outside -> the units that may import it (numpy and the standard library are free for all).
 OUTSIDE: dict[str, set[str]] = {
-    "torch": {"importers", "train", "torch"},
-    "onnx": {"importers", "train", "torch"},
+    "torch": {"importers", "train", "torch", "demo"},
+    "onnx": {"importers", "train", "torch", "demo"},
     "onnxscript": {"importers", "train", "torch"},
     "ml_dtypes": {"dtypes", "importers"},
     "numba": {"reference"},
-    "sklearn": {"train", "cli"},
-    "onnxruntime": {"cli"},
-    "safetensors": {"cli"},
-    "zstandard": {"cli"},
-    "PIL": {"cli"},
+    "sklearn": {"demo", "cli"},
+    "onnxruntime": {"demo", "cli"},
+    "safetensors": {"demo", "cli"},
+    "zstandard": {"demo", "cli"},
+    "PIL": {"demo", "cli"},
     "typer": {"cli"},
     "click": {"cli"},
-    "rich": {"cli"},
+    "rich": {"train", "demo", "cli"},
     "yaml": {"recipe", "cli"},
 }
 REFERENCE_MAY = {"reference"}

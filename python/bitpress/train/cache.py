@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from .batches import Loader, Split, call, to_device
 
@@ -49,7 +49,7 @@ def with_teacher(teacher: nn.Module, loader: Loader, batch: Split, device: torch
         or loader.batch_sampler is None
     ):
         raise TypeError("cache_teacher needs a torch DataLoader, in batches, over a dataset that can be indexed")
-    collate = loader.collate_fn or default_collate
+    collate = loader.collate_fn
     ordered: DataLoader[Any] = DataLoader(
         loader.dataset, batch_size=loader.batch_size or 64, collate_fn=collate, num_workers=loader.num_workers
     )
