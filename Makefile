@@ -30,7 +30,7 @@ $(VENV)/ready: pyproject.toml constraints.txt requirements-assets.txt
 	touch $@
 
 build: $(VENV)/ready
-	cmake --preset dev $(CONFIGURE)
+	cmake --preset dev $(CONFIGURE) >/dev/null
 	cmake --build build/dev -j $(JOBS)
 
 test: build
@@ -53,19 +53,19 @@ bench: build
 	$(PY) -m pytest -o addopts="-ra --strict-markers" --benchmark-only $(or $(TESTS),bench)
 
 asan: $(VENV)/ready
-	cmake --preset asan $(CONFIGURE)
+	cmake --preset asan $(CONFIGURE) >/dev/null
 	cmake --build build/asan -j $(JOBS)
 	ctest --test-dir build/asan --output-on-failure
 	tools/asan.sh $(PY) build/asan $(TESTS)
 
 fuzz: $(VENV)/ready
-	cmake --preset fuzz
+	cmake --preset fuzz >/dev/null
 	cmake --build build/fuzz -j $(JOBS)
 	tools/fuzz.sh build/fuzz $(FUZZ_SECONDS)
 
 # The C library alone: no Python anywhere.
 c:
-	cmake --preset c
+	cmake --preset c >/dev/null
 	cmake --build build/c -j $(JOBS)
 	ctest --test-dir build/c --output-on-failure
 
