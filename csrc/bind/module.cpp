@@ -7,4 +7,5 @@ PYBIND11_MODULE(_core, module) {
     module.doc() = "bitpress's native core. Use the package's public names; these may change.";
     bitpress::bind::register_status(module);
     bitpress::bind::register_kernels(module);
+    bitpress::bind::register_codings(module);
 }

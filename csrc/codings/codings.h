@@ -17,7 +17,7 @@ enum class CodingId : std::uint8_t {
 struct Coding {
     CodingId id;
     const char* name;
-    // Most bytes that encoding n bytes can take.
+    // Most bytes that encoding n bytes can take; encode needs an output of that size.
     std::size_t (*bound)(std::size_t n) noexcept;
     // Bytes of workspace that encode / decode need (alignment 8), for any input.
     std::size_t encode_workspace;
@@ -29,6 +29,13 @@ struct Coding {
     Status (*decode)(Bytes in, MutableBytes out, MutableBytes workspace) noexcept;
 };
 
+// Defined in the coding's own file.
+#define BP_CODING(name, number) extern const Coding name##_coding;
+#include "codings/codings.def"
+#undef BP_CODING
+
+// All of them, in the order of codings.def.
+std::span<const Coding* const> codings() noexcept;
 // Null for an unknown id or name.
 const Coding* coding(CodingId id) noexcept;
 const Coding* coding(const char* name) noexcept;

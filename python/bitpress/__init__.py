@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .codings import huffman, lzw
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
 from .scheme import Scheme
 from .tensor import PackedTensor
@@ -16,6 +17,8 @@ __all__ = [
     "ShapeError",
     "TrainingError",
     "UnsupportedError",
+    "huffman",
+    "lzw",
 ]
 __version__ = "0.1.0"
 

@@ -1,0 +1,132 @@
+// The codings as Python sees them: bytes-like in, bytes out. The GIL is released while they run.
+#include "codings/codings.h"
+
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+
+#include "bind/bind.h"
+
+namespace py = pybind11;
+
+namespace bitpress::bind {
+namespace {
+
+// A C-contiguous view of any object with the buffer protocol; BufferError (or TypeError) where there is none.
+class InputBuffer {
+  public:
+    explicit InputBuffer(const py::object& object) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
+    }
+    ~InputBuffer() { PyBuffer_Release(&view_); }
+    InputBuffer(const InputBuffer&) = delete;
+    InputBuffer& operator=(const InputBuffer&) = delete;
+    Bytes bytes() const { return {static_cast<const std::uint8_t*>(view_.buf), static_cast<std::size_t>(view_.len)}; }
+
+  private:
+    Py_buffer view_{};
+};
+
+// A new bytes object, to be filled while nobody else sees it.
+class OutputBytes {
+  public:
+    explicit OutputBytes(std::uint64_t size) {
+        if (size > static_cast<std::uint64_t>(PY_SSIZE_T_MAX) - 64) throw std::bad_alloc();
+        object_ = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size));
+        if (object_ == nullptr) throw py::error_already_set();
+    }
+    ~OutputBytes() { Py_XDECREF(object_); }
+    OutputBytes(const OutputBytes&) = delete;
+    OutputBytes& operator=(const OutputBytes&) = delete;
+    MutableBytes bytes() const {
+        return {reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(object_)),
+                static_cast<std::size_t>(PyBytes_GET_SIZE(object_))};
+    }
+    // The object, cut to its first `size` bytes.
+    py::bytes take(std::size_t size) {
+        if (static_cast<py::ssize_t>(size) != PyBytes_GET_SIZE(object_) &&
+            _PyBytes_Resize(&object_, static_cast<py::ssize_t>(size)) != 0) {
+            throw py::error_already_set();
+        }
+        PyObject* const object = object_;
+        object_ = nullptr;
+        return py::reinterpret_steal<py::bytes>(object);
+    }
+
+  private:
+    PyObject* object_ = nullptr;
+};
+
+// Workspace of the caller's: new gives more than the alignment of 8 that the core asks for.
+struct Workspace {
+    explicit Workspace(std::size_t bytes) : memory(new std::uint8_t[bytes]), size(bytes) {}
+    MutableBytes bytes() const { return {memory.get(), size}; }
+    std::unique_ptr<std::uint8_t[]> memory;
+    std::size_t size;
+};
+
+const Coding& coding_named(const std::string& name) {
+    const Coding* const found = coding(name.c_str());
+    if (found == nullptr) throw py::value_error("unknown coding '" + name + "'");
+    return *found;
+}
+
+void check_limit(std::uint64_t size, std::optional<std::uint64_t> max_size, const std::string& what) {
+    if (max_size && size > *max_size) {
+        raise_for(Status::too_large, what + ": " + std::to_string(size) + " decoded bytes, at most " +
+                                         std::to_string(*max_size) + " allowed");
+    }
+}
+
+py::bytes encode(const std::string& name, const py::object& data) {
+    const Coding& coder = coding_named(name);
+    const InputBuffer in(data);
+    OutputBytes out(coder.bound(in.bytes().size()));
+    std::size_t written = 0;
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        const Workspace workspace(coder.encode_workspace);
+        status = coder.encode(in.bytes(), out.bytes(), workspace.bytes(), &written);
+    }
+    raise_for(status, name);
+    return out.take(written);
+}
+
+std::uint64_t decoded_size(const std::string& name, const py::object& blob) {
+    const InputBuffer in(blob);
+    std::uint64_t size = 0;
+    raise_for(coding_named(name).decoded_size(in.bytes(), &size), name);
+    return size;
+}
+
+py::bytes decode(const std::string& name, const py::object& blob, std::optional<std::uint64_t> max_size) {
+    const Coding& coder = coding_named(name);
+    const InputBuffer in(blob);
+    std::uint64_t size = 0;
+    raise_for(coder.decoded_size(in.bytes(), &size), name);
+    check_limit(size, max_size, name);
+    OutputBytes out(size);
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        const Workspace workspace(coder.decode_workspace);
+        status = coder.decode(in.bytes(), out.bytes(), workspace.bytes());
+    }
+    raise_for(status, name);
+    return out.take(out.bytes().size());
+}
+
+}  // namespace
+
+void register_codings(py::module_& module) {
+    py::dict numbers;
+    for (const Coding* entry : codings()) numbers[entry->name] = static_cast<int>(entry->id);
+    module.attr("CODINGS") = numbers;
+    module.def("encode", encode, py::arg("coding"), py::arg("data"));
+    module.def("decode", decode, py::arg("coding"), py::arg("blob"), py::arg("max_size") = py::none());
+    module.def("decoded_size", decoded_size, py::arg("coding"), py::arg("blob"));
+}
+
+}  // namespace bitpress::bind

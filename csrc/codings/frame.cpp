@@ -1,0 +1,183 @@
+#include "codings/frame.h"
+
+namespace bitpress {
+namespace {
+
+constexpr std::uint8_t has_table_flag = 0x10;
+
+void write_entry(std::uint8_t* p, const ChunkEntry& entry) noexcept {
+    const auto value = static_cast<std::uint32_t>(entry.kind) | static_cast<std::uint32_t>(entry.streams_log) << 2 |
+                       static_cast<std::uint32_t>(entry.size - 1) << 4;
+    p[0] = static_cast<std::uint8_t>(value);
+    p[1] = static_cast<std::uint8_t>(value >> 8);
+    p[2] = static_cast<std::uint8_t>(value >> 16);
+}
+
+ChunkEntry read_entry(const std::uint8_t* p) noexcept {
+    const std::uint32_t value = static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 |
+                                static_cast<std::uint32_t>(p[2]) << 16;
+    return {static_cast<ChunkKind>(value & 3), (value >> 2) & 3, (value >> 4) + 1};
+}
+
+// True where all bytes are the first one.
+bool is_fill(Bytes chunk) noexcept {
+    return chunk.size() > 1 && std::memcmp(chunk.data(), chunk.data() + 1, chunk.size() - 1) == 0;
+}
+
+}  // namespace
+
+std::size_t varint_bytes(std::uint64_t value) noexcept {
+    std::size_t n = 1;
+    while (value >>= 7) ++n;
+    return n;
+}
+
+std::size_t write_varint(std::uint8_t* out, std::uint64_t value) noexcept {
+    std::size_t n = 0;
+    for (; value >= 128; value >>= 7) out[n++] = static_cast<std::uint8_t>(value | 128);
+    out[n++] = static_cast<std::uint8_t>(value);
+    return n;
+}
+
+Status read_varint(Bytes in, std::uint64_t limit, std::uint64_t* value, std::size_t* used) noexcept {
+    std::uint64_t result = 0;
+    for (std::size_t i = 0; i < frame_max_varint; ++i) {
+        if (i == in.size()) return Status::truncated;
+        const std::uint8_t byte = in[i];
+        result |= static_cast<std::uint64_t>(byte & 127) << (7 * i);
+        if (byte >= 128) continue;
+        if (byte == 0 && i > 0) return Status::corrupt;  // a shorter form exists
+        if (result > limit) return Status::too_large;
+        *value = result;
+        *used = i + 1;
+        return Status::ok;
+    }
+    return Status::too_large;
+}
+
+Status open_frame(Bytes in, Frame* frame) noexcept {
+    *frame = Frame{};
+    std::size_t used = 0;
+    BP_TRY(read_varint(in, frame_max_decoded, &frame->decoded, &used));
+    if (frame->decoded == 0) return in.size() == used ? Status::ok : Status::corrupt;
+    if (in.size() == used) return Status::truncated;
+    const std::uint8_t head = in[used++];
+    if ((head & ~(has_table_flag | 15)) != 0) return Status::corrupt;
+    frame->chunk_log = frame_min_chunk_log + (head & 15);
+    if (frame->chunk_log > frame_max_chunk_log) return Status::corrupt;
+    frame->has_table = (head & has_table_flag) != 0;
+    frame->chunks = ((frame->decoded - 1) >> frame->chunk_log) + 1;
+    const std::size_t left = in.size() - used;
+    if (frame->chunks > left / (frame_entry_bytes + 1)) return Status::truncated;
+    const std::size_t entries = static_cast<std::size_t>(frame->chunks) * frame_entry_bytes;
+    frame->entries = in.subspan(used, entries);
+    frame->body = in.subspan(used + entries);
+    return Status::ok;
+}
+
+std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept {
+    if (n == 0) return 1;
+    return n + frame_max_varint + 1 + (((n - 1) >> chunk_log) + 1) * frame_entry_bytes;
+}
+
+Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* state, DecodeChunk decode) noexcept {
+    for (std::uint64_t i = 0; i < frame.chunks; ++i) {
+        const ChunkEntry entry = read_entry(frame.entries.data() + static_cast<std::size_t>(i) * frame_entry_bytes);
+        if (entry.size > body.size()) return Status::truncated;
+        const Bytes payload = body.first(entry.size);
+        body = body.subspan(entry.size);
+        const MutableBytes target = out.subspan(static_cast<std::size_t>(i << frame.chunk_log), frame.chunk_bytes(i));
+        switch (entry.kind) {
+            case ChunkKind::stored:
+                if (entry.streams_log != 0 || entry.size != target.size()) return Status::corrupt;
+                std::memcpy(target.data(), payload.data(), target.size());
+                break;
+            case ChunkKind::fill:
+                if (entry.streams_log != 0 || entry.size != 1) return Status::corrupt;
+                std::memset(target.data(), payload[0], target.size());
+                break;
+            case ChunkKind::coded:
+            case ChunkKind::coded_shared:
+                if (entry.size >= target.size()) return Status::corrupt;
+                BP_TRY(decode(state, frame.has_table, entry, payload, target));
+                break;
+        }
+    }
+    return body.empty() ? Status::ok : Status::corrupt;
+}
+
+namespace {
+
+struct Written {
+    std::size_t bytes = 0;  // of the chunks
+    std::size_t saved = 0;  // by those that refer to the table, against stored ones
+};
+
+// Writes all chunks at out and their entries at entry_at.
+Written write_chunks(Bytes in, std::size_t chunk, bool may_share, std::uint8_t* entry_at, MutableBytes out, void* state,
+                     EncodeChunk encode) noexcept {
+    Written total;
+    for (std::size_t start = 0; start < in.size(); start += chunk, entry_at += frame_entry_bytes) {
+        const Bytes source = in.subspan(start, in.size() - start < chunk ? in.size() - start : chunk);
+        const MutableBytes target = out.subspan(total.bytes);
+        ChunkEntry entry{ChunkKind::fill, 0, 1};
+        if (is_fill(source)) {
+            target[0] = source[0];
+        } else if (!encode(state, may_share, source, target.first(source.size() - 1), &entry)) {
+            entry = {ChunkKind::stored, 0, source.size()};
+            std::memcpy(target.data(), source.data(), source.size());
+        }
+        total.bytes += entry.size;
+        if (entry.kind == ChunkKind::coded_shared) total.saved += source.size() - entry.size;
+        write_entry(entry_at, entry);
+    }
+    return total;
+}
+
+}  // namespace
+
+void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, void* state, EncodeChunk encode,
+                   std::size_t* written) noexcept {
+    std::uint8_t* const begin = out.data();
+    std::size_t at = write_varint(begin, in.size());
+    *written = at;
+    if (in.empty()) return;
+    const std::size_t head = at++;
+    std::uint8_t* const entries = begin + at;
+    at += (((in.size() - 1) >> chunk_log) + 1) * frame_entry_bytes;
+    const std::size_t chunk = std::size_t{1} << chunk_log;
+    Written total = write_chunks(in, chunk, !table.empty(), entries, out.subspan(at), state, encode);
+    const bool has_table = total.saved > table.size();
+    if (has_table) {
+        std::memmove(begin + at + table.size(), begin + at, total.bytes);
+        std::memcpy(begin + at, table.data(), table.size());
+        at += table.size();
+    } else if (total.saved > 0) {
+        total = write_chunks(in, chunk, false, entries, out.subspan(at), state, encode);
+    }
+    begin[head] = static_cast<std::uint8_t>((chunk_log - frame_min_chunk_log) | (has_table ? has_table_flag : 0u));
+    *written = at + total.bytes;
+}
+
+namespace {
+
+Status check_workspace(MutableBytes workspace, std::size_t need) noexcept {
+    if (workspace.size() < need) return Status::memory_too_small;
+    return need != 0 && reinterpret_cast<std::uintptr_t>(workspace.data()) % 8 != 0 ? Status::bad_argument : Status::ok;
+}
+
+}  // namespace
+
+Status check_decode(std::uint64_t decoded, MutableBytes out, MutableBytes workspace, std::size_t need) noexcept {
+    if (out.size() < decoded) return Status::output_too_small;
+    if (out.size() > decoded) return Status::bad_argument;
+    return check_workspace(workspace, need);
+}
+
+Status check_encode(std::size_t bound, Bytes in, MutableBytes out, MutableBytes workspace, std::size_t need) noexcept {
+    if (in.size() > frame_max_decoded) return Status::too_large;
+    if (out.size() < bound) return Status::output_too_small;
+    return check_workspace(workspace, need);
+}
+
+}  // namespace bitpress

@@ -1,0 +1,123 @@
+"""Lossless codings: bytes or arrays in, bytes out. ``bp.huffman`` and ``bp.lzw``; docs/format.md section 5 says every bit.
+
+A frame is self-contained: the bytes that ``encode`` gives are the bytes of a coded stream in a file. Frames carry no
+checksum of their own (the container has one): damage is either refused or gives other bytes of the right length.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from .errors import CorruptError, FormatError
+
+__all__ = ["CODING_NUMBERS", "Huffman", "Lzw", "decode_stream", "encode_stream", "huffman", "lzw"]
+
+CODING_NUMBERS: dict[str, int] = dict(_core.CODINGS)
+"""Every coding's number in the file, by name; ``raw`` is first."""
+
+_NAMES = {number: name for name, number in CODING_NUMBERS.items()}
+
+
+def _as_bytes(data: Any) -> Any:
+    """A C-contiguous buffer of any bytes-like object or array (row-major order, its own byte order); TypeError for others."""
+    if isinstance(data, np.ndarray):
+        if data.dtype.hasobject:
+            raise TypeError("an array of objects has no bytes to encode")
+        return np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    view = memoryview(data)
+    return view if view.c_contiguous else view.tobytes()
+
+
+def _check_max_size(max_size: int | None) -> None:
+    if max_size is not None and max_size < 0:
+        raise ValueError(f"max_size must not be negative, not {max_size}")
+
+
+class Huffman:
+    """Huffman's code over bytes: canonical, at most 11 bits a code, optimal under that limit, in independent chunks.
+
+    Sources: Huffman, "A method for the construction of minimum-redundancy codes" (1952); Larmore and Hirschberg, "A fast
+    algorithm for optimal length-limited Huffman codes" (1990), here in its package-merge form.
+    """
+
+    def encode(self, data: Any) -> bytes:
+        """A frame of any bytes-like object or array (its bytes in row-major order); deterministic.
+
+        It is never longer than the data by more than 8 bytes and 3 a chunk of 128 KiB.
+        """
+        return _core.encode("huffman", _as_bytes(data))
+
+    def decode(self, blob: Any, *, max_size: int | None = None) -> bytes:
+        """The bytes that a frame holds.
+
+        CorruptError: truncated or malformed. FormatError: the frame claims more than ``max_size`` bytes (checked before
+        anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**18 * n.
+        """
+        _check_max_size(max_size)
+        return _core.decode("huffman", _as_bytes(blob), max_size)
+
+
+class Lzw:
+    """LZW: codes of 9 to 16 bits for strings seen before, in independent chunks.
+
+    Source: Welch, "A technique for high-performance data compression" (1984).
+    """
+
+    def encode(self, data: Any) -> bytes:
+        """A frame of any bytes-like object or array (its bytes in row-major order); deterministic.
+
+        It is never longer than the data by more than 8 bytes and 3 a chunk of 256 KiB.
+        """
+        return _core.encode("lzw", _as_bytes(data))
+
+    def decode(self, blob: Any, *, max_size: int | None = None) -> bytes:
+        """The bytes that a frame holds.
+
+        CorruptError: truncated or malformed. FormatError: the frame claims more than ``max_size`` bytes (checked before
+        anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**18 * n.
+        """
+        _check_max_size(max_size)
+        return _core.decode("lzw", _as_bytes(blob), max_size)
+
+
+huffman = Huffman()
+lzw = Lzw()
+
+
+def encode_stream(data: Any, coding: str) -> tuple[int, Any]:
+    """The number of the coding in the file, and a buffer of the stored bytes, for one stream.
+
+    ``coding``: ``raw``, ``huffman``, ``lzw``, or ``auto`` for whichever is smallest. A coding that does not make the stream
+    shorter is replaced by ``raw``, whose stored bytes are ``data`` itself, not copied. ValueError for an unknown name.
+    """
+    raw = _as_bytes(data)
+    if coding == "auto":
+        names = [name for name in CODING_NUMBERS if name != "raw"]
+    elif coding in CODING_NUMBERS:
+        names = [coding] if coding != "raw" else []
+    else:
+        raise ValueError(f"coding must be one of {', '.join(CODING_NUMBERS)}, auto, not {coding!r}")
+    best: tuple[int, Any] = (CODING_NUMBERS["raw"], raw)
+    for name in names:
+        stored = _core.encode(name, raw)
+        if len(stored) < memoryview(best[1]).nbytes:
+            best = (CODING_NUMBERS[name], stored)
+    return best
+
+
+def decode_stream(blob: Any, coding_id: int, decoded_bytes: int) -> bytes:
+    """The decoded bytes of one stream, exactly ``decoded_bytes`` of them.
+
+    CorruptError: truncated, malformed or of another decoded length. FormatError: no coding has this number.
+    """
+    name = _NAMES.get(coding_id)
+    if name is None:
+        raise FormatError(f"coding number {coding_id} is not known")
+    buffer = _as_bytes(blob)
+    size = _core.decoded_size(name, buffer)
+    if size != decoded_bytes:
+        raise CorruptError(f"{name}: the frame holds {size} bytes, not {decoded_bytes}")
+    return _core.decode(name, buffer)
