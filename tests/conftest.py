@@ -49,3 +49,21 @@ def python() -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
+
+
+@pytest.fixture
+def bitpress() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a process of its own, its output in pipes; keyword ``cwd``: where."""
+    import os
+
+    import bitpress
+
+    path = os.pathsep.join([str(Path(bitpress.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path}
+    env.pop("BITPRESS_DEBUG", None)
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bitpress", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, timeout=120)
+
+    return run

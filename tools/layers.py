@@ -40,10 +40,11 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("container", "importers"),
     ("compress", "session"),
     ("bitpress",),
-    ("train",),
+    ("train", "report"),
     ("torch",),
     ("demo",),
-    ("cli", "__main__"),
+    ("cli",),
+    ("__main__",),
 )
 USES_CORE = {"tensor", "codings", "container", "session", "compress", "methods"}
 # A package from outside -> the units that may import it (numpy and the standard library are free for all).

@@ -1,0 +1,6 @@
+"""``python -m bitpress`` is ``bitpress``."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

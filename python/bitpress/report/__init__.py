@@ -1,0 +1,1 @@
+"""What a file holds, counted to the byte, and the page that shows it."""
