@@ -73,9 +73,22 @@ struct Grid {
     std::uint64_t row = 0;    // elements a row: a run never crosses the end of a row
     std::uint64_t run = 0;    // elements a run
     std::uint64_t runs_per_row = 0;
-    std::uint64_t scales = 0;  // how many scales there are
+    std::uint64_t scales = 0;  // how many scales there are; 0 where there are no elements
 };
+// bad_argument where the scheme is none or does not fit the shape (axis >= rank, group size 0).
 Status make_grid(const Shape& shape, const Scheme& scheme, Grid* grid) noexcept;
+
+// ceil(count * bits / 8).
+std::uint64_t packed_bytes(std::uint64_t count, unsigned bits) noexcept;
+
+// The exact length of each stream, by role, of a tensor of which `stored` elements are stored (all of them where
+// dense). unsupported where the dtype cannot have such values (integer: f16, bf16, f32, f64; bitmap: whole bytes an
+// element).
+Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::uint64_t stored,
+                    std::uint64_t (&bytes)[role_count]) noexcept;
+
+// zero of symmetric codes: the middle code, or 1/2 for one bit.
+inline float symmetric_zero(unsigned bits) noexcept { return bits == 1 ? 0.5F : static_cast<float>(1U << (bits - 1U)); }
 
 // A tensor whose streams have been decoded (no coding left). Streams need no alignment.
 struct TensorView {
@@ -95,5 +108,22 @@ Status validate(const TensorView& view) noexcept;
 // range.
 Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float> out,
                     std::uint64_t* survivors_before) noexcept;
+
+// The codes of elements first..first+out.size()-1 of a view with integer values; 0 where a bitmap holds none.
+Status unpack_codes(const TensorView& view, std::uint64_t first, MutableBytes out,
+                    std::uint64_t* survivors_before) noexcept;
+// All elements of a view with Values::keep, as bytes of its dtype. out has the dense length.
+Status unpack_keep(const TensorView& view, MutableBytes out) noexcept;
+
+// Elements that a bitmap stores: for integer values those that are not +-0, for keep those with a byte that is not 0.
+std::uint64_t count_survivors(std::span<const float> values) noexcept;
+std::uint64_t count_survivors(Bytes data, unsigned element_bytes) noexcept;
+
+// Integer values of all elements of `values`. `ranges` is workspace, 2 * grid.scales floats. `streams` have the lengths
+// that stream_sizes gives. not_finite: NaN or infinity. too_large: a magnitude whose scale * 2^bits overflows float32.
+Status pack(std::span<const float> values, const Shape& shape, const Scheme& scheme, std::span<float> ranges,
+            const MutableBytes (&streams)[role_count]) noexcept;
+// A bitmap of elements kept as they are; `survivors` and `mask` have the lengths that stream_sizes gives.
+Status pack_keep(Bytes data, unsigned element_bytes, MutableBytes survivors, MutableBytes mask) noexcept;
 
 }  // namespace bitpress

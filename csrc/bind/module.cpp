@@ -8,4 +8,6 @@ PYBIND11_MODULE(_core, module) {
     bitpress::bind::register_status(module);
     bitpress::bind::register_kernels(module);
     bitpress::bind::register_codings(module);
+    bitpress::bind::register_tensor(module);
+    bitpress::bind::register_packing(module);
 }

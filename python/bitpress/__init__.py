@@ -5,7 +5,7 @@ from __future__ import annotations
 from .codings import huffman, lzw
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
 from .scheme import Scheme
-from .tensor import PackedTensor
+from .tensor import PackedTensor, pack
 
 __all__ = [
     "BitpressError",
@@ -19,6 +19,7 @@ __all__ = [
     "UnsupportedError",
     "huffman",
     "lzw",
+    "pack",
 ]
 __version__ = "0.1.0"
 

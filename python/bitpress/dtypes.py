@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .errors import UnsupportedError
 
-__all__ = ["DTYPES", "Dtype", "dtype_of", "numpy_dtype"]
+__all__ = [
+    "DTYPES",
+    "FLOATS",
+    "Buffer",
+    "Dtype",
+    "array_bytes",
+    "bytes_array",
+    "dtype_of",
+    "from_float32",
+    "numpy_dtype",
+    "stored_bytes",
+    "to_float32",
+]
+
+Buffer = bytes | bytearray | memoryview
+FLOATS: tuple[str, ...] = ("F16", "BF16", "F32", "F64")  # what integer values can stand for
 
 
 @dataclass(frozen=True)
@@ -74,3 +92,42 @@ def numpy_dtype(name: str) -> np.dtype:
         raise UnsupportedError(f"neither numpy nor ml_dtypes has {name}: read the bytes")
     found: np.dtype = np.dtype(getattr(ml_dtypes, dtype.numpy))
     return found
+
+
+def stored_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Bytes that a dense tensor takes; elements of 4 and 6 bits are packed."""
+    return (math.prod(shape) * DTYPES[dtype].bits + 7) // 8
+
+
+def array_bytes(array: npt.NDArray[Any]) -> memoryview:
+    """A read-only view of an array's elements, little-endian and row-major; a copy only where they are not that yet."""
+    little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    return little.reshape(-1).view(np.uint8).data.toreadonly()
+
+
+def bytes_array(data: Buffer, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The array that little-endian, row-major bytes hold, not copied. UnsupportedError where numpy lacks the dtype."""
+    return np.frombuffer(data, dtype=numpy_dtype(dtype)).reshape(shape)
+
+
+def to_float32(data: Buffer, dtype: str) -> npt.NDArray[np.float32]:
+    """Elements of a dtype in ``FLOATS`` as float32 (F64: rounded to nearest even, infinite beyond its range)."""
+    if dtype == "BF16":
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    source = np.frombuffer(data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype])
+    with np.errstate(over="ignore"):
+        return source.astype(np.float32, copy=False)
+
+
+def from_float32(values: npt.NDArray[np.float32], dtype: str) -> npt.NDArray[Any]:
+    """float32 rounded to nearest even, little-endian; beyond the largest finite value of F16 or BF16, that value.
+
+    BF16 comes back as its bits, uint16.
+    """
+    if dtype == "BF16":
+        most = np.uint32(0x7F7F0000).view(np.float32)
+        bits = np.clip(values, -most, most).view(np.uint32)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype("<u2")
+    if dtype == "F16":
+        return np.clip(values, -65504, 65504).astype("<f2")
+    return values.astype({"F32": "<f4", "F64": "<f8"}[dtype], copy=False)

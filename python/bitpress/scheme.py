@@ -27,6 +27,7 @@ class Granularity(enum.IntEnum):
 
 
 Coding = Literal["raw", "huffman", "lzw", "auto"]
+Numbers = tuple[int, int, int, bool, int, int, int]
 CODINGS: tuple[str, ...] = ("raw", "huffman", "lzw", "auto")
 
 
@@ -105,6 +106,30 @@ class Scheme:
     def is_plain(self) -> bool:
         """True where a tensor is stored as it is, under its own name."""
         return self == Scheme()
+
+    @property
+    def numbers(self) -> Numbers:
+        """structure, values, bits, affine, granularity, axis, group size: docs/format.md's numbers."""
+        match self.values:
+            case Integer(bits, symmetric, granularity, axis, group_size):
+                on_axis = axis if granularity is Granularity.AXIS else 0
+                grouped = group_size if granularity is Granularity.GROUP else 0
+                return int(self.structure), 3, bits, not symmetric, int(granularity), on_axis, grouped
+        return int(self.structure), 0, 0, False, 0, 0, 0
+
+    @classmethod
+    def from_numbers(cls, numbers: Numbers, coding: Coding = "raw") -> Scheme:
+        """The inverse of ``numbers``; SchemeError where they name none."""
+        structure, values, bits, affine, granularity, axis, group_size = numbers
+        try:
+            if values == 0 and numbers[2:] == (0, False, 0, 0, 0):
+                return cls(Structure(structure), Keep(), coding)
+            if values == 3:
+                chosen = Integer(bits, not affine, Granularity(granularity), axis, group_size)
+                return cls(Structure(structure), chosen, coding)
+        except ValueError as error:
+            raise SchemeError(str(error)) from None
+        raise SchemeError(f"no scheme has the numbers {numbers}")
 
     def with_coding(self, coding: Coding) -> Scheme:
         """The same scheme under another coding."""

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from .scheme import Scheme
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["PackedTensor", "Role"]
+from . import _core
+from .dtypes import (
+    DTYPES,
+    FLOATS,
+    Buffer,
+    array_bytes,
+    bytes_array,
+    dtype_of,
+    from_float32,
+    numpy_dtype,
+    stored_bytes,
+    to_float32,
+)
+from .errors import FormatError, SchemeError, ShapeError, UnsupportedError
+from .scheme import Granularity, Integer, Keep, Numbers, Scheme, Structure
+
+__all__ = ["PackedTensor", "Report", "Role", "TensorSpec", "pack", "pack_bytes"]
+
+MAX_RANK = 8
 
 
 class Role(enum.IntEnum):
@@ -21,14 +42,264 @@ class Role(enum.IntEnum):
     ZEROS = 4
 
 
+_Arguments = tuple[int, tuple[int, ...], Numbers, dict[Role, memoryview], str]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What is known of a tensor before any of its elements is read: enough to plan a file."""
+
+    name: str
+    dtype: str  # safetensors' name
+    shape: tuple[int, ...]
+    scheme: Scheme = field(default_factory=Scheme)
+
+    @property
+    def elements(self) -> int:
+        """How many elements."""
+        return math.prod(self.shape)
+
+    @property
+    def source_bytes(self) -> int:
+        """Bytes of the tensor as it came."""
+        return stored_bytes(self.dtype, self.shape)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a packed tensor takes, before any coding: every byte, by the stream that holds it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    scheme: Scheme
+    elements: int
+    survivors: int  # elements stored: all of them where dense
+    streams: Mapping[str, int]  # bytes by role
+    source_bytes: int
+    max_error: float | None = None  # against the original, where report() was given it
+    rms_error: float | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all streams."""
+        return sum(self.streams.values())
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits an element, scales and mask included; 0 for a tensor without elements."""
+        return 8 * self.nbytes / self.elements if self.elements else 0.0
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.shape)) or "scalar"
+        ratio = f", {self.source_bytes / self.nbytes:.2f}x smaller" if self.nbytes else ""
+        lines = [
+            f"{self.dtype} {shape} as {self.scheme}: {self.nbytes} of {self.source_bytes} bytes{ratio}, "
+            f"{self.bits_per_weight:.3f} bits a weight, {self.survivors} of {self.elements} elements stored"
+        ]
+        lines += [f"  {role:<7} {size:>12} bytes" for role, size in self.streams.items()]
+        if self.max_error is not None and self.rms_error is not None:
+            lines.append(f"  error: at most {self.max_error:.4g}, rms {self.rms_error:.4g}")
+        return "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class PackedTensor:
     """One tensor held by a scheme. ``streams`` have no coding applied: the container codes them when it writes.
 
-    ``dtype`` is safetensors' name of the element type that ``unpack`` gives back.
+    ``dtype`` is safetensors' name of the element type that ``unpack`` gives back. Streams are checked whenever they are
+    used (CorruptError where they contradict dtype, shape and scheme), so one may come from an untrusted file.
     """
 
     dtype: str
     shape: tuple[int, ...]
     scheme: Scheme
     streams: Mapping[Role, memoryview] = field(repr=False)
+
+    @property
+    def elements(self) -> int:
+        """How many elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all streams, before any coding."""
+        return sum(stream.nbytes for stream in self.streams.values())
+
+    def check(self, name: str = "tensor") -> None:
+        """Raise CorruptError (or FormatError) unless the streams are exactly what dtype, shape and scheme imply."""
+        _core.validate_tensor(*self._arguments(name))
+
+    def unpack(self, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+        """The elements in the source's dtype and shape, into ``out`` where given (same shape and dtype).
+
+        Values kept come back bit for bit; integer values are ``scale * (code - zero)`` in float32, then rounded.
+        UnsupportedError for a dtype that neither numpy nor ml_dtypes has: use ``to_bytes``.
+        """
+        dtype = numpy_dtype(self.dtype)
+        array = bytes_array(self.to_bytes(), self.dtype, self.shape).astype(dtype.newbyteorder("="), copy=False)
+        if out is None:
+            return array
+        if out.shape != self.shape or out.dtype != array.dtype:
+            raise ShapeError(f"out is {out.dtype} {out.shape}, the tensor {array.dtype} {self.shape}")
+        out[...] = array
+        return out
+
+    def to_bytes(self) -> memoryview:
+        """The elements in the source's dtype as bytes, little-endian and row-major; needs no dtype of numpy's."""
+        if isinstance(self.scheme.values, Integer):
+            return array_bytes(from_float32(self.floats(), self.dtype))
+        if self.scheme.structure is Structure.DENSE:
+            self.check()
+            return self.streams[Role.DATA]
+        out = bytearray(stored_bytes(self.dtype, self.shape)) if self._plausible() else bytearray()
+        _core.unpack_bytes(*self._arguments("tensor"), out)
+        return memoryview(out)
+
+    def floats(self, first: int = 0, count: int | None = None) -> npt.NDArray[np.float32]:
+        """Elements ``first .. first + count - 1`` (row-major; all by default) as float32, shape [count].
+
+        For integer values, and F16, BF16 and F32 kept; what the runtime computes with.
+        """
+        if not 0 <= first <= self.elements or (count is not None and not 0 <= count <= self.elements - first):
+            raise ShapeError(f"elements {first}..{first}+{count} of a tensor of {self.elements}")
+        self.check()
+        values = np.empty(self.elements - first if count is None else count, np.float32)
+        _core.unpack_values(*self._arguments("tensor"), first, values)
+        return values
+
+    def codes(self) -> npt.NDArray[np.uint8]:
+        """The integer codes in the tensor's shape; 0 where a bitmap holds no element. SchemeError where kept."""
+        if not isinstance(self.scheme.values, Integer):
+            raise SchemeError(f"a tensor held as {self.scheme} has no codes")
+        self.check()
+        codes = np.empty(self.elements, np.uint8)
+        _core.unpack_bytes(*self._arguments("tensor"), codes)
+        return codes.reshape(self.shape)
+
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Which elements are stored, in the tensor's shape: all of them where dense."""
+        self.check()
+        if self.scheme.structure is Structure.DENSE:
+            return np.ones(self.shape, np.bool_)
+        bits = np.frombuffer(self.streams[Role.MASK], np.uint8)
+        return np.unpackbits(bits, count=self.elements, bitorder="little").astype(np.bool_).reshape(self.shape)
+
+    def scales(self) -> npt.NDArray[np.float32]:
+        """The scales in the order of the stream, [scales]; empty where values are kept."""
+        return np.frombuffer(self.streams.get(Role.SCALES, b""), "<f4").astype(np.float32, copy=False)
+
+    def zeros(self) -> npt.NDArray[np.uint8]:
+        """The zero points of an affine scheme, [scales]; empty for any other."""
+        return np.frombuffer(self.streams.get(Role.ZEROS, b""), np.uint8)
+
+    @property
+    def survivors(self) -> int:
+        """How many elements are stored."""
+        if self.scheme.structure is Structure.DENSE:
+            return self.elements
+        return _core.count_bits(self.streams[Role.MASK])
+
+    def report(self, original: npt.ArrayLike | None = None) -> Report:
+        """Every byte counted, by stream; with ``original``, also the largest and the rms error against it."""
+        max_error = rms_error = None
+        if original is not None:
+            exact = np.asarray(original).astype(np.float64)
+            if exact.shape != self.shape:
+                raise ShapeError(f"original has shape {exact.shape}, the tensor {self.shape}")
+            error = np.abs(self.unpack().astype(np.float64) - exact)
+            max_error = float(error.max(initial=0.0))
+            rms_error = float(np.sqrt(np.mean(error**2))) if error.size else 0.0
+        return Report(
+            self.dtype,
+            self.shape,
+            self.scheme,
+            self.elements,
+            self.survivors,
+            {role.name.lower(): stream.nbytes for role, stream in sorted(self.streams.items())},
+            stored_bytes(self.dtype, self.shape),
+            max_error,
+            rms_error,
+        )
+
+    def _plausible(self) -> bool:
+        """The mask is as long as the shape says, so that the dense tensor is at most 64 times its size."""
+        mask = self.streams.get(Role.MASK)
+        return mask is not None and mask.nbytes == (self.elements + 7) // 8
+
+    def _arguments(self, name: str) -> _Arguments:
+        return DTYPES[self.dtype].number, self.shape, self.scheme.numbers, dict(self.streams), name
+
+
+def pack(array: npt.ArrayLike, scheme: Scheme | None = None, *, name: str | None = None) -> PackedTensor:
+    """Hold an array by a scheme (as it is, by default).
+
+    ``array``: any shape of at most 8 dimensions, any strides and byte order. ``Keep`` takes every dtype of
+    docs/format.md, integer values take float16, bfloat16 (ml_dtypes), float32 and float64. ``name`` is what errors call
+    it. The result owns its bytes; only a read-only array that is kept as it is is referred to, not copied.
+
+    Raises SchemeError where the scheme does not fit: NaN, infinity or magnitudes over about 1e38 under integer values,
+    an axis that the array lacks; UnsupportedError for a dtype that cannot be stored.
+    """
+    label = name or "array"
+    source = np.asarray(array)
+    try:
+        dtype = dtype_of(source)
+    except UnsupportedError as error:
+        raise UnsupportedError(f"{label}: {error}") from None
+    data = array_bytes(source)
+    if source.flags.writeable and np.shares_memory(source, np.asarray(data)) and _keeps(scheme):
+        data = memoryview(bytes(data))
+    return pack_bytes(data, dtype, source.shape, scheme or Scheme(), name=label)
+
+
+def pack_bytes(
+    data: Buffer, dtype: str, shape: tuple[int, ...], scheme: Scheme, *, name: str = "tensor"
+) -> PackedTensor:
+    """``pack`` for elements given as little-endian, row-major bytes: needs no dtype of numpy's. Refers to ``data``."""
+    view = memoryview(data).toreadonly().cast("B")
+    if len(shape) > MAX_RANK:
+        raise ShapeError(f"{name}: {len(shape)} dimensions, at most {MAX_RANK} can be stored")
+    if view.nbytes != stored_bytes(dtype, shape):
+        raise ShapeError(f"{name}: {view.nbytes} bytes for {dtype} {shape}, which takes {stored_bytes(dtype, shape)}")
+    match scheme.values:
+        case Keep():
+            streams = _pack_kept(view, dtype, scheme, name)
+        case Integer() as values:
+            streams = _pack_integer(view, dtype, shape, scheme, values, name)
+    return PackedTensor(
+        dtype, tuple(shape), scheme, {Role(role): memoryview(stream) for role, stream in streams.items()}
+    )
+
+
+def _keeps(scheme: Scheme | None) -> bool:
+    return scheme is None or (isinstance(scheme.values, Keep) and scheme.structure is Structure.DENSE)
+
+
+def _pack_kept(view: memoryview, dtype: str, scheme: Scheme, name: str) -> Mapping[int, Buffer]:
+    if scheme.structure is Structure.DENSE:
+        return {Role.DATA: view}
+    bits = DTYPES[dtype].bits
+    if bits % 8:
+        raise SchemeError(f"{name}: {dtype} elements are not whole bytes, so no bitmap can hold them")
+    return _core.pack_kept(view, bits // 8)
+
+
+def _pack_integer(
+    view: memoryview, dtype: str, shape: tuple[int, ...], scheme: Scheme, values: Integer, name: str
+) -> Mapping[int, Buffer]:
+    if dtype not in FLOATS:
+        raise SchemeError(f"{name}: integer values stand for {', '.join(FLOATS)}, not {dtype}")
+    if values.granularity is Granularity.AXIS and values.axis >= len(shape):
+        raise SchemeError(f"{name}: no axis {values.axis} in a tensor of {len(shape)} dimensions")
+    floats = to_float32(view, dtype)
+    try:
+        return _core.pack_values(floats, shape, scheme.numbers, name)
+    except SchemeError:
+        if dtype == "F64" and np.isfinite(np.frombuffer(view, "<f8")).all():
+            raise SchemeError(
+                f"{name}: a magnitude is over float32's range, which integer values are held in"
+            ) from None
+        raise
+    except FormatError:
+        message = f"{name}: a magnitude is too large for int{values.bits}: scale * 2**bits must be a float32"
+        raise SchemeError(message) from None

@@ -1,8 +1,25 @@
 // AVX2 + FMA + F16C + BMI2: the slots this folder overrides.
-#include "kernels/kernels.h"
+#include "kernels/avx2/overrides.h"
 
 namespace bitpress::avx2 {
 
-void fill(Kernels&) noexcept {}
+void fill(Kernels& table) noexcept {
+    // packing, quantization, bitmaps
+    table.pack_bits = pack_bits;
+    table.unpack_bits = unpack_bits;
+    table.quantize = quantize;
+    table.dequantize = dequantize;
+    table.quantize_each = quantize_each;
+    table.dequantize_each = dequantize_each;
+    table.min_max = min_max;
+    table.min_max_each = min_max_each;
+    table.mask_nonzero = mask_nonzero;
+    table.count_bits = count_bits;
+    table.compress_bytes = compress_bytes;
+    table.expand_bytes = expand_bytes;
+    table.clear_unmasked = clear_unmasked;
+    table.f16_to_f32 = f16_to_f32;
+    table.bf16_to_f32 = bf16_to_f32;
+}
 
 }  // namespace bitpress::avx2

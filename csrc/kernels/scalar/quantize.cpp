@@ -4,35 +4,64 @@
 #include "kernels/kernels.h"
 
 namespace bitpress::scalar {
+namespace {
+
+uint8_t quantize_one(float x, float scale, float zero, float lowest, float highest) noexcept {
+    // zero is a whole number except for one-bit symmetric codes, where it is 1/2: that half is added before rounding.
+    const float whole = floorf(zero);
+    float code = rintf(x / scale + (zero - whole)) + whole;
+    code = code < lowest ? lowest : code;
+    code = code > highest ? highest : code;
+    return static_cast<uint8_t>(code);
+}
+
+// 0 * inf and 0 * NaN are NaN; anything else gives a zero.
+bool finite(float x) noexcept { return 0.0F * x == 0.0F; }
+
+}  // namespace
 
 void quantize(const float* x, size_t n, float scale, float zero, unsigned low, unsigned high, uint8_t* codes) noexcept {
     const float lowest = static_cast<float>(low);
     const float highest = static_cast<float>(high);
-    for (size_t i = 0; i < n; ++i) {
-        // rint before adding zero: zero is a whole number except for one-bit symmetric codes, where it is 1/2.
-        float code = rintf(x[i] / scale + (zero - floorf(zero))) + floorf(zero);
-        code = code < lowest ? lowest : code;
-        code = code > highest ? highest : code;
-        codes[i] = static_cast<uint8_t>(code);
-    }
+    for (size_t i = 0; i < n; ++i) codes[i] = quantize_one(x[i], scale, zero, lowest, highest);
 }
 
 void dequantize(const uint8_t* codes, size_t n, float scale, float zero, float* x) noexcept {
     for (size_t i = 0; i < n; ++i) x[i] = scale * (static_cast<float>(codes[i]) - zero);
 }
 
-void min_max(const float* x, size_t n, float* low, float* high, bool* finite) noexcept {
+void quantize_each(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
+                   uint8_t* codes) noexcept {
+    const float lowest = static_cast<float>(low);
+    const float highest = static_cast<float>(high);
+    for (size_t i = 0; i < n; ++i) codes[i] = quantize_one(x[i], scales[i], zeros[i], lowest, highest);
+}
+
+void dequantize_each(const uint8_t* codes, size_t n, const float* scales, const float* zeros, float* x) noexcept {
+    for (size_t i = 0; i < n; ++i) x[i] = scales[i] * (static_cast<float>(codes[i]) - zeros[i]);
+}
+
+void min_max(const float* x, size_t n, float* low, float* high, bool* all_finite) noexcept {
     float smallest = x[0];
     float largest = x[0];
-    float poison = 0.0F;  // 0 * inf and 0 * NaN are NaN
+    *all_finite = true;
     for (size_t i = 0; i < n; ++i) {
         smallest = x[i] < smallest ? x[i] : smallest;
         largest = x[i] > largest ? x[i] : largest;
-        poison += 0.0F * x[i];
+        if (!finite(x[i])) *all_finite = false;
     }
-    *low = smallest;
-    *high = largest;
-    *finite = poison == 0.0F;
+    *low = smallest + 0.0F;  // -0 becomes +0
+    *high = largest + 0.0F;
+}
+
+bool min_max_each(const float* x, size_t n, float* low, float* high) noexcept {
+    bool all_finite = true;
+    for (size_t i = 0; i < n; ++i) {
+        low[i] = (x[i] < low[i] ? x[i] : low[i]) + 0.0F;
+        high[i] = (x[i] > high[i] ? x[i] : high[i]) + 0.0F;
+        if (!finite(x[i])) all_finite = false;
+    }
+    return all_finite;
 }
 
 }  // namespace bitpress::scalar

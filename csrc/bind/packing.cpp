@@ -1,0 +1,150 @@
+// The packing kernels of one named instruction set, so that a test can hold them against each other and the oracles.
+#include <pybind11/numpy.h>
+
+#include <cstring>
+
+#include "bind/bind.h"
+#include "kernels/kernels.h"
+
+namespace py = pybind11;
+
+namespace bitpress::bind {
+namespace {
+
+using Bytes8 = py::array_t<std::uint8_t, py::array::c_style>;
+using Floats = py::array_t<float, py::array::c_style>;
+
+const Kernels& named(const std::string& isa) {
+    for (int i = 0; i < isa_count; ++i) {
+        const Kernels* table = kernels(static_cast<Isa>(i));
+        if (table != nullptr && isa == isa_name(static_cast<Isa>(i))) return *table;
+    }
+    throw py::value_error("no instruction set " + isa + " on this CPU");
+}
+
+std::size_t count(const py::array& array) { return static_cast<std::size_t>(array.size()); }
+
+void need(bool condition) {
+    if (!condition) throw py::value_error("array sizes do not fit each other");
+}
+
+Bytes8 pack_bits(const std::string& isa, const Bytes8& codes, unsigned bits) {
+    need(bits >= 1 && bits <= 8);
+    Bytes8 packed(static_cast<py::ssize_t>((count(codes) * bits + 7) / 8));
+    named(isa).pack_bits(codes.data(), count(codes), bits, packed.mutable_data());
+    return packed;
+}
+
+Bytes8 unpack_bits(const std::string& isa, const Bytes8& packed, std::size_t first, std::size_t n, unsigned bits) {
+    need(bits >= 1 && bits <= 8 && n < (std::size_t{1} << 58) && first < (std::size_t{1} << 58));
+    need((first + n) * bits <= count(packed) * 8);
+    Bytes8 codes(static_cast<py::ssize_t>(n));
+    named(isa).unpack_bits(packed.data(), count(packed), first, n, bits, codes.mutable_data());
+    return codes;
+}
+
+Bytes8 quantize(const std::string& isa, const Floats& x, const Floats& scale, const Floats& zero, unsigned low,
+                unsigned high) {
+    Bytes8 codes(x.size());
+    need(scale.size() == zero.size() && (scale.size() == 1 || scale.size() == x.size()));
+    if (scale.size() == 1) {
+        named(isa).quantize(x.data(), count(x), *scale.data(), *zero.data(), low, high, codes.mutable_data());
+    } else {
+        named(isa).quantize_each(x.data(), count(x), scale.data(), zero.data(), low, high, codes.mutable_data());
+    }
+    return codes;
+}
+
+Floats dequantize(const std::string& isa, const Bytes8& codes, const Floats& scale, const Floats& zero) {
+    Floats x(codes.size());
+    need(scale.size() == zero.size() && (scale.size() == 1 || scale.size() == codes.size()));
+    if (scale.size() == 1) {
+        named(isa).dequantize(codes.data(), count(codes), *scale.data(), *zero.data(), x.mutable_data());
+    } else {
+        named(isa).dequantize_each(codes.data(), count(codes), scale.data(), zero.data(), x.mutable_data());
+    }
+    return x;
+}
+
+py::tuple min_max(const std::string& isa, const Floats& x) {
+    need(x.size() > 0);
+    float low = 0;
+    float high = 0;
+    bool finite = false;
+    named(isa).min_max(x.data(), count(x), &low, &high, &finite);
+    return py::make_tuple(low, high, finite);
+}
+
+py::tuple min_max_each(const std::string& isa, const Floats& x, const Floats& low, const Floats& high) {
+    need(low.size() == x.size() && high.size() == x.size());
+    Floats new_low(x.size());
+    Floats new_high(x.size());
+    std::memcpy(new_low.mutable_data(), low.data(), count(x) * sizeof(float));
+    std::memcpy(new_high.mutable_data(), high.data(), count(x) * sizeof(float));
+    const bool finite = named(isa).min_max_each(x.data(), count(x), new_low.mutable_data(), new_high.mutable_data());
+    return py::make_tuple(new_low, new_high, finite);
+}
+
+Bytes8 mask_nonzero(const std::string& isa, const Floats& x) {
+    Bytes8 mask((x.size() + 7) / 8);
+    named(isa).mask_nonzero(x.data(), count(x), mask.mutable_data());
+    return mask;
+}
+
+Bytes8 compress_bytes(const std::string& isa, const Bytes8& in, const Bytes8& mask) {
+    need(mask.size() == (in.size() + 7) / 8);
+    Bytes8 out(in.size());
+    const std::size_t kept = named(isa).compress_bytes(in.data(), count(in), mask.data(), out.mutable_data());
+    Bytes8 exact(static_cast<py::ssize_t>(kept));
+    if (kept != 0) std::memcpy(exact.mutable_data(), out.data(), kept);
+    return exact;
+}
+
+Bytes8 expand_bytes(const std::string& isa, const Bytes8& in, const Bytes8& mask, std::size_t n) {
+    need(count(mask) == (n + 7) / 8);
+    need(n % 8 == 0 || (mask.data()[n / 8] >> n % 8) == 0);
+    need(scalar::count_bits(mask.data(), count(mask)) <= count(in));
+    Bytes8 out(static_cast<py::ssize_t>(n));
+    named(isa).expand_bytes(in.data(), count(in), mask.data(), n, out.mutable_data());
+    return out;
+}
+
+Floats clear_unmasked(const std::string& isa, const Bytes8& mask, const Floats& x) {
+    need(mask.size() == (x.size() + 7) / 8);
+    Floats out(x.size());
+    std::memcpy(out.mutable_data(), x.data(), count(x) * sizeof(float));
+    named(isa).clear_unmasked(mask.data(), count(x), out.mutable_data());
+    return out;
+}
+
+Floats widen(const std::string& isa, const Bytes8& half, bool brain) {
+    need(half.size() % 2 == 0);
+    Floats x(half.size() / 2);
+    const Kernels& k = named(isa);
+    (brain ? k.bf16_to_f32 : k.f16_to_f32)(half.data(), count(x), x.mutable_data());
+    return x;
+}
+
+}  // namespace
+
+void register_packing(py::module_& module) {
+    py::module_ kernels =
+        module.def_submodule("kernels", "Single kernels of a named instruction set, for tests and benches.");
+    kernels.def("pack_bits", &pack_bits);
+    kernels.def("unpack_bits", &unpack_bits);
+    kernels.def("quantize", &quantize);
+    kernels.def("dequantize", &dequantize);
+    kernels.def("min_max", &min_max);
+    kernels.def("min_max_each", &min_max_each);
+    kernels.def("mask_nonzero", &mask_nonzero);
+    kernels.def("count_bits", [](const std::string& isa, const Bytes8& mask) {
+        return named(isa).count_bits(mask.data(), count(mask));
+    });
+    kernels.def("compress_bytes", &compress_bytes);
+    kernels.def("expand_bytes", &expand_bytes);
+    kernels.def("clear_unmasked", &clear_unmasked);
+    kernels.def("f16_to_f32", [](const std::string& isa, const Bytes8& half) { return widen(isa, half, false); });
+    kernels.def("bf16_to_f32", [](const std::string& isa, const Bytes8& half) { return widen(isa, half, true); });
+}
+
+}  // namespace bitpress::bind

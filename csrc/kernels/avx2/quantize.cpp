@@ -1,0 +1,121 @@
+// Uniform quantization, 8 floats a register. Every operation is the scalar one, in the scalar order: no FMA.
+#include <immintrin.h>
+
+#include "kernels/avx2/overrides.h"
+
+namespace bitpress::avx2 {
+namespace {
+
+struct Rounding {
+    __m256 scale, half, whole, low, high;
+};
+
+__m256i round8(const float* x, const Rounding& r) noexcept {
+    const __m256 ratio = _mm256_add_ps(_mm256_div_ps(_mm256_loadu_ps(x), r.scale), r.half);
+    const __m256 rounded = _mm256_round_ps(ratio, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m256 code = _mm256_add_ps(rounded, r.whole);
+    return _mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(code, r.low), r.high));
+}
+
+// Eight 32-bit values 0..255 to eight bytes.
+void store_bytes(uint8_t* out, __m256i words) noexcept {
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packus_epi16(halves, halves));
+}
+
+__m256 load_codes(const uint8_t* codes) noexcept {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes))));
+}
+
+__m256 floor8(__m256 x) noexcept { return _mm256_round_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+
+// All ones where the exponent is: NaN and infinity.
+__m256i not_finite(__m256 x) noexcept {
+    const __m256i exponent = _mm256_set1_epi32(0x7F800000);
+    return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_castps_si256(x), exponent), exponent);
+}
+
+}  // namespace
+
+void quantize(const float* x, size_t n, float scale, float zero, unsigned low, unsigned high, uint8_t* codes) noexcept {
+    const __m256 zero8 = _mm256_set1_ps(zero);
+    const __m256 whole = floor8(zero8);
+    const Rounding r = {_mm256_set1_ps(scale), _mm256_sub_ps(zero8, whole), whole,
+                        _mm256_set1_ps(static_cast<float>(low)), _mm256_set1_ps(static_cast<float>(high))};
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) store_bytes(codes + i, round8(x + i, r));
+    scalar::quantize(x + i, n - i, scale, zero, low, high, codes + i);
+}
+
+void quantize_each(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
+                   uint8_t* codes) noexcept {
+    const __m256 lowest = _mm256_set1_ps(static_cast<float>(low));
+    const __m256 highest = _mm256_set1_ps(static_cast<float>(high));
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m256 zero = _mm256_loadu_ps(zeros + i);
+        const __m256 whole = floor8(zero);
+        const Rounding r = {_mm256_loadu_ps(scales + i), _mm256_sub_ps(zero, whole), whole, lowest, highest};
+        store_bytes(codes + i, round8(x + i, r));
+    }
+    scalar::quantize_each(x + i, n - i, scales + i, zeros + i, low, high, codes + i);
+}
+
+void dequantize(const uint8_t* codes, size_t n, float scale, float zero, float* x) noexcept {
+    const __m256 scale8 = _mm256_set1_ps(scale);
+    const __m256 zero8 = _mm256_set1_ps(zero);
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        _mm256_storeu_ps(x + i, _mm256_mul_ps(scale8, _mm256_sub_ps(load_codes(codes + i), zero8)));
+    }
+    scalar::dequantize(codes + i, n - i, scale, zero, x + i);
+}
+
+void dequantize_each(const uint8_t* codes, size_t n, const float* scales, const float* zeros, float* x) noexcept {
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m256 difference = _mm256_sub_ps(load_codes(codes + i), _mm256_loadu_ps(zeros + i));
+        _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(scales + i), difference));
+    }
+    scalar::dequantize_each(codes + i, n - i, scales + i, zeros + i, x + i);
+}
+
+void min_max(const float* x, size_t n, float* low, float* high, bool* finite) noexcept {
+    if (n < 8) {
+        scalar::min_max(x, n, low, high, finite);
+        return;
+    }
+    __m256 smallest = _mm256_loadu_ps(x);
+    __m256 largest = smallest;
+    __m256i bad = _mm256_setzero_si256();
+    for (size_t i = 0; i < n; i += 8) {
+        const __m256 values = _mm256_loadu_ps(x + (n - i >= 8 ? i : n - 8));  // the last eight may be seen twice
+        smallest = _mm256_min_ps(smallest, values);
+        largest = _mm256_max_ps(largest, values);
+        bad = _mm256_or_si256(bad, not_finite(values));
+    }
+    float lanes[8];
+    bool ignored;
+    float other;
+    _mm256_storeu_ps(lanes, smallest);
+    scalar::min_max(lanes, 8, low, &other, &ignored);
+    _mm256_storeu_ps(lanes, largest);
+    scalar::min_max(lanes, 8, &other, high, &ignored);
+    *finite = _mm256_testz_si256(bad, bad) != 0;
+}
+
+bool min_max_each(const float* x, size_t n, float* low, float* high) noexcept {
+    const __m256 zero = _mm256_setzero_ps();
+    __m256i bad = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m256 values = _mm256_loadu_ps(x + i);
+        _mm256_storeu_ps(low + i, _mm256_add_ps(_mm256_min_ps(values, _mm256_loadu_ps(low + i)), zero));
+        _mm256_storeu_ps(high + i, _mm256_add_ps(_mm256_max_ps(values, _mm256_loadu_ps(high + i)), zero));
+        bad = _mm256_or_si256(bad, not_finite(values));
+    }
+    const bool rest = scalar::min_max_each(x + i, n - i, low + i, high + i);
+    return rest && _mm256_testz_si256(bad, bad) != 0;
+}
+
+}  // namespace bitpress::avx2

@@ -1,0 +1,48 @@
+// Bitmaps: one bit an element says whether it is stored.
+#include "kernels/kernels.h"
+
+namespace bitpress::scalar {
+namespace {
+
+bool bit(const uint8_t* mask, size_t i) noexcept { return ((mask[i / 8] >> (i % 8)) & 1U) != 0; }
+
+}  // namespace
+
+void mask_nonzero(const float* x, size_t n, uint8_t* mask) noexcept {
+    for (size_t i = 0; i < n; i += 8) {
+        unsigned byte = 0;
+        for (size_t j = 0; j < 8 && i + j < n; ++j) byte |= static_cast<unsigned>(x[i + j] != 0.0F) << j;
+        mask[i / 8] = static_cast<uint8_t>(byte);
+    }
+}
+
+uint64_t count_bits(const uint8_t* mask, size_t n_bytes) noexcept {
+    uint64_t count = 0;
+    for (size_t i = 0; i < n_bytes; ++i) {
+        for (unsigned byte = mask[i]; byte != 0; byte &= byte - 1U) ++count;
+    }
+    return count;
+}
+
+size_t compress_bytes(const uint8_t* in, size_t n, const uint8_t* mask, uint8_t* out) noexcept {
+    size_t kept = 0;
+    for (size_t i = 0; i < n; ++i) {
+        if (bit(mask, i)) out[kept++] = in[i];
+    }
+    return kept;
+}
+
+void expand_bytes(const uint8_t* in, size_t, const uint8_t* mask, size_t n, uint8_t* out) noexcept {
+    for (size_t i = 0; i < n; ++i) {
+        out[i] = 0;
+        if (bit(mask, i)) out[i] = *in++;
+    }
+}
+
+void clear_unmasked(const uint8_t* mask, size_t n, float* x) noexcept {
+    for (size_t i = 0; i < n; ++i) {
+        if (!bit(mask, i)) x[i] = 0.0F;
+    }
+}
+
+}  // namespace bitpress::scalar

@@ -1,0 +1,144 @@
+// Sizes, grids and the validation that everything else relies on.
+#include "tensor.h"
+
+#include "kernels/kernels.h"
+
+namespace bitpress {
+namespace {
+
+constexpr std::uint8_t bits_of[dtype_count] = {8, 8, 8, 8, 8, 16, 16, 16, 16, 32, 32, 32, 64, 64, 64, 8, 4, 6, 6, 64};
+
+bool known(const Scheme& scheme) noexcept {
+    if (scheme.structure != Structure::dense && scheme.structure != Structure::bitmap) return false;
+    if (scheme.values == Values::keep) {
+        return scheme.bits == 0 && !scheme.affine && scheme.granularity == Granularity::tensor && scheme.axis == 0 &&
+               scheme.group_size == 0;
+    }
+    return scheme.values == Values::integer && scheme.bits >= 1 && scheme.bits <= 8 &&
+           (scheme.granularity == Granularity::axis || scheme.axis == 0) &&
+           (scheme.granularity == Granularity::group ? scheme.group_size != 0 : scheme.group_size == 0);
+}
+
+bool floating(Dtype dtype) noexcept {
+    return dtype == Dtype::f16 || dtype == Dtype::bf16 || dtype == Dtype::f32 || dtype == Dtype::f64;
+}
+
+// The bits after the last element of a stream, in its last byte, are zero.
+bool tail_is_zero(Bytes stream, std::uint64_t count, unsigned bits) noexcept {
+    const unsigned used = static_cast<unsigned>((count % 8) * bits % 8);
+    return used == 0 || stream.empty() || (stream.back() >> used) == 0;
+}
+
+Status check_steps(const TensorView& view) noexcept {
+    const Bytes scales = view.stream(Role::scales);
+    const float levels = static_cast<float>(1U << view.scheme.bits);
+    for (std::size_t i = 0; i < scales.size(); i += 4) {
+        const float scale = load_le<float>(scales.data() + i);
+        const float most = scale * levels;
+        if (!(scale > 0.0F) || most - most != 0.0F) return Status::corrupt;
+    }
+    for (const std::uint8_t zero : view.stream(Role::zeros)) {
+        if (zero >> view.scheme.bits != 0) return Status::corrupt;
+    }
+    return Status::ok;
+}
+
+}  // namespace
+
+unsigned dtype_bits(Dtype dtype) noexcept {
+    const unsigned i = static_cast<unsigned>(dtype);
+    return i < dtype_count ? bits_of[i] : 0;
+}
+
+std::uint64_t packed_bytes(std::uint64_t count, unsigned bits) noexcept {
+    return count / 8 * bits + (count % 8 * bits + 7) / 8;
+}
+
+Status element_count(const Shape& shape, std::uint64_t* count) noexcept {
+    if (shape.rank > max_rank) return Status::bad_argument;
+    *count = 0;
+    for (unsigned k = 0; k < shape.rank; ++k) {
+        if (shape.dims[k] == 0) return Status::ok;
+    }
+    std::uint64_t product = 1;
+    for (unsigned k = 0; k < shape.rank; ++k) {
+        if (!checked_mul(product, shape.dims[k], &product) || product >> 63 != 0) return Status::too_large;
+    }
+    *count = product;
+    return Status::ok;
+}
+
+Status make_grid(const Shape& shape, const Scheme& scheme, Grid* grid) noexcept {
+    std::uint64_t count = 0;
+    BP_TRY(element_count(shape, &count));
+    if (!known(scheme)) return Status::bad_argument;
+    if (scheme.granularity == Granularity::axis && scheme.axis >= shape.rank) return Status::bad_argument;
+    *grid = Grid{};
+    if (count == 0) return Status::ok;
+    *grid = Grid{count, count, count, 1, 1};
+    switch (scheme.granularity) {
+        case Granularity::tensor: return Status::ok;
+        case Granularity::axis:
+            for (unsigned k = 0; k <= scheme.axis; ++k) grid->run /= shape.dims[k];
+            grid->scales = shape.dims[scheme.axis];
+            grid->runs_per_row = count / grid->run;
+            return Status::ok;
+        case Granularity::group: {
+            const std::uint64_t rows = shape.rank < 2 ? 1 : shape.dims[0];
+            grid->row = count / rows;
+            grid->run = scheme.group_size < grid->row ? scheme.group_size : grid->row;
+            grid->runs_per_row = (grid->row - 1) / grid->run + 1;
+            grid->scales = rows * grid->runs_per_row;  // at most count
+            return Status::ok;
+        }
+    }
+    return Status::bad_argument;
+}
+
+Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::uint64_t stored,
+                    std::uint64_t (&bytes)[role_count]) noexcept {
+    for (std::uint64_t& b : bytes) b = 0;
+    Grid grid;
+    BP_TRY(make_grid(shape, scheme, &grid));
+    const unsigned bits = dtype_bits(dtype);
+    if (bits == 0) return Status::unsupported;
+    if (grid.count > (std::uint64_t{1} << 60)) return Status::too_large;
+    const bool bitmap = scheme.structure == Structure::bitmap;
+    if (stored > grid.count || (!bitmap && stored != grid.count)) return Status::bad_argument;
+    if (bitmap) bytes[static_cast<int>(Role::mask)] = packed_bytes(grid.count, 1);
+    if (scheme.values == Values::keep) {
+        if (bitmap && bits % 8 != 0) return Status::unsupported;
+        bytes[static_cast<int>(Role::data)] = packed_bytes(stored, bits);
+        return Status::ok;
+    }
+    if (!floating(dtype)) return Status::unsupported;
+    bytes[static_cast<int>(Role::codes)] = packed_bytes(stored, scheme.bits);
+    bytes[static_cast<int>(Role::scales)] = 4 * grid.scales;
+    if (scheme.affine) bytes[static_cast<int>(Role::zeros)] = grid.scales;
+    return Status::ok;
+}
+
+Status validate(const TensorView& view) noexcept {
+    const Kernels* k = kernels();
+    if (k == nullptr) return Status::unsupported;
+    std::uint64_t count = 0;
+    BP_TRY(element_count(view.shape, &count));
+    std::uint64_t stored = count;
+    const Bytes mask = view.stream(Role::mask);
+    if (view.scheme.structure == Structure::bitmap) {
+        if (mask.size() != packed_bytes(count, 1) || !tail_is_zero(mask, count, 1)) return Status::corrupt;
+        stored = k->count_bits(mask.data(), mask.size());
+    }
+    std::uint64_t bytes[role_count];
+    BP_TRY(stream_sizes(view.dtype, view.shape, view.scheme, stored, bytes));
+    for (int role = 0; role < role_count; ++role) {
+        if (view.streams[role].size() != bytes[role]) return Status::corrupt;
+    }
+    if (view.scheme.values == Values::keep) {
+        return tail_is_zero(view.stream(Role::data), stored, dtype_bits(view.dtype)) ? Status::ok : Status::corrupt;
+    }
+    if (!tail_is_zero(view.stream(Role::codes), stored, view.scheme.bits)) return Status::corrupt;
+    return check_steps(view);
+}
+
+}  // namespace bitpress

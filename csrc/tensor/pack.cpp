@@ -1,0 +1,192 @@
+// From elements to streams: the range of each run, its scale and zero, then the codes, block by block.
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "tensor/runs.h"
+
+namespace bitpress {
+namespace {
+
+// Least and greatest value of each scale's elements, widened to hold 0: low[s] <= 0 <= high[s].
+Status find_ranges(const Kernels& k, std::span<const float> values, const Grid& grid, float* low,
+                   float* high) noexcept {
+    const std::size_t scales = static_cast<std::size_t>(grid.scales);
+    for (std::size_t s = 0; s < scales; ++s) low[s] = high[s] = 0.0F;
+    if (grid.run == 1) {  // neighbours have neighbouring scales; scales divides count
+        for (std::size_t i = 0; i < values.size(); i += scales) {
+            if (!k.min_max_each(values.data() + i, scales, low, high)) return Status::not_finite;
+        }
+        return Status::ok;
+    }
+    RunCursor cursor(grid, 0);
+    for (std::size_t i = 0; i < values.size();) {
+        const std::size_t n = static_cast<std::size_t>(cursor.left());
+        const std::size_t s = static_cast<std::size_t>(cursor.scale());
+        float least = 0.0F;
+        float greatest = 0.0F;
+        bool finite = true;
+        k.min_max(values.data() + i, n, &least, &greatest, &finite);
+        if (!finite) return Status::not_finite;
+        low[s] = least < low[s] ? least : low[s];
+        high[s] = greatest > high[s] ? greatest : high[s];
+        cursor.advance(n);
+        i += n;
+    }
+    return Status::ok;
+}
+
+// docs/format.md, "How a scale is picked": float32 operations in this order, the scale at least FLT_MIN.
+Status make_step(float low, float high, const Scheme& scheme, std::uint8_t* scale_out,
+                 std::uint8_t* zero_out) noexcept {
+    const unsigned levels = scheme.affine      ? (1U << scheme.bits) - 1U
+                            : scheme.bits == 1 ? 1U
+                                               : (1U << (scheme.bits - 1U)) - 1U;
+    const float range = scheme.affine ? high - low : -low > high ? -low : high;
+    float scale = range / static_cast<float>(levels);
+    scale = scale < FLT_MIN ? FLT_MIN : scale;
+    if (!isfinite(scale * static_cast<float>(1U << scheme.bits))) return Status::too_large;
+    store_le(scale_out, scale);
+    if (scheme.affine) {
+        const float zero = rintf(-low / scale);
+        *zero_out = static_cast<std::uint8_t>(zero < static_cast<float>(levels) ? zero : static_cast<float>(levels));
+    }
+    return Status::ok;
+}
+
+void quantize_block(const Kernels& k, const Steps& steps, const Scheme& scheme, const Grid& grid, RunCursor& cursor,
+                    const float* x, std::size_t n, std::uint8_t* codes) noexcept {
+    const unsigned low =
+        scheme.affine || scheme.bits == 1 ? 0U : 1U;  // symmetric codes are as many below zero as above
+    const unsigned high = (1U << scheme.bits) - 1U;
+    if (grid.run < long_run) {
+        float scale[block_elements];
+        float zero[block_elements];
+        spread_steps(steps, cursor, n, scale, zero);
+        k.quantize_each(x, n, scale, zero, low, high, codes);
+        return;
+    }
+    for (std::size_t i = 0; i < n;) {
+        const std::size_t m = cursor.left() < n - i ? static_cast<std::size_t>(cursor.left()) : n - i;
+        k.quantize(x + i, m, steps.scale(cursor.scale()), steps.zero(cursor.scale()), low, high, codes + i);
+        cursor.advance(m);
+        i += m;
+    }
+}
+
+// Packs codes as they come, in any number, so that all but the last write end on a byte.
+class BitWriter {
+  public:
+    BitWriter(const Kernels& k, unsigned bits, std::uint8_t* out) noexcept : k_(k), bits_(bits), out_(out) {}
+    // Room for a block of codes that add() is then told of.
+    std::uint8_t* room() noexcept { return held_ + count_; }
+    void add(std::size_t n) noexcept {
+        count_ += n;
+        const std::size_t whole = count_ / 8 * 8;
+        k_.pack_bits(held_, whole, bits_, out_);
+        out_ += whole / 8 * bits_;
+        memmove(held_, held_ + whole, count_ - whole);
+        count_ -= whole;
+    }
+    void finish() noexcept { k_.pack_bits(held_, count_, bits_, out_); }
+
+  private:
+    const Kernels& k_;
+    unsigned bits_;
+    std::uint8_t* out_;
+    std::uint8_t held_[block_elements + 8] = {};
+    std::size_t count_ = 0;
+};
+
+bool nonzero(const std::uint8_t* p, unsigned n) noexcept {
+    unsigned any = 0;
+    for (unsigned i = 0; i < n; ++i) any |= p[i];
+    return any != 0;
+}
+
+Status check_sizes(std::span<const float> values, const Shape& shape, const Scheme& scheme, const Grid& grid,
+                   std::span<float> ranges, const MutableBytes (&streams)[role_count]) noexcept {
+    if (scheme.values != Values::integer || values.size() != grid.count) return Status::bad_argument;
+    if (ranges.size() / 2 < grid.scales) return Status::memory_too_small;
+    const std::uint64_t stored = scheme.structure == Structure::bitmap ? count_survivors(values) : grid.count;
+    std::uint64_t bytes[role_count];
+    BP_TRY(stream_sizes(Dtype::f32, shape, scheme, stored, bytes));
+    for (int role = 0; role < role_count; ++role) {
+        if (streams[role].size() != bytes[role]) return Status::output_too_small;
+    }
+    return Status::ok;
+}
+
+}  // namespace
+
+std::uint64_t count_survivors(std::span<const float> values) noexcept {
+    std::uint64_t count = 0;
+    for (const float value : values) count += value != 0.0F;
+    return count;
+}
+
+std::uint64_t count_survivors(Bytes data, unsigned element_bytes) noexcept {
+    std::uint64_t count = 0;
+    for (std::size_t i = 0; i < data.size(); i += element_bytes) count += nonzero(data.data() + i, element_bytes);
+    return count;
+}
+
+Status pack(std::span<const float> values, const Shape& shape, const Scheme& scheme, std::span<float> ranges,
+            const MutableBytes (&streams)[role_count]) noexcept {
+    const Kernels* k = kernels();
+    if (k == nullptr) return Status::unsupported;
+    Grid grid;
+    BP_TRY(make_grid(shape, scheme, &grid));
+    BP_TRY(check_sizes(values, shape, scheme, grid, ranges, streams));
+    if (values.empty()) return Status::ok;
+
+    float* low = ranges.data();
+    float* high = low + grid.scales;
+    BP_TRY(find_ranges(*k, values, grid, low, high));
+    std::uint8_t* scales = streams[static_cast<int>(Role::scales)].data();
+    std::uint8_t* zeros = streams[static_cast<int>(Role::zeros)].data();
+    for (std::size_t s = 0; s < grid.scales; ++s) {
+        BP_TRY(make_step(low[s], high[s], scheme, scales + 4 * s, scheme.affine ? zeros + s : nullptr));
+    }
+
+    const Steps steps = {scales, scheme.affine ? zeros : nullptr, scheme.bits};
+    const bool bitmap = scheme.structure == Structure::bitmap;
+    std::uint8_t* mask = streams[static_cast<int>(Role::mask)].data();
+    BitWriter writer(*k, scheme.bits, streams[static_cast<int>(Role::codes)].data());
+    RunCursor cursor(grid, 0);
+    std::uint8_t codes[block_elements];
+    for (std::size_t i = 0; i < values.size();) {
+        const std::size_t n = values.size() - i < block_elements ? values.size() - i : block_elements;
+        quantize_block(*k, steps, scheme, grid, cursor, values.data() + i, n, bitmap ? codes : writer.room());
+        if (bitmap) {
+            k->mask_nonzero(values.data() + i, n, mask + i / 8);
+            writer.add(k->compress_bytes(codes, n, mask + i / 8, writer.room()));
+        } else {
+            writer.add(n);
+        }
+        i += n;
+    }
+    writer.finish();
+    return Status::ok;
+}
+
+Status pack_keep(Bytes data, unsigned element_bytes, MutableBytes survivors, MutableBytes mask) noexcept {
+    if (element_bytes == 0 || data.size() % element_bytes != 0) return Status::bad_argument;
+    const std::size_t count = data.size() / element_bytes;
+    if (mask.size() != packed_bytes(count, 1)) return Status::output_too_small;
+    if (survivors.size() != count_survivors(data, element_bytes) * element_bytes) return Status::output_too_small;
+    if (count == 0) return Status::ok;
+    memset(mask.data(), 0, mask.size());
+    std::uint8_t* next = survivors.data();
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint8_t* element = data.data() + i * element_bytes;
+        if (!nonzero(element, element_bytes)) continue;
+        memcpy(next, element, element_bytes);
+        next += element_bytes;
+        mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | 1U << i % 8);
+    }
+    return Status::ok;
+}
+
+}  // namespace bitpress

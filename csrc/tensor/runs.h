@@ -1,0 +1,67 @@
+// Walks the elements of a grid run by run, and spreads scales over elements. Shared by pack.cpp and unpack.cpp.
+#pragma once
+
+#include "tensor.h"
+
+namespace bitpress {
+
+// Elements are packed and unpacked in blocks of this many, held on the stack. A multiple of 8.
+inline constexpr std::size_t block_elements = 256;
+// Runs at least this long are handed to a kernel one by one; shorter ones have their scales spread over a block first.
+inline constexpr std::uint64_t long_run = 48;
+
+// Where an element stands in a grid that is not empty: which scale it has, and how many more share it without a break.
+class RunCursor {
+  public:
+    RunCursor(const Grid& grid, std::uint64_t element) noexcept : grid_(grid) {
+        column_ = element % grid.row;
+        const std::uint64_t run = element / grid.row * grid.runs_per_row + column_ / grid.run;
+        scale_ = run % grid.scales;
+        const std::uint64_t end = (column_ / grid.run + 1) * grid.run;
+        left_ = (end < grid.row ? end : grid.row) - column_;
+    }
+    std::uint64_t scale() const noexcept { return scale_; }
+    std::uint64_t left() const noexcept { return left_; }
+    // n <= left()
+    void advance(std::uint64_t n) noexcept {
+        left_ -= n;
+        column_ += n;
+        if (left_ != 0) return;
+        if (column_ == grid_.row) column_ = 0;
+        if (++scale_ == grid_.scales) scale_ = 0;
+        left_ = grid_.run < grid_.row - column_ ? grid_.run : grid_.row - column_;
+    }
+
+  private:
+    const Grid& grid_;
+    std::uint64_t column_ = 0;
+    std::uint64_t scale_ = 0;
+    std::uint64_t left_ = 0;
+};
+
+// The scales and zeros of a tensor as they stand in its streams.
+struct Steps {
+    const std::uint8_t* scales = nullptr;
+    const std::uint8_t* zeros = nullptr;  // null: all have symmetric_zero(bits)
+    unsigned bits = 0;
+    float scale(std::uint64_t i) const noexcept { return load_le<float>(scales + 4 * i); }
+    float zero(std::uint64_t i) const noexcept {
+        return zeros == nullptr ? symmetric_zero(bits) : static_cast<float>(zeros[i]);
+    }
+};
+
+// scale[i] and zero[i] of the next n elements; moves the cursor past them.
+inline void spread_steps(const Steps& steps, RunCursor& cursor, std::size_t n, float* scale, float* zero) noexcept {
+    for (std::size_t i = 0; i < n;) {
+        const float s = steps.scale(cursor.scale());
+        const float z = steps.zero(cursor.scale());
+        const std::size_t m = cursor.left() < n - i ? static_cast<std::size_t>(cursor.left()) : n - i;
+        cursor.advance(m);
+        for (const std::size_t end = i + m; i < end; ++i) {
+            scale[i] = s;
+            zero[i] = z;
+        }
+    }
+}
+
+}  // namespace bitpress

@@ -1,0 +1,167 @@
+// From decoded streams to elements, block by block on the stack.
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "tensor/runs.h"
+
+namespace bitpress {
+namespace {
+
+// The mask bits first..first+n-1, n <= block_elements, moved to begin at bit 0; bits after n are zero.
+void mask_block(Bytes mask, std::uint64_t first, std::size_t n, std::uint8_t* out) noexcept {
+    const std::uint8_t* p = mask.data() + first / 8;
+    const std::size_t left = mask.size() - static_cast<std::size_t>(first / 8);
+    const unsigned shift = static_cast<unsigned>(first % 8);
+    const std::size_t bytes = (n + 7) / 8;
+    for (std::size_t i = 0; i < bytes; ++i) {
+        const unsigned high = i + 1 < left ? p[i + 1] : 0U;
+        out[i] = static_cast<std::uint8_t>((p[i] | high << 8) >> shift);
+    }
+    if (n % 8 != 0) out[bytes - 1] = static_cast<std::uint8_t>(out[bytes - 1] & ((1U << n % 8) - 1U));
+}
+
+void dequantize_block(const Kernels& k, const Steps& steps, const Grid& grid, RunCursor& cursor,
+                      const std::uint8_t* codes, std::size_t n, float* out) noexcept {
+    if (grid.run < long_run) {
+        float scale[block_elements];
+        float zero[block_elements];
+        spread_steps(steps, cursor, n, scale, zero);
+        k.dequantize_each(codes, n, scale, zero, out);
+        return;
+    }
+    for (std::size_t i = 0; i < n;) {
+        const std::size_t m = cursor.left() < n - i ? static_cast<std::size_t>(cursor.left()) : n - i;
+        k.dequantize(codes + i, m, steps.scale(cursor.scale()), steps.zero(cursor.scale()), out + i);
+        cursor.advance(m);
+        i += m;
+    }
+}
+
+// Codes of elements first..first+n-1 (0 where a bitmap holds none); mask gets the block's bits where there is one.
+void codes_block(const Kernels& k, const TensorView& view, std::uint64_t first, std::size_t n, std::uint8_t* mask,
+                 std::uint64_t* survivors, std::uint8_t* codes) noexcept {
+    const Bytes packed = view.stream(Role::codes);
+    if (view.scheme.structure == Structure::dense) {
+        k.unpack_bits(packed.data(), packed.size(), static_cast<std::size_t>(first), n, view.scheme.bits, codes);
+        return;
+    }
+    mask_block(view.stream(Role::mask), first, n, mask);
+    const std::size_t kept = static_cast<std::size_t>(k.count_bits(mask, (n + 7) / 8));
+    std::uint8_t stored[block_elements + 8] = {};  // readable past the end, so that expanding stays on its fast path
+    k.unpack_bits(packed.data(), packed.size(), static_cast<std::size_t>(*survivors), kept, view.scheme.bits, stored);
+    k.expand_bytes(stored, sizeof stored, mask, n, codes);
+    *survivors += kept;
+}
+
+// n elements kept as they are, at p, as float.
+Status widen(const Kernels& k, Dtype dtype, const std::uint8_t* p, std::size_t n, float* out) noexcept {
+    switch (dtype) {
+        case Dtype::f16: k.f16_to_f32(p, n, out); return Status::ok;
+        case Dtype::bf16: k.bf16_to_f32(p, n, out); return Status::ok;
+        case Dtype::f32:
+            for (std::size_t i = 0; i < n; ++i) out[i] = load_le<float>(p + 4 * i);
+            return Status::ok;
+        default: return Status::unsupported;
+    }
+}
+
+Status keep_block(const Kernels& k, const TensorView& view, std::uint64_t first, std::uint64_t* survivors,
+                  std::span<float> out) noexcept {
+    const std::uint8_t* data = view.stream(Role::data).data();
+    const std::size_t element = dtype_bits(view.dtype) / 8;
+    if (view.scheme.structure == Structure::dense) {
+        return widen(k, view.dtype, data + static_cast<std::size_t>(first) * element, out.size(), out.data());
+    }
+    std::uint8_t mask[block_elements / 8];
+    mask_block(view.stream(Role::mask), first, out.size(), mask);
+    const std::size_t kept = static_cast<std::size_t>(k.count_bits(mask, (out.size() + 7) / 8));
+    float stored[block_elements];
+    BP_TRY(widen(k, view.dtype, data + static_cast<std::size_t>(*survivors) * element, kept, stored));
+    *survivors += kept;
+    const float* next = stored;
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = (mask[i / 8] >> i % 8 & 1) != 0 ? *next++ : 0.0F;
+    return Status::ok;
+}
+
+// The range lies inside the tensor.
+Status check_range(const Grid& grid, std::uint64_t first, std::size_t n) noexcept {
+    return first <= grid.count && n <= grid.count - first ? Status::ok : Status::bad_argument;
+}
+
+std::size_t next_block(std::size_t left) noexcept { return left < block_elements ? left : block_elements; }
+
+}  // namespace
+
+Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float> out,
+                    std::uint64_t* survivors_before) noexcept {
+    const Kernels* k = kernels();
+    if (k == nullptr) return Status::unsupported;
+    Grid grid;
+    BP_TRY(make_grid(view.shape, view.scheme, &grid));
+    BP_TRY(check_range(grid, first, out.size()));
+    if (out.empty()) return Status::ok;
+    if (view.scheme.values == Values::keep) {
+        for (std::size_t done = 0; done < out.size();) {
+            const std::size_t n = next_block(out.size() - done);
+            BP_TRY(keep_block(*k, view, first + done, survivors_before, out.subspan(done, n)));
+            done += n;
+        }
+        return Status::ok;
+    }
+    const bool bitmap = view.scheme.structure == Structure::bitmap;
+    const Steps steps = {view.stream(Role::scales).data(),
+                         view.scheme.affine ? view.stream(Role::zeros).data() : nullptr, view.scheme.bits};
+    RunCursor cursor(grid, first);
+    std::uint8_t codes[block_elements];
+    std::uint8_t mask[block_elements / 8];
+    for (std::size_t done = 0; done < out.size();) {
+        const std::size_t n = next_block(out.size() - done);
+        codes_block(*k, view, first + done, n, mask, survivors_before, codes);
+        dequantize_block(*k, steps, grid, cursor, codes, n, out.data() + done);
+        if (bitmap) k->clear_unmasked(mask, n, out.data() + done);
+        done += n;
+    }
+    return Status::ok;
+}
+
+Status unpack_codes(const TensorView& view, std::uint64_t first, MutableBytes out,
+                    std::uint64_t* survivors_before) noexcept {
+    const Kernels* k = kernels();
+    if (k == nullptr) return Status::unsupported;
+    Grid grid;
+    BP_TRY(make_grid(view.shape, view.scheme, &grid));
+    BP_TRY(check_range(grid, first, out.size()));
+    if (view.scheme.values != Values::integer) return Status::bad_argument;
+    std::uint8_t mask[block_elements / 8];
+    for (std::size_t done = 0; done < out.size();) {
+        const std::size_t n = next_block(out.size() - done);
+        codes_block(*k, view, first + done, n, mask, survivors_before, out.data() + done);
+        done += n;
+    }
+    return Status::ok;
+}
+
+Status unpack_keep(const TensorView& view, MutableBytes out) noexcept {
+    const Bytes data = view.stream(Role::data);
+    std::uint64_t count = 0;
+    BP_TRY(element_count(view.shape, &count));
+    const unsigned bits = dtype_bits(view.dtype);
+    if (view.scheme.values != Values::keep || out.size() != packed_bytes(count, bits)) return Status::bad_argument;
+    if (out.empty()) return Status::ok;
+    if (view.scheme.structure == Structure::dense) {
+        memcpy(out.data(), data.data(), out.size());
+        return Status::ok;
+    }
+    const std::size_t element = bits / 8;
+    const std::uint8_t* mask = view.stream(Role::mask).data();
+    const std::uint8_t* next = data.data();
+    memset(out.data(), 0, out.size());
+    for (std::size_t i = 0; i < count; ++i) {
+        if ((mask[i / 8] >> i % 8 & 1) == 0) continue;
+        memcpy(out.data() + i * element, next, element);
+        next += element;
+    }
+    return Status::ok;
+}
+
+}  // namespace bitpress
