@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# One thread a process for torch's and numpy's libraries, whose sums depend on how the work is shared out; the tests
+# themselves are run by several processes.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+# No deadline: a shared machine is slow now and then. The same examples in each run of CI.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,8 +44,6 @@ def python() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a snippet in a fresh process of this Python; keyword ``env`` adds to the environment."""
 
     def run(code: str, *, env: dict[str, str] | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        import os
-
         import bitpress
 
         path = os.pathsep.join([str(Path(bitpress.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])

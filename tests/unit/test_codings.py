@@ -48,7 +48,7 @@ def test_round_trip(coding: str, kind: str) -> None:
 @pytest.mark.parametrize("coding", CODINGS)
 def test_every_pair_of_bytes_round_trips(coding: str) -> None:
     data = bytes(range(256)) * 2 + bytes(i for pair in zip(range(256), reversed(range(256)), strict=True) for i in pair)
-    for size in range(0, 300):
+    for size in range(300):
         assert _core.decode(coding, _core.encode(coding, data[size:])) == data[size:]
 
 

@@ -6,12 +6,13 @@ import json
 import math
 from typing import Any
 
-import bitpress as bp
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+import bitpress as bp
 
 
 def blobs(rows: int, seed: int, spread: float = 0.8) -> tuple[Tensor, Tensor]:

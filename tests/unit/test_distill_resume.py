@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import bitpress as bp
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+import bitpress as bp
 
 
 class Noisy(Dataset[Any]):
