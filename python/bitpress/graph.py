@@ -1,13 +1,32 @@
-"""Graph: a network as a list of operators over named values."""
+"""Graph: a network as a list of operators over named values, and its bytes (docs/format.md, section 6)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Attribute", "Graph", "Node", "Value"]
+from .dtypes import DTYPES
+from .errors import CorruptError, ShapeError, UnsupportedError
+from .operators import ATTRIBUTES, FLOAT, FLOATS, INTEGER, INTEGERS, OPERATORS
+
+__all__ = ["Attribute", "Graph", "Node", "Value", "decode", "encode"]
 
 Attribute = int | float | tuple[int, ...] | tuple[float, ...]
+
+MAX_RANK = 8
+MAX_VALUES = MAX_NODES = 65536
+MAX_NODE_ATTRIBUTES = 64
+_UNKNOWN_RANK = 255
+_ABSENT = 0xFFFFFFFF
+_HEADER = struct.Struct("<8I")
+_VALUE = struct.Struct("<IIBBBBII")
+_NODE = struct.Struct("<HHHHIIIIQ")
+_ATTRIBUTE = struct.Struct("<HBBIQ")
+_COMPUTED, _INPUT, _STORED = 0, 1, 2
+_DTYPE_NAMES = {dtype.number: dtype.name for dtype in DTYPES.values()}
+_OPERATOR_NAMES = {number: name for name, number in OPERATORS.items()}
+_ATTRIBUTE_NAMES = {number: name for name, (number, _) in ATTRIBUTES.items()}
 
 
 @dataclass(frozen=True)
@@ -42,3 +61,272 @@ class Graph:
     outputs: tuple[Value, ...]
     nodes: tuple[Node, ...]
     values: Mapping[str, Value] = field(default_factory=dict)  # what is known of the values in between
+
+    def stored(self) -> tuple[str, ...]:
+        """Names of the stored tensors that the graph reads, each once, in the order of their first reader."""
+        made = {value.name for value in self.inputs} | {output for node in self.nodes for output in node.outputs}
+        read = [name for node in self.nodes for name in node.inputs if name] + [value.name for value in self.outputs]
+        return tuple(dict.fromkeys(name for name in read if name not in made))
+
+    def value(self, name: str) -> Value:
+        """What is known of a value: its dtype and shape where the graph says them, else F32 of unknown rank."""
+        for value in (*self.inputs, *self.outputs):
+            if value.name == name:
+                return value
+        return self.values.get(name, Value(name))
+
+    def consumers(self) -> dict[str, list[Node]]:
+        """The nodes that read each value, in order; a node that reads it twice stands there twice."""
+        readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in node.inputs:
+                if name:
+                    readers.setdefault(name, []).append(node)
+        return readers
+
+
+def encode(graph: Graph, tensor_index: Mapping[str, int]) -> bytes:
+    """The bytes of a graph as the container's section holds them; ``tensor_index``: each stored tensor's number in the file.
+
+    Raises UnsupportedError for an operator or attribute that the format has no number for, ShapeError for a graph whose
+    nodes cannot be run in their order or that reads a tensor the index lacks.
+    """
+    return _Encoder(graph, tensor_index).encode()
+
+
+class _Encoder:
+    def __init__(self, graph: Graph, tensor_index: Mapping[str, int]) -> None:
+        self.graph = graph
+        self.tensor_index = tensor_index
+        self.payload = bytearray()
+        self.strings = bytearray()
+        self.indices: dict[str, int] = {}
+        self.values = bytearray()
+        self.known = {**graph.values, **{value.name: value for value in (*graph.outputs, *graph.inputs)}}
+
+    def encode(self) -> bytes:
+        graph = self.graph
+        for value in graph.inputs:
+            self.add_value(value.name, _INPUT)
+        stored = graph.stored()
+        for name in stored:
+            if name not in self.tensor_index:
+                raise ShapeError(f"the graph reads {name!r}, which no node writes and no stored tensor is called")
+        for name in sorted(stored, key=lambda name: self.tensor_index[name]):
+            self.add_value(name, _STORED)
+        links = [self.indices[value.name] for value in graph.inputs]
+        nodes, attributes, node_links = bytearray(), bytearray(), list[int]()
+        first_link = len(graph.inputs) + len(graph.outputs)
+        attribute_count = 0
+        for node in graph.nodes:
+            if node.op not in OPERATORS:
+                raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported')
+            inputs = [self.link(name, node) if name else _ABSENT for name in node.inputs]
+            outputs = [self.add_value(name, _COMPUTED) for name in node.outputs]
+            nodes += _NODE.pack(
+                OPERATORS[node.op], len(inputs), len(outputs), len(node.attributes),
+                first_link + len(node_links), attribute_count, *self.string(node.name), 0,
+            )  # fmt: skip
+            node_links += inputs + outputs
+            for key in sorted(node.attributes):
+                attributes += self.attribute(node, key, node.attributes[key])
+            attribute_count += len(node.attributes)
+        links += [self.link(value.name, None) for value in graph.outputs] + node_links
+        body = bytes(self.values) + bytes(nodes) + struct.pack(f"<{len(links)}I", *links)
+        body += bytes(-len(body) % 8)
+        head = _HEADER.pack(
+            len(self.indices), len(graph.nodes), len(graph.inputs), len(graph.outputs),
+            len(links), attribute_count, len(self.payload), len(self.strings),
+        )  # fmt: skip
+        return head + body + bytes(attributes) + bytes(self.payload) + bytes(self.strings)
+
+    def link(self, name: str, node: Node | None) -> int:
+        if name not in self.indices:
+            where = f'node "{node.name}"' if node else "the graph's output"
+            raise ShapeError(f"{where} reads {name!r} before it is written")
+        return self.indices[name]
+
+    def add_value(self, name: str, kind: int) -> int:
+        if not name or name in self.indices:
+            raise ShapeError(f"value {name!r} is written twice" if name else "a node writes a value without a name")
+        value = self.known.get(name, Value(name))
+        rank, dims = _UNKNOWN_RANK, 0
+        if value.shape is not None:
+            rank = len(value.shape)
+            if rank > MAX_RANK:
+                raise UnsupportedError(f"value {name!r} has {rank} dimensions; at most {MAX_RANK} are supported")
+            dims = self.integers(value.shape)
+        index = self.tensor_index[name] if kind == _STORED else _ABSENT
+        self.values += _VALUE.pack(*self.string(name), DTYPES[value.dtype].number, rank, kind, 0, index, dims)
+        self.indices[name] = len(self.indices)
+        return self.indices[name]
+
+    def string(self, text: str) -> tuple[int, int]:
+        data = text.encode("utf-8")
+        self.strings += data
+        return len(self.strings) - len(data), len(data)
+
+    def integers(self, numbers: Sequence[int]) -> int:
+        if not numbers:
+            return 0
+        self.payload += struct.pack(f"<{len(numbers)}q", *numbers)
+        return len(self.payload) - 8 * len(numbers)
+
+    def attribute(self, node: Node, key: str, value: Attribute) -> bytes:
+        where = f'attribute {key} of operator {node.op} (node "{node.name}")'
+        if key not in ATTRIBUTES:
+            raise UnsupportedError(f"{where} is not supported")
+        number, kind = ATTRIBUTES[key]
+        try:
+            if kind in (INTEGER, FLOAT):
+                raw = struct.pack("<q" if kind == INTEGER else "<d", value)
+                return _ATTRIBUTE.pack(number, kind, 0, 1, *struct.unpack("<Q", raw))
+            items = list(value)  # type: ignore[arg-type]
+            raw = struct.pack(f"<{len(items)}{'q' if kind == INTEGERS else 'd'}", *items)
+        except (struct.error, TypeError):
+            raise ShapeError(f"{where} cannot be {value!r}") from None
+        self.payload += raw
+        return _ATTRIBUTE.pack(number, kind, 0, len(items), len(self.payload) - len(raw))
+
+
+def decode(data: bytes | memoryview, tensors: Sequence[str] | None = None) -> Graph:
+    """The graph that ``encode`` wrote. ``tensors``: the file's tensor names by number, to check the stored values with.
+
+    ``values`` of the result says what the bytes say of every value, stored tensors included. Raises CorruptError where
+    the bytes contradict themselves, UnsupportedError for an operator, attribute or element type without a known number.
+    """
+    try:
+        return _Decoder(memoryview(data).cast("B"), tensors).decode()
+    except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
+        raise CorruptError(f"graph: {error}") from None
+
+
+class _Decoder:
+    def __init__(self, data: memoryview, tensors: Sequence[str] | None) -> None:
+        self.data = data
+        self.tensors = tensors
+        self.require(len(data) >= _HEADER.size, "shorter than its header")
+        counts = _HEADER.unpack_from(data)
+        self.value_count, self.node_count, self.input_count, self.output_count = counts[:4]
+        self.link_count, self.attribute_count, payload, strings = counts[4:]
+        self.at_nodes = _HEADER.size + _VALUE.size * self.value_count
+        self.at_links = self.at_nodes + _NODE.size * self.node_count
+        end_links = self.at_links + 4 * self.link_count
+        self.at_attributes = end_links + -end_links % 8
+        self.at_payload = self.at_attributes + _ATTRIBUTE.size * self.attribute_count
+        self.at_strings = self.at_payload + payload
+        self.require(payload % 8 == 0, "payload is not a multiple of 8 bytes")
+        self.require(self.at_strings + strings == len(data), "sizes in the header do not add up to its length")
+        self.require(not any(data[end_links : self.at_attributes]), "padding is not zero")
+        self.payload = data[self.at_payload : self.at_strings]
+        self.strings = data[self.at_strings :]
+
+    @staticmethod
+    def require(condition: bool, what: str) -> None:
+        if not condition:
+            raise CorruptError(f"graph: {what}")
+
+    def decode(self) -> Graph:
+        data = self.data
+        self.require(self.value_count <= MAX_VALUES and self.node_count <= MAX_NODES, "it has too many values or nodes")
+        kinds, values = list[int](), list[Value]()
+        tensors = list[int]()
+        for record in _VALUE.iter_unpack(data[_HEADER.size : self.at_nodes]):
+            kinds.append(record[4])
+            values.append(self.value(record))
+            if record[4] == _STORED:
+                tensors.append(record[6])
+        self.require(all(a < b for a, b in zip(tensors, tensors[1:], strict=False)), "stored tensors are not in order")
+        self.require(len({value.name for value in values}) == len(values), "two values have one name")
+        links = iter(struct.unpack(f"<{self.link_count}I", data[self.at_links : self.at_links + 4 * self.link_count]))
+        inputs, outputs = self.take(links, self.input_count), self.take(links, self.output_count)
+        self.require(
+            sorted(inputs) == [i for i, kind in enumerate(kinds) if kind == _INPUT], "inputs are not the input values"
+        )
+        written = [kind != _COMPUTED for kind in kinds]
+        attributes = _ATTRIBUTE.iter_unpack(data[self.at_attributes : self.at_payload])
+        next_link, next_attribute = self.input_count + self.output_count, 0
+        nodes = []
+        for record in _NODE.iter_unpack(data[self.at_nodes : self.at_links]):
+            operator, reads, writes, named, first_link, first_attribute, name_at, name_length, zero = record
+            self.require(zero == 0 and named <= MAX_NODE_ATTRIBUTES, "a node record is not valid")
+            self.require((first_link, first_attribute) == (next_link, next_attribute), "a node's links are out of order")
+            self.require(next_attribute + named <= self.attribute_count, "a node's attributes are out of range")
+            if operator not in _OPERATOR_NAMES:
+                raise UnsupportedError(f"graph: operator number {operator} is not known")
+            arguments, results = self.take(links, reads), self.take(links, writes)
+            self.require(
+                all(i == _ABSENT or (i < len(values) and written[i]) for i in arguments), "a value is read before written"
+            )
+            for i in results:
+                self.require(i < len(values) and not written[i], "a value is written twice")
+                written[i] = True
+            nodes.append(
+                Node(
+                    _OPERATOR_NAMES[operator],
+                    self.string(name_at, name_length),
+                    tuple(values[i].name if i != _ABSENT else "" for i in arguments),
+                    tuple(values[i].name for i in results),
+                    self.attributes(attributes, named),
+                )
+            )
+            next_link += reads + writes
+            next_attribute += named
+        self.require(next_link == self.link_count and next_attribute == self.attribute_count, "spare links or attributes")
+        self.require(all(written), "a value is never written")
+        self.require(all(i < len(values) for i in outputs), "an output is out of range")
+        self.require(len(set(outputs)) == len(outputs), "an output is named twice")
+        return Graph(
+            tuple(values[i] for i in inputs),
+            tuple(values[i] for i in outputs),
+            tuple(nodes),
+            {value.name: value for value in values},
+        )
+
+    def take(self, links: Iterator[int], count: int) -> list[int]:
+        taken = [link for _, link in zip(range(count), links, strict=False)]
+        self.require(len(taken) == count, "links are out of range")
+        return taken
+
+    def value(self, record: tuple[int, ...]) -> Value:
+        name_at, name_length, dtype, rank, kind, zero, tensor, dims_at = record
+        name = self.string(name_at, name_length)
+        self.require(name != "" and zero == 0 and kind in (_COMPUTED, _INPUT, _STORED), "a value record is not valid")
+        if dtype not in _DTYPE_NAMES:
+            raise UnsupportedError(f"graph: element type {dtype} of {name!r} is not known")
+        self.require((tensor != _ABSENT) == (kind == _STORED), f"{name!r} is stored and has no tensor, or the reverse")
+        if self.tensors is not None and kind == _STORED:
+            self.require(
+                tensor < len(self.tensors) and self.tensors[tensor] == name, f"{name!r} is not the tensor of its number"
+            )
+        if rank == _UNKNOWN_RANK:
+            return Value(name, _DTYPE_NAMES[dtype])
+        self.require(rank <= MAX_RANK, f"{name!r} has {rank} dimensions")
+        shape = self.numbers(dims_at, rank, "q")
+        self.require(all(-1 <= size < 2**62 for size in shape), f"{name!r} has a size that cannot be")
+        return Value(name, _DTYPE_NAMES[dtype], tuple(int(size) for size in shape))
+
+    def string(self, at: int, length: int) -> str:
+        self.require(at + length <= len(self.strings), "a name is out of range")
+        return str(self.strings[at : at + length], "utf-8")
+
+    def numbers(self, at: int, count: int, kind: str) -> tuple[int | float, ...]:
+        self.require(at % 8 == 0 and at + 8 * count <= len(self.payload), "a list is out of range")
+        return struct.unpack(f"<{count}{kind}", self.payload[at : at + 8 * count])
+
+    def attributes(self, records: Iterator[tuple[int, ...]], count: int) -> dict[str, Attribute]:
+        found: dict[str, Attribute] = {}
+        for _ in range(count):
+            key, kind, zero, length, bits = next(records)
+            if key not in _ATTRIBUTE_NAMES:
+                raise UnsupportedError(f"graph: attribute number {key} is not known")
+            name = _ATTRIBUTE_NAMES[key]
+            self.require(name not in found and zero == 0, "an attribute record is not valid")
+            self.require(kind == ATTRIBUTES[name][1], f"attribute {name} is of another type")
+            raw = struct.pack("<Q", bits)
+            if kind in (INTEGER, FLOAT):
+                self.require(length == 1, "an attribute's count is not 1")
+                found[name] = struct.unpack("<q" if kind == INTEGER else "<d", raw)[0]
+            else:
+                found[name] = self.numbers(bits, length, "q" if kind == INTEGERS else "d")  # type: ignore[assignment]
+        return found

@@ -1,0 +1,337 @@
+"""ONNX files: the graph and a reader of its tensors. Needs the onnx package alone (extra ``onnx``), not onnxruntime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..dtypes import dtype_of
+from ..errors import BitpressError, FormatError, UnsupportedError
+from ..graph import MAX_RANK, Graph, Node, Value
+from ..passes.constants import MAX_ELEMENTS, fold_constants
+from ..passes.dead_code import remove_dead_code
+from . import TensorSpec
+from .onnx_operators import Context, lower
+from .onnx_tensors import OnnxTensor, dtype_name
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["OLDEST_OPSET", "OnnxSource", "load"]
+
+OLDEST_OPSET = 11
+_STANDARD = ("", "ai.onnx")
+
+
+class OnnxSource:
+    """A Source (see ``bitpress.importers``) over an ONNX model: its graph, and the tensors that the graph reads."""
+
+    def __init__(self, graph: Graph, stored: Mapping[str, OnnxTensor | np.ndarray]) -> None:
+        self._graph = graph
+        self._stored = dict(stored)
+
+    @property
+    def graph(self) -> Graph:
+        return self._graph
+
+    @property
+    def tensors(self) -> Mapping[str, TensorSpec]:
+        return {
+            name: TensorSpec(tensor.dtype, tensor.shape)
+            if isinstance(tensor, OnnxTensor)
+            else TensorSpec(dtype_of(tensor), tensor.shape)
+            for name, tensor in self._stored.items()
+        }
+
+    @property
+    def consumers(self) -> Mapping[str, str]:
+        readers = self._graph.consumers()
+        return {name: readers[name][0].op for name in self._stored if name in readers}
+
+    def read(self, name: str) -> np.ndarray:
+        """The tensor's elements: a read-only view of the mapped file for external data, else of the parsed model."""
+        tensor = self._stored[name]
+        return tensor.read() if isinstance(tensor, OnnxTensor) else tensor
+
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The tensors as a mapping that reads each when it is asked for."""
+        return _Arrays(self)
+
+
+class _Arrays(Mapping[str, np.ndarray]):
+    def __init__(self, source: OnnxSource) -> None:
+        self._source = source
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._source.read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source._stored)
+
+    def __len__(self) -> int:
+        return len(self._source._stored)
+
+
+def load(
+    model: str | os.PathLike[str] | onnx.ModelProto,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> OnnxSource:
+    """An ONNX model, opset 11 or newer, as a Source.
+
+    ``model``: a path, or a ModelProto (then ``folder`` is where its external data lies). ``input_shapes`` fixes shapes
+    of graph inputs that the model leaves open. Raises FormatError for a file that is not an ONNX model or contradicts
+    itself, UnsupportedError for an operator that bitpress does not have; both name the file.
+    """
+    where = os.fspath(model) if isinstance(model, str | os.PathLike) else "ONNX model"
+    try:
+        if isinstance(model, str | os.PathLike):
+            proto, root = _parse(Path(model)), Path(model).parent
+        else:
+            proto, root = model, Path(folder) if folder is not None else None
+        return _Importer(proto, root, input_shapes or {}).source()
+    except BitpressError as error:
+        raise type(error)(f"{where}: {error}") from None
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(f"reading ONNX needs the package {error.name} (pip install bitpress[onnx])") from None
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except (DecodeError, RuntimeError) as error:
+        raise FormatError(f"not an ONNX model ({_line(error)})") from None
+    return proto
+
+
+def _line(error: Exception) -> str:
+    """The first line of a message that another package wrote."""
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else type(error).__name__
+
+
+class _Importer:
+    def __init__(self, proto: onnx.ModelProto, root: Path | None, input_shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.proto = proto
+        self.root = root
+        self.input_shapes = input_shapes
+        self.stored: dict[str, OnnxTensor] = {}
+        self.known: dict[str, np.ndarray] = {}
+
+    def source(self) -> OnnxSource:
+        opset = self.opset()
+        if self.proto.graph.sparse_initializer:
+            raise UnsupportedError("sparse initializers are not supported")
+        self.collect_tensors()
+        skeleton = self.inferred(self.skeleton())
+        graph = skeleton.graph
+        known_values, shapes = self.values(graph)
+        nodes = [self.node(node) for node in graph.node]
+        self.check_order(nodes, known_values)
+        left, known = fold_constants(nodes, self.known, shapes)
+        outputs = tuple(self.described(value.name, known_values, known) for value in graph.output)
+        left = self.needed(left, {value.name for value in outputs})
+        context = Context(opset, known, shapes)
+        lowered = [result for node in left for result in lower(node, context)]
+        inputs = tuple(known_values[value.name] for value in graph.input if value.name not in self.stored)
+        for value in (*inputs, *outputs):
+            if value.dtype != "F32" and not (value.dtype == "I64" and value in outputs):
+                raise UnsupportedError(f"{value.name!r} is {value.dtype}: networks run in F32")
+        if not inputs or not outputs:
+            raise FormatError("the graph has no input or no output")
+        result = remove_dead_code(Graph(inputs, outputs, tuple(lowered), known_values))
+        return self.finish(result, known)
+
+    def opset(self) -> int:
+        if not self.proto.HasField("graph") or not self.proto.opset_import:
+            raise FormatError("not an ONNX model (it has no graph or no opset)")
+        versions = [entry.version for entry in self.proto.opset_import if entry.domain in _STANDARD]
+        if not versions:
+            raise FormatError("it imports no standard operators")
+        if versions[0] < OLDEST_OPSET:
+            raise UnsupportedError(f"opset {versions[0]} is not supported: {OLDEST_OPSET} is the oldest (onnx.version_converter)")
+        return int(versions[0])
+
+    def collect_tensors(self) -> None:
+        """Initializers and the tensors of Constant nodes; the small ones are read at once."""
+        import onnx
+
+        protos = [(tensor.name, tensor) for tensor in self.proto.graph.initializer]
+        for node in self.proto.graph.node:
+            if node.op_type == "Constant" and node.domain in _STANDARD:
+                protos.append((node.output[0] if node.output else "", _constant(node)))
+        for name, tensor in protos:
+            if not name or name in self.stored or name in self.known:
+                raise FormatError(f"tensor {name!r} is defined twice" if name else "a tensor has no name")
+            found = OnnxTensor(name, tensor, self.root)
+            self.stored[name] = found
+            if found.elements <= MAX_ELEMENTS and tensor.data_location != onnx.TensorProto.EXTERNAL:
+                if found.elements <= 64 or found.dtype in ("I64", "I32", "BOOL"):
+                    self.known[name] = found.read()
+
+    def skeleton(self) -> onnx.ModelProto:
+        """The model without its large tensors: they become inputs of known shape, for shape inference."""
+        import onnx
+
+        model = onnx.ModelProto(ir_version=max(self.proto.ir_version, 4))
+        model.opset_import.extend(self.proto.opset_import)
+        model.functions.extend(self.proto.functions)
+        graph = self.proto.graph
+        model.graph.name = graph.name or "graph"
+        model.graph.node.extend(
+            node for node in graph.node if not (node.op_type == "Constant" and node.domain in _STANDARD)
+        )
+        model.graph.input.extend(value for value in graph.input if value.name not in self.stored)
+        model.graph.output.extend(graph.output)
+        model.graph.value_info.extend(graph.value_info)
+        for name, tensor in self.stored.items():
+            if name in self.known:
+                small = model.graph.initializer.add()
+                small.CopyFrom(tensor.proto)
+                small.name = name
+            else:
+                info = onnx.helper.make_tensor_value_info(name, tensor.proto.data_type, tensor.shape)
+                model.graph.input.append(info)
+        for value in model.graph.input:
+            if value.name in self.input_shapes:
+                dims = value.type.tensor_type.shape.dim
+                del dims[:]
+                for size in self.input_shapes[value.name]:
+                    dims.add().dim_value = size
+        return model
+
+    def inferred(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        import onnx
+        import onnx.inliner
+
+        try:
+            if model.functions:
+                model = onnx.inliner.inline_local_functions(model)
+            onnx.checker.check_model(model)
+            return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        except onnx.checker.ValidationError as error:
+            raise FormatError(f"not a valid ONNX model ({_line(error)})") from None
+        except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
+            raise FormatError(f"its shapes cannot be inferred ({_line(error)})") from None
+
+    def values(self, graph: onnx.GraphProto) -> tuple[dict[str, Value], dict[str, tuple[int | str, ...]]]:
+        values: dict[str, Value] = {}
+        shapes: dict[str, tuple[int | str, ...]] = {}
+        for info in (*graph.value_info, *graph.output, *graph.input):
+            tensor = info.type.tensor_type
+            if not info.type.HasField("tensor_type"):
+                if info in graph.value_info:
+                    continue
+                raise UnsupportedError(f"{info.name!r} is not a tensor")
+            shape = None
+            if tensor.HasField("shape"):
+                sizes = tuple(
+                    dim.dim_value if dim.HasField("dim_value") else dim.dim_param or f"{info.name}[{i}]"
+                    for i, dim in enumerate(tensor.shape.dim)
+                )
+                if any(isinstance(size, int) and not 0 <= size < 2**40 for size in sizes):
+                    raise FormatError(f"{info.name!r} has a size that cannot be: {sizes}")
+                if len(sizes) > MAX_RANK:
+                    raise UnsupportedError(f"{info.name!r} has {len(sizes)} dimensions; at most {MAX_RANK} are supported")
+                shapes[info.name] = sizes
+                shape = tuple(size if isinstance(size, int) else -1 for size in sizes)
+            values[info.name] = Value(info.name, dtype_name(tensor.elem_type, info.name), shape)
+        for name, stored in self.stored.items():
+            values[name] = Value(name, stored.dtype, stored.shape)
+            shapes[name] = stored.shape
+        return values, shapes
+
+    def node(self, node: onnx.NodeProto) -> Node:
+        import onnx
+
+        op = node.op_type if node.domain in _STANDARD else f"{node.domain}.{node.op_type}"
+        attributes: dict[str, Any] = {}
+        for attribute in node.attribute:
+            if attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+                raise UnsupportedError(f'operator {op} (node "{node.name}") is not supported')
+            value = onnx.helper.get_attribute_value(attribute)
+            if isinstance(value, onnx.TensorProto):
+                value = OnnxTensor(attribute.name, value, None).read()
+            attributes[attribute.name] = value
+        return Node(op, node.name or "/".join(node.output), tuple(node.input), tuple(node.output), attributes)
+
+    def check_order(self, nodes: list[Node], values: Mapping[str, Value]) -> None:
+        ready = set(self.stored) | {name for name in values if name in self.stored}
+        ready |= {info.name for info in self.proto.graph.input}
+        for node in nodes:
+            for name in node.inputs:
+                if name and name not in ready:
+                    raise FormatError(f'node "{node.name}" reads {name!r} before it is written')
+            for name in node.outputs:
+                if name and name in ready:
+                    raise FormatError(f"value {name!r} is written twice")
+                ready.add(name)
+        for info in self.proto.graph.output:
+            if info.name not in ready:
+                raise FormatError(f"output {info.name!r} is never written")
+
+    @staticmethod
+    def needed(nodes: list[Node], outputs: set[str]) -> list[Node]:
+        """Without nodes that no output depends on: they need not be supported."""
+        read, kept = set(outputs), list[Node]()
+        for node in reversed(nodes):
+            if any(name in read for name in node.outputs):
+                kept.append(node)
+                read.update(node.inputs)
+        return kept[::-1]
+
+    @staticmethod
+    def described(name: str, values: Mapping[str, Value], known: Mapping[str, np.ndarray]) -> Value:
+        if name in known and known[name].dtype != object:
+            return Value(name, dtype_of(known[name]), known[name].shape)
+        return values.get(name, Value(name))
+
+    def finish(self, graph: Graph, known: Mapping[str, np.ndarray]) -> OnnxSource:
+        """The source of a graph: what it reads is an initializer, or a constant that was evaluated."""
+        stored: dict[str, OnnxTensor | np.ndarray] = {}
+        values = dict(graph.values)
+        readers = graph.consumers()
+        for name in graph.stored():
+            if name in self.stored:
+                stored[name] = self.stored[name]
+            elif name in known and known[name].dtype != object:
+                stored[name] = np.ascontiguousarray(known[name])
+                values[name] = Value(name, dtype_of(known[name]), known[name].shape)
+            else:
+                raise UnsupportedError(f"{name!r} depends on a size that is not known")
+            if values[name].dtype != "F32":
+                reader = readers[name][0] if name in readers else None
+                who = f'operator {reader.op} (node "{reader.name}")' if reader else "the graph's output"
+                raise UnsupportedError(f"{who} reads {name!r} of type {values[name].dtype}: networks run in F32")
+        return OnnxSource(Graph(graph.inputs, graph.outputs, graph.nodes, values), stored)
+
+
+def _constant(node: onnx.NodeProto) -> onnx.TensorProto:
+    """The value of a Constant node, whichever of its attributes holds it."""
+    import onnx
+
+    kinds = {
+        "value_float": onnx.TensorProto.FLOAT,
+        "value_floats": onnx.TensorProto.FLOAT,
+        "value_int": onnx.TensorProto.INT64,
+        "value_ints": onnx.TensorProto.INT64,
+    }
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            return attribute.t
+        if attribute.name in kinds:
+            value = onnx.helper.get_attribute_value(attribute)
+            dims = [] if attribute.name in ("value_float", "value_int") else [len(value)]
+            return onnx.helper.make_tensor("", kinds[attribute.name], dims, value if dims else [value])
+    raise UnsupportedError(f'operator Constant (node "{node.name}") is not supported without a tensor of numbers')
+
+
