@@ -34,9 +34,9 @@ CPP_LAYERS: tuple[tuple[str, ...], ...] = (
 # imported by what stands above it only. reference/ is apart: see REFERENCE_MAY.
 PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("dtypes", "scheme", "_core"),
+    ("dtypes", "operators", "scheme", "_core"),
     ("tensor", "codings", "graph", "recipe"),
-    ("model", "methods"),
+    ("model", "methods", "passes"),
     ("container", "importers"),
     ("compress", "session"),
     ("bitpress",),
@@ -53,6 +53,7 @@ OUTSIDE: dict[str, set[str]] = {
     "onnx": {"importers", "train", "torch", "demo"},
     "onnxscript": {"importers", "train", "torch"},
     "ml_dtypes": {"dtypes", "importers"},
+    "google": {"importers"},
     "numba": {"reference"},
     "sklearn": {"demo", "cli"},
     "onnxruntime": {"demo", "cli"},

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .dtypes import DTYPES
 from .errors import CorruptError, ShapeError, UnsupportedError
-from .operators import ATTRIBUTES, FLOAT, FLOATS, INTEGER, INTEGERS, OPERATORS
+from .operators import ATTRIBUTES, FLOAT, INTEGER, INTEGERS, OPERATORS
 
 __all__ = ["Attribute", "Graph", "Node", "Value", "decode", "encode"]
 
@@ -17,10 +18,11 @@ Attribute = int | float | tuple[int, ...] | tuple[float, ...]
 MAX_RANK = 8
 MAX_VALUES = MAX_NODES = 65536
 MAX_NODE_ATTRIBUTES = 64
+MAX_NODE_LINKS = 256
 _UNKNOWN_RANK = 255
 _ABSENT = 0xFFFFFFFF
 _HEADER = struct.Struct("<8I")
-_VALUE = struct.Struct("<IIBBBBII")
+_VALUE = struct.Struct("<IIBBBBIII")
 _NODE = struct.Struct("<HHHHIIIIQ")
 _ATTRIBUTE = struct.Struct("<HBBIQ")
 _COMPUTED, _INPUT, _STORED = 0, 1, 2
@@ -86,7 +88,7 @@ class Graph:
 
 
 def encode(graph: Graph, tensor_index: Mapping[str, int]) -> bytes:
-    """The bytes of a graph as the container's section holds them; ``tensor_index``: each stored tensor's number in the file.
+    """The bytes of a graph, as its section in the container. ``tensor_index``: each stored tensor's number in the file.
 
     Raises UnsupportedError for an operator or attribute that the format has no number for, ShapeError for a graph whose
     nodes cannot be run in their order or that reads a tensor the index lacks.
@@ -98,11 +100,22 @@ class _Encoder:
     def __init__(self, graph: Graph, tensor_index: Mapping[str, int]) -> None:
         self.graph = graph
         self.tensor_index = tensor_index
-        self.payload = bytearray()
-        self.strings = bytearray()
-        self.indices: dict[str, int] = {}
-        self.values = bytearray()
         self.known = {**graph.values, **{value.name: value for value in (*graph.outputs, *graph.inputs)}}
+        self.indices: dict[str, int] = {}
+        self.values, self.nodes, self.attributes = bytearray(), bytearray(), bytearray()
+        self.payload, self.strings = bytearray(), bytearray()
+        made = [value.name for value in graph.inputs]
+        made += [*graph.stored(), *(name for node in graph.nodes for name in node.outputs)]
+        self.link_count = len(graph.inputs) + len(graph.outputs)
+        self.link_count += sum(len(node.inputs) + len(node.outputs) for node in graph.nodes)
+        self.attribute_count = sum(len(node.attributes) for node in graph.nodes)
+        if max(len(made), len(graph.nodes)) > MAX_VALUES:
+            raise UnsupportedError(f"the graph has more than {MAX_VALUES} values or nodes")
+        self.at_payload = _at_payload(len(made), len(graph.nodes), self.link_count, self.attribute_count)[-1]
+        numbers = sum(len(self.known[name].shape or ()) for name in made if name in self.known)
+        for node in graph.nodes:
+            numbers += sum(len(item) for item in node.attributes.values() if isinstance(item, tuple | list))
+        self.at_strings = self.at_payload + 8 * numbers
 
     def encode(self) -> bytes:
         graph = self.graph
@@ -115,30 +128,33 @@ class _Encoder:
         for name in sorted(stored, key=lambda name: self.tensor_index[name]):
             self.add_value(name, _STORED)
         links = [self.indices[value.name] for value in graph.inputs]
-        nodes, attributes, node_links = bytearray(), bytearray(), list[int]()
-        first_link = len(graph.inputs) + len(graph.outputs)
-        attribute_count = 0
+        node_links = list[int]()
         for node in graph.nodes:
-            if node.op not in OPERATORS:
-                raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported')
-            inputs = [self.link(name, node) if name else _ABSENT for name in node.inputs]
-            outputs = [self.add_value(name, _COMPUTED) for name in node.outputs]
-            nodes += _NODE.pack(
-                OPERATORS[node.op], len(inputs), len(outputs), len(node.attributes),
-                first_link + len(node_links), attribute_count, *self.string(node.name), 0,
-            )  # fmt: skip
-            node_links += inputs + outputs
-            for key in sorted(node.attributes):
-                attributes += self.attribute(node, key, node.attributes[key])
-            attribute_count += len(node.attributes)
+            node_links += self.add_node(node, len(graph.inputs) + len(graph.outputs) + len(node_links))
         links += [self.link(value.name, None) for value in graph.outputs] + node_links
-        body = bytes(self.values) + bytes(nodes) + struct.pack(f"<{len(links)}I", *links)
-        body += bytes(-len(body) % 8)
+        assert len(self.payload) == self.at_strings - self.at_payload and len(links) == self.link_count
         head = _HEADER.pack(
             len(self.indices), len(graph.nodes), len(graph.inputs), len(graph.outputs),
-            len(links), attribute_count, len(self.payload), len(self.strings),
+            len(links), self.attribute_count, len(self.payload), len(self.strings),
         )  # fmt: skip
-        return head + body + bytes(attributes) + bytes(self.payload) + bytes(self.strings)
+        body = head + self.values + self.nodes + struct.pack(f"<{len(links)}I", *links)
+        return body + bytes(-len(body) % 8) + self.attributes + self.payload + self.strings
+
+    def add_node(self, node: Node, first_link: int) -> list[int]:
+        if node.op not in OPERATORS:
+            raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported')
+        if max(len(node.inputs), len(node.outputs), len(node.attributes)) > MAX_NODE_LINKS:
+            raise UnsupportedError(f'operator {node.op} (node "{node.name}") has more than {MAX_NODE_LINKS} inputs')
+        inputs = [self.link(name, node) if name else _ABSENT for name in node.inputs]
+        outputs = [self.add_value(name, _COMPUTED) for name in node.outputs]
+        first_attribute = len(self.attributes) // _ATTRIBUTE.size
+        self.nodes += _NODE.pack(
+            OPERATORS[node.op], len(inputs), len(outputs), len(node.attributes),
+            first_link, first_attribute, *self.string(node.name), 0,
+        )  # fmt: skip
+        for key in sorted(node.attributes):
+            self.attributes += self.attribute(node, key, node.attributes[key])
+        return inputs + outputs
 
     def link(self, name: str, node: Node | None) -> int:
         if name not in self.indices:
@@ -155,38 +171,45 @@ class _Encoder:
             rank = len(value.shape)
             if rank > MAX_RANK:
                 raise UnsupportedError(f"value {name!r} has {rank} dimensions; at most {MAX_RANK} are supported")
-            dims = self.integers(value.shape)
+            dims = self.numbers("q", value.shape) if rank else 0
         index = self.tensor_index[name] if kind == _STORED else _ABSENT
-        self.values += _VALUE.pack(*self.string(name), DTYPES[value.dtype].number, rank, kind, 0, index, dims)
+        self.values += _VALUE.pack(*self.string(name), DTYPES[value.dtype].number, rank, kind, 0, index, dims, 0)
         self.indices[name] = len(self.indices)
         return self.indices[name]
 
     def string(self, text: str) -> tuple[int, int]:
         data = text.encode("utf-8")
         self.strings += data
-        return len(self.strings) - len(data), len(data)
+        return self.at_strings + len(self.strings) - len(data), len(data)
 
-    def integers(self, numbers: Sequence[int]) -> int:
-        if not numbers:
-            return 0
-        self.payload += struct.pack(f"<{len(numbers)}q", *numbers)
-        return len(self.payload) - 8 * len(numbers)
+    def numbers(self, form: str, items: Sequence[float]) -> int:
+        at = self.at_payload + len(self.payload)
+        self.payload += struct.pack(f"<{len(items)}{form}", *items)
+        return at
 
     def attribute(self, node: Node, key: str, value: Attribute) -> bytes:
         where = f'attribute {key} of operator {node.op} (node "{node.name}")'
         if key not in ATTRIBUTES:
             raise UnsupportedError(f"{where} is not supported")
         number, kind = ATTRIBUTES[key]
+        form = "q" if kind in (INTEGER, INTEGERS) else "d"
         try:
             if kind in (INTEGER, FLOAT):
-                raw = struct.pack("<q" if kind == INTEGER else "<d", value)
+                raw = struct.pack(f"<{form}", value)
                 return _ATTRIBUTE.pack(number, kind, 0, 1, *struct.unpack("<Q", raw))
-            items = list(value)  # type: ignore[arg-type]
-            raw = struct.pack(f"<{len(items)}{'q' if kind == INTEGERS else 'd'}", *items)
+            if not isinstance(value, tuple | list):
+                raise TypeError
+            return _ATTRIBUTE.pack(number, kind, 0, len(value), self.numbers(form, value))
         except (struct.error, TypeError):
             raise ShapeError(f"{where} cannot be {value!r}") from None
-        self.payload += raw
-        return _ATTRIBUTE.pack(number, kind, 0, len(items), len(self.payload) - len(raw))
+
+
+def _at_payload(values: int, nodes: int, links: int, attributes: int) -> tuple[int, int, int, int]:
+    """Where nodes, links, attributes and payload begin."""
+    at_nodes = _HEADER.size + _VALUE.size * values
+    at_links = at_nodes + _NODE.size * nodes
+    at_attributes = (at_links + 4 * links + 7) // 8 * 8
+    return at_nodes, at_links, at_attributes, at_attributes + _ATTRIBUTE.size * attributes
 
 
 def decode(data: bytes | memoryview, tensors: Sequence[str] | None = None) -> Graph:
@@ -209,17 +232,13 @@ class _Decoder:
         counts = _HEADER.unpack_from(data)
         self.value_count, self.node_count, self.input_count, self.output_count = counts[:4]
         self.link_count, self.attribute_count, payload, strings = counts[4:]
-        self.at_nodes = _HEADER.size + _VALUE.size * self.value_count
-        self.at_links = self.at_nodes + _NODE.size * self.node_count
+        places = _at_payload(self.value_count, self.node_count, self.link_count, self.attribute_count)
+        self.at_nodes, self.at_links, self.at_attributes, self.at_payload = places
         end_links = self.at_links + 4 * self.link_count
-        self.at_attributes = end_links + -end_links % 8
-        self.at_payload = self.at_attributes + _ATTRIBUTE.size * self.attribute_count
         self.at_strings = self.at_payload + payload
         self.require(payload % 8 == 0, "payload is not a multiple of 8 bytes")
         self.require(self.at_strings + strings == len(data), "sizes in the header do not add up to its length")
         self.require(not any(data[end_links : self.at_attributes]), "padding is not zero")
-        self.payload = data[self.at_payload : self.at_strings]
-        self.strings = data[self.at_strings :]
 
     @staticmethod
     def require(condition: bool, what: str) -> None:
@@ -236,7 +255,7 @@ class _Decoder:
             values.append(self.value(record))
             if record[4] == _STORED:
                 tensors.append(record[6])
-        self.require(all(a < b for a, b in zip(tensors, tensors[1:], strict=False)), "stored tensors are not in order")
+        self.require(all(a < b for a, b in itertools.pairwise(tensors)), "stored tensors are not in order")
         self.require(len({value.name for value in values}) == len(values), "two values have one name")
         links = iter(struct.unpack(f"<{self.link_count}I", data[self.at_links : self.at_links + 4 * self.link_count]))
         inputs, outputs = self.take(links, self.input_count), self.take(links, self.output_count)
@@ -250,13 +269,16 @@ class _Decoder:
         for record in _NODE.iter_unpack(data[self.at_nodes : self.at_links]):
             operator, reads, writes, named, first_link, first_attribute, name_at, name_length, zero = record
             self.require(zero == 0 and named <= MAX_NODE_ATTRIBUTES, "a node record is not valid")
-            self.require((first_link, first_attribute) == (next_link, next_attribute), "a node's links are out of order")
+            self.require(
+                (first_link, first_attribute) == (next_link, next_attribute), "a node's links are out of order"
+            )
             self.require(next_attribute + named <= self.attribute_count, "a node's attributes are out of range")
             if operator not in _OPERATOR_NAMES:
                 raise UnsupportedError(f"graph: operator number {operator} is not known")
             arguments, results = self.take(links, reads), self.take(links, writes)
             self.require(
-                all(i == _ABSENT or (i < len(values) and written[i]) for i in arguments), "a value is read before written"
+                all(i == _ABSENT or (i < len(values) and written[i]) for i in arguments),
+                "a value is read before written",
             )
             for i in results:
                 self.require(i < len(values) and not written[i], "a value is written twice")
@@ -272,7 +294,9 @@ class _Decoder:
             )
             next_link += reads + writes
             next_attribute += named
-        self.require(next_link == self.link_count and next_attribute == self.attribute_count, "spare links or attributes")
+        self.require(
+            next_link == self.link_count and next_attribute == self.attribute_count, "spare links or attributes"
+        )
         self.require(all(written), "a value is never written")
         self.require(all(i < len(values) for i in outputs), "an output is out of range")
         self.require(len(set(outputs)) == len(outputs), "an output is named twice")
@@ -289,9 +313,12 @@ class _Decoder:
         return taken
 
     def value(self, record: tuple[int, ...]) -> Value:
-        name_at, name_length, dtype, rank, kind, zero, tensor, dims_at = record
+        name_at, name_length, dtype, rank, kind, zero, tensor, dims_at, zeros = record
         name = self.string(name_at, name_length)
-        self.require(name != "" and zero == 0 and kind in (_COMPUTED, _INPUT, _STORED), "a value record is not valid")
+        self.require(
+            name != "" and (zero, zeros) == (0, 0) and kind in (_COMPUTED, _INPUT, _STORED),
+            "a value record is not valid",
+        )
         if dtype not in _DTYPE_NAMES:
             raise UnsupportedError(f"graph: element type {dtype} of {name!r} is not known")
         self.require((tensor != _ABSENT) == (kind == _STORED), f"{name!r} is stored and has no tensor, or the reverse")
@@ -302,17 +329,18 @@ class _Decoder:
         if rank == _UNKNOWN_RANK:
             return Value(name, _DTYPE_NAMES[dtype])
         self.require(rank <= MAX_RANK, f"{name!r} has {rank} dimensions")
-        shape = self.numbers(dims_at, rank, "q")
+        shape = self.numbers(dims_at, rank, "q") if rank else ()
         self.require(all(-1 <= size < 2**62 for size in shape), f"{name!r} has a size that cannot be")
         return Value(name, _DTYPE_NAMES[dtype], tuple(int(size) for size in shape))
 
     def string(self, at: int, length: int) -> str:
-        self.require(at + length <= len(self.strings), "a name is out of range")
-        return str(self.strings[at : at + length], "utf-8")
+        self.require(self.at_strings <= at and at + length <= len(self.data), "a name is out of range")
+        return str(self.data[at : at + length], "utf-8")
 
     def numbers(self, at: int, count: int, kind: str) -> tuple[int | float, ...]:
-        self.require(at % 8 == 0 and at + 8 * count <= len(self.payload), "a list is out of range")
-        return struct.unpack(f"<{count}{kind}", self.payload[at : at + 8 * count])
+        end = at + 8 * count
+        self.require(at % 8 == 0 and self.at_payload <= at and end <= self.at_strings, "a list is out of range")
+        return struct.unpack(f"<{count}{kind}", self.data[at:end])
 
     def attributes(self, records: Iterator[tuple[int, ...]], count: int) -> dict[str, Attribute]:
         found: dict[str, Attribute] = {}
@@ -328,5 +356,5 @@ class _Decoder:
                 self.require(length == 1, "an attribute's count is not 1")
                 found[name] = struct.unpack("<q" if kind == INTEGER else "<d", raw)[0]
             else:
-                found[name] = self.numbers(bits, length, "q" if kind == INTEGERS else "d")  # type: ignore[assignment]
+                found[name] = self.numbers(bits, length, "q" if kind == INTEGERS else "d")
         return found

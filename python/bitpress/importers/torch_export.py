@@ -21,18 +21,20 @@ def export(
     dynamic_batch: bool = True,
     opset: int = 20,
 ) -> onnx.ModelProto:
-    """The module in evaluation mode as an ONNX model that ``bitpress.importers.onnx.load`` takes.
+    """The module, in evaluation mode, as an ONNX model.
 
-    ``example_inputs``: a tensor for each argument. With ``dynamic_batch`` the first dimension of each is left open; give
-    examples of at least two items then, since torch takes a size of one to be fixed. Raises UnsupportedError where torch
-    cannot export the module.
+    ``example_inputs``: a tensor for each argument. With ``dynamic_batch`` the first dimension of each is left open;
+    give examples of at least two items then, since torch takes a size of one to be fixed. Raises
+    UnsupportedError where torch cannot export the module.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401 (torch.onnx needs it)
         import torch
     except ModuleNotFoundError as error:
-        raise UnsupportedError(f"exporting a module needs the package {error.name} (pip install bitpress[torch])") from None
+        raise UnsupportedError(
+            f"exporting a module needs the package {error.name} (pip install bitpress[torch])"
+        ) from None
     inputs = tuple(example_inputs)
     shapes = None
     if dynamic_batch and inputs and all(isinstance(item, torch.Tensor) and item.ndim for item in inputs):
@@ -50,7 +52,9 @@ def export(
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()
-        raise UnsupportedError(f"torch cannot export {type(module).__name__}: {reason[0] if reason else error!r}") from None
+        raise UnsupportedError(
+            f"torch cannot export {type(module).__name__}: {reason[0] if reason else error!r}"
+        ) from None
     finally:
         module.train(training)
     assert program is not None

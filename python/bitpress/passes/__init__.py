@@ -16,10 +16,10 @@ __all__ = ["optimize"]
 
 
 def optimize(graph: Graph, tensors: Mapping[str, np.ndarray], *, fold: bool = True) -> tuple[Graph, Tensors]:
-    """The graph and tensors to be run: without dead code, with fused activations and, where ``fold``, folded batch norms.
+    """The graph to be run, and its tensors: no dead code, fused activations and, where ``fold``, folded batch norms.
 
-    ``fold`` changes weights (computed in float64, rounded to float32): leave it off where tensors must be kept bit for
-    bit. Weights are read when the result is asked for them, so a large model is never in memory at once. Tensors that
+    ``fold`` changes weights (computed in float64, rounded to float32): leave it off where tensors must stay as they
+    are. Weights are read when the result is asked for them, so a large model is never in memory at once. Tensors that
     the result's graph does not read are dropped.
     """
     graph = remove_dead_code(graph)

@@ -1,7 +1,7 @@
 """Fold a BatchNormalization into the Conv or Gemm before it.
 
-Inference only: y = (x - mean) / sqrt(variance + epsilon) * scale + bias is a factor and an offset a channel, so it can be
-put into the weights and bias of a linear operator that nobody else reads (Jacob et al., 2018, section 3.2).
+Inference only: y = (x - mean) / sqrt(variance + epsilon) * scale + bias is a factor and an offset a channel, so
+it can be put into the weights and bias of a linear operator that nobody else reads (Jacob et al., 2018, section 3.2).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = ["fold_batch_norms"]
 
 
 def fold_batch_norms(graph: Graph, tensors: Tensors) -> tuple[Graph, Tensors]:
-    """The graph without the batch norms that follow a Conv or Gemm, and the tensors with their factors worked in.
+    """The graph without the batch norms that follow a Conv or Gemm, and the tensors with them worked in.
 
-    Factors are float64; the new weights and biases are rounded to float32 once. Weights of another dtype, shared weights
-    and layers with a fused activation are left alone.
+    Factors are float64; the new weights and biases are rounded to float32 once. Weights of another dtype, shared
+    weights and layers with a fused activation are left alone.
     """
     readers = graph.consumers()
     outputs = {value.name for value in graph.outputs}
@@ -44,7 +44,9 @@ def fold_batch_norms(graph: Graph, tensors: Tensors) -> tuple[Graph, Tensors]:
                 computed[bias] = lambda offset=offset: offset  # type: ignore[misc]
                 values[bias] = Value(bias, "F32", offset.shape)
                 attributes = {key: value for key, value in layer.attributes.items() if key != "beta"}
-                nodes[at] = replace(layer, inputs=(*layer.inputs[:2], bias), outputs=node.outputs, attributes=attributes)
+                nodes[at] = replace(
+                    layer, inputs=(*layer.inputs[:2], bias), outputs=node.outputs, attributes=attributes
+                )
                 writer[node.outputs[0]] = at
                 continue
         writer.update(dict.fromkeys(node.outputs, len(nodes)))

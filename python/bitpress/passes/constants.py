@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Node
 
-__all__ = ["MAX_ELEMENTS", "fold_constants"]
+__all__ = ["FOLDABLE", "MAX_ELEMENTS", "fold_constants"]
 
 MAX_ELEMENTS = 1 << 16  # nothing larger is evaluated: weights stay stored tensors
 
@@ -101,10 +101,6 @@ def _cast(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:
 def _gather(attributes: dict[str, Any], data: np.ndarray, indices: np.ndarray) -> np.ndarray:
     axis = attributes.get("axis", 0)
     result = np.take(data, indices.astype(np.int64), axis=axis, mode="raise")
-    if data.dtype == object and not isinstance(result, np.ndarray):
-        scalar = np.empty((), object)
-        scalar[()] = result
-        result = scalar
     return _settle(np.asarray(result, dtype=data.dtype))
 
 
@@ -154,11 +150,11 @@ def _concat(attributes: dict[str, Any], *parts: np.ndarray) -> np.ndarray:
 
 
 def _divide(attributes: dict[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if np.issubdtype(a.dtype, np.integer):  # ONNX divides integers as C does, towards zero
-        if not np.all(b):
-            raise ValueError("division by zero")
-        return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)), dtype=a.dtype)
-    return np.divide(a, b)
+    if not np.issubdtype(a.dtype, np.integer):
+        return np.asarray(np.divide(a, b))
+    if not np.all(b):
+        raise ValueError("division by zero")
+    return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)), dtype=a.dtype)  # as C does: towards zero
 
 
 def _constant_of_shape(attributes: dict[str, Any], shape: np.ndarray) -> np.ndarray:
@@ -230,3 +226,4 @@ _RULES: dict[str, Callable[..., np.ndarray]] = {
     "Unsqueeze": _unsqueeze,
     "Where": _plain(np.where),
 }
+FOLDABLE = frozenset(_RULES) | {"Shape", "Size"}

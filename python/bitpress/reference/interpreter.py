@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..graph import Graph
-from ..operators import TAKES_CLIP
 from .operators import OPERATORS, clip
+
+if TYPE_CHECKING:
+    from ..graph import Graph
 
 __all__ = ["run"]
 
@@ -22,7 +24,7 @@ def run(graph: Graph, tensors: Mapping[str, np.ndarray], inputs: Mapping[str, np
     for i, node in enumerate(graph.nodes):
         attributes = dict(node.attributes)
         bounds = {}
-        if node.op in TAKES_CLIP:
+        if node.op != "Clip":  # a fused activation
             bounds = {key: attributes.pop(key) for key in ("clip_low", "clip_high") if key in attributes}
         arguments = [(values[name] if name in values else tensors[name]) if name else None for name in node.inputs]
         result = OPERATORS[node.op](*arguments, **attributes)

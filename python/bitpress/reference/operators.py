@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def _f64(x: Array) -> Array:
 def padding(
     sizes: Sizes, kernel: Sizes, strides: Sizes, pads: Sizes, dilations: Sizes, auto_pad: int
 ) -> list[tuple[int, int]]:
-    """(before, after) an axis. auto_pad 1 / 2: as many as ceil(size / stride) outputs need, the odd one after / before."""
+    """(before, after) an axis. auto_pad 1, 2: what ceil(size / stride) outputs need, the odd one after, before."""
     if auto_pad == 0:
         return [(pads[i], pads[i + len(kernel)]) for i in range(len(kernel))]
     result = []
@@ -70,12 +71,13 @@ def conv(
     channels, filters = x.shape[1] // group, w.shape[0] // group
     result = np.zeros((x.shape[0], w.shape[0], *out))
     for tap in itertools.product(*(range(size) for size in kernel)):
-        window = tuple(
+        window: Any = tuple(
             slice(tap[i] * dilations[i], tap[i] * dilations[i] + (out[i] - 1) * strides[i] + 1, strides[i])
             for i in range(n)
         )
-        seen = padded[(slice(None), slice(None), *window)].reshape(x.shape[0], group, channels, -1)
-        weights = _f64(w[(slice(None), slice(None), *tap)]).reshape(group, filters, channels)
+        seen = padded[(..., *window)].reshape(x.shape[0], group, channels, -1)
+        every: Any = slice(None)
+        weights = _f64(w[(every, every, *tap)]).reshape(group, filters, channels)
         result += np.matmul(weights, seen).reshape(result.shape)
     if b is not None:
         result += _f64(b).reshape(-1, *(1,) * n)
@@ -89,8 +91,8 @@ def gemm(
     *,
     alpha: float = 1.0,
     beta: float = 1.0,
-    transA: int = 0,  # noqa: N803 (ONNX's names)
-    transB: int = 0,  # noqa: N803
+    transA: int = 0,
+    transB: int = 0,
 ) -> Array:
     """alpha * a @ b + beta * c, where c broadcasts."""
     left, right = _f64(a.T if transA else a), _f64(b.T if transB else b)
@@ -128,10 +130,11 @@ def _windows(
     reach = [(out[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 for i in range(n)]
     after = [max(reach[i] - x.shape[2 + i] - pad[i][0], 0) for i in range(n)]
     padded = np.pad(_f64(x), [(0, 0), (0, 0), *((pad[i][0], after[i]) for i in range(n))], constant_values=fill)
-    taps = [
-        padded[(..., *(slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, o, s in zip(tap, dilations, out, strides)))]  # noqa: B905
-        for tap in itertools.product(*(range(size) for size in kernel))
-    ]
+    taps = []
+    for tap in itertools.product(*(range(size) for size in kernel)):
+        first = [tap[i] * dilations[i] for i in range(n)]
+        window: Any = tuple(slice(first[i], first[i] + (out[i] - 1) * strides[i] + 1, strides[i]) for i in range(n))
+        taps.append(padded[(..., *window)])
     return np.stack(taps), pad
 
 
@@ -171,7 +174,8 @@ def average_pool(
         counted = np.pad(counted, [(0, 0), (0, 0), *pad], constant_values=1.0)
         # the padding is part of the input now, so that only what ceil_mode adds is outside
         counts, _ = _windows(counted, *args[:2], (0,) * (2 * len(ones)), args[3], 0, ceil_mode, 0.0)
-        counts = counts[(..., *(slice(0, size) for size in seen.shape[3:]))]
+        inside: Any = tuple(slice(0, size) for size in seen.shape[3:])
+        counts = counts[(..., *inside)]
     else:
         counts, _ = _windows(counted, *args, 0.0)
     return _f32(seen.sum(axis=0) / counts.sum(axis=0))
