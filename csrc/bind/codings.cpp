@@ -7,6 +7,8 @@
 #include <optional>
 
 #include "bind/bind.h"
+#include "codings/frame.h"
+#include "codings/lzw_z.h"
 
 namespace py = pybind11;
 
@@ -118,6 +120,41 @@ py::bytes decode(const std::string& name, const py::object& blob, std::optional<
     return out.take(out.bytes().size());
 }
 
+py::bytes encode_z(const py::object& data, unsigned max_bits) {
+    const InputBuffer in(data);
+    OutputBytes out(lzw::z_bound(in.bytes().size()));
+    std::size_t written = 0;
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        const Workspace workspace(lzw::z_encode_workspace);
+        status = lzw::z_encode(in.bytes(), max_bits, out.bytes(), workspace.bytes(), &written);
+    }
+    raise_for(status, ".Z");
+    return out.take(written);
+}
+
+py::bytes decode_z(const py::object& blob, std::optional<std::uint64_t> max_size) {
+    const InputBuffer in(blob);
+    const std::uint64_t limit = max_size ? *max_size : frame_max_decoded;
+    const Workspace workspace(lzw::z_decode_workspace);
+    std::uint64_t size = 0;
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        status = lzw::z_decoded_size(in.bytes(), limit, workspace.bytes(), &size);
+    }
+    if (status == Status::too_large) raise_for(status, ".Z: more than " + std::to_string(limit) + " decoded bytes");
+    raise_for(status, ".Z");
+    OutputBytes out(size);
+    {
+        const py::gil_scoped_release unlocked;
+        status = lzw::z_decode(in.bytes(), out.bytes(), workspace.bytes());
+    }
+    raise_for(status, ".Z");
+    return out.take(out.bytes().size());
+}
+
 }  // namespace
 
 void register_codings(py::module_& module) {
@@ -126,6 +163,8 @@ void register_codings(py::module_& module) {
     module.attr("CODINGS") = numbers;
     module.def("encode", encode, py::arg("coding"), py::arg("data"));
     module.def("decode", decode, py::arg("coding"), py::arg("blob"), py::arg("max_size") = py::none());
+    module.def("encode_z", encode_z, py::arg("data"), py::arg("max_bits"));
+    module.def("decode_z", decode_z, py::arg("blob"), py::arg("max_size") = py::none());
     module.def("decoded_size", decoded_size, py::arg("coding"), py::arg("blob"));
 }
 

@@ -1,4 +1,4 @@
-"""Lossless codings: bytes or arrays in, bytes out. ``bp.huffman`` and ``bp.lzw``; docs/format.md section 5 says every bit.
+"""Lossless codings: bytes or arrays in, bytes out; docs/format.md section 5 says every bit.
 
 A frame is self-contained: the bytes that ``encode`` gives are the bytes of a coded stream in a file. Frames carry no
 checksum of their own (the container has one): damage is either refused or gives other bytes of the right length.
@@ -13,16 +13,20 @@ import numpy as np
 from . import _core
 from .errors import CorruptError, FormatError
 
-__all__ = ["CODING_NUMBERS", "Huffman", "Lzw", "decode_stream", "encode_stream", "huffman", "lzw"]
+__all__ = ["CODING_NUMBERS", "LZW_FORMATS", "Huffman", "Lzw", "decode_stream", "encode_stream", "huffman", "lzw"]
 
 CODING_NUMBERS: dict[str, int] = dict(_core.CODINGS)
 """Every coding's number in the file, by name; ``raw`` is first."""
 
+LZW_FORMATS = ("bitpress", "z")
+"""The framings of LZW. No frame of bitpress begins as a ``.Z`` file does."""
+
+_Z_MAGIC = b"\x1f\x9d"
 _NAMES = {number: name for name, number in CODING_NUMBERS.items()}
 
 
 def _as_bytes(data: Any) -> Any:
-    """A C-contiguous buffer of any bytes-like object or array (row-major order, its own byte order); TypeError for others."""
+    """A C-contiguous buffer of any bytes-like object or array (row-major, its own byte order); TypeError for others."""
     if isinstance(data, np.ndarray):
         if data.dtype.hasobject:
             raise TypeError("an array of objects has no bytes to encode")
@@ -39,8 +43,8 @@ def _check_max_size(max_size: int | None) -> None:
 class Huffman:
     """Huffman's code over bytes: canonical, at most 11 bits a code, optimal under that limit, in independent chunks.
 
-    Sources: Huffman, "A method for the construction of minimum-redundancy codes" (1952); Larmore and Hirschberg, "A fast
-    algorithm for optimal length-limited Huffman codes" (1990), here in its package-merge form.
+    Sources: Huffman, "A method for the construction of minimum-redundancy codes" (1952); Larmore and Hirschberg, "A
+    fast algorithm for optimal length-limited Huffman codes" (1990), here in its package-merge form.
     """
 
     def encode(self, data: Any) -> bytes:
@@ -61,26 +65,48 @@ class Huffman:
 
 
 class Lzw:
-    """LZW: codes of 9 to 16 bits for strings seen before, in independent chunks.
+    """LZW: codes of 9 to 16 bits for strings seen before, in two framings.
 
-    Source: Welch, "A technique for high-performance data compression" (1984).
+    ``bitpress``: independent chunks of 256 KiB; what files hold. ``z``: the ``.Z`` files of ``compress``, as ncompress
+    writes and reads them.
+
+    Sources: Welch, "A technique for high-performance data compression" (1984); for ``z``, ncompress 4.2.
     """
 
-    def encode(self, data: Any) -> bytes:
-        """A frame of any bytes-like object or array (its bytes in row-major order); deterministic.
+    def encode(self, data: Any, *, format: str = "bitpress", max_bits: int = 16) -> bytes:
+        """Codes any bytes-like object or array (its bytes in row-major order); deterministic.
 
-        It is never longer than the data by more than 8 bytes and 3 a chunk of 256 KiB.
+        ``bitpress``: never longer than the data by more than 8 bytes and 3 a chunk. ``z``: the very bytes of
+        ``compress -b max_bits``, ``max_bits`` from 9 to 16 (but for 9, where compress writes what it cannot read); it
+        may be longer than the data. ValueError for another format or ``max_bits``.
         """
+        if format == "z":
+            if not 9 <= max_bits <= 16:
+                raise ValueError(f"max_bits must be 9..16, not {max_bits}")
+            return _core.encode_z(_as_bytes(data), max_bits)
+        if format != "bitpress":
+            raise ValueError(f"format must be one of {', '.join(LZW_FORMATS)}, not {format!r}")
+        if max_bits != 16:
+            raise ValueError("format 'bitpress' has no max_bits but 16")
         return _core.encode("lzw", _as_bytes(data))
 
-    def decode(self, blob: Any, *, max_size: int | None = None) -> bytes:
-        """The bytes that a frame holds.
+    def decode(self, blob: Any, *, format: str | None = None, max_size: int | None = None) -> bytes:
+        """The bytes that ``encode`` was given. Without ``format`` the first two bytes tell which it is.
 
-        CorruptError: truncated or malformed. FormatError: the frame claims more than ``max_size`` bytes (checked before
-        anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**18 * n.
+        CorruptError: truncated or malformed. FormatError: more than ``max_size`` decoded bytes (found before anything
+        is allocated). ValueError: another format. Without ``max_size`` n bytes can become up to 2**18 * n.
+
+        A ``.Z`` file has neither length nor checksum: cut between two codes it decodes, without an error, to less.
         """
         _check_max_size(max_size)
-        return _core.decode("lzw", _as_bytes(blob), max_size)
+        buffer = _as_bytes(blob)
+        if format is None:
+            format = "z" if bytes(memoryview(buffer).cast("B")[:2]) == _Z_MAGIC else "bitpress"
+        if format == "z":
+            return _core.decode_z(buffer, max_size)
+        if format != "bitpress":
+            raise ValueError(f"format must be one of {', '.join(LZW_FORMATS)}, not {format!r}")
+        return _core.decode("lzw", buffer, max_size)
 
 
 huffman = Huffman()
@@ -90,8 +116,9 @@ lzw = Lzw()
 def encode_stream(data: Any, coding: str) -> tuple[int, Any]:
     """The number of the coding in the file, and a buffer of the stored bytes, for one stream.
 
-    ``coding``: ``raw``, ``huffman``, ``lzw``, or ``auto`` for whichever is smallest. A coding that does not make the stream
-    shorter is replaced by ``raw``, whose stored bytes are ``data`` itself, not copied. ValueError for an unknown name.
+    ``coding``: ``raw``, ``huffman``, ``lzw``, or ``auto`` for whichever is smallest. A coding that does not make the
+    stream shorter is replaced by ``raw``, whose stored bytes are ``data`` itself, not copied. ValueError for an unknown
+    name.
     """
     raw = _as_bytes(data)
     if coding == "auto":

@@ -1,0 +1,228 @@
+#include "codings/lzw_z.h"
+
+#include "codings/bits.h"
+#include "codings/frame.h"
+
+namespace bitpress::lzw {
+namespace {
+
+constexpr std::size_t head_bytes = 3;
+constexpr std::uint8_t magic[2] = {0x1f, 0x9d};
+constexpr std::uint8_t block_mode = 0x80;
+constexpr std::uint8_t bits_mask = 0x1f;
+constexpr std::uint32_t clear_code = 256;  // in block mode
+constexpr std::size_t check_gap = 10000;   // input bytes between two looks at the ratio
+
+// How wide the i-th code since the last clear is: both sides count alike. Codes stand in groups of eight; when the
+// width changes, what is left of a group is skipped.
+class Widths {
+  public:
+    Widths(unsigned bits, bool block) noexcept : bits_(bits), first_(block ? clear_code + 1 : clear_code) {}
+
+    std::uint32_t first() const noexcept { return first_; }
+    std::uint32_t end() const noexcept { return 1u << bits_; }
+    unsigned width() const noexcept { return width_; }
+
+    // Codes up to this one may come before the i-th: the last of them is being defined (KwKwK).
+    std::uint32_t newest(std::size_t i) const noexcept {
+        return i < end() - (first_ - 1) ? first_ - 1 + static_cast<std::uint32_t>(i) : end();
+    }
+
+    // Widens for the i-th code where it must. True where the width changed.
+    // Where bits is 9, the width becomes 10 when the dictionary is full: compress and gzip read it so.
+    bool widen(std::size_t i) noexcept {
+        const std::uint32_t most = width_ == bits_ && bits_ > min_bits ? end() : (1u << width_) - 1;
+        if (i == 0 || newest(i) <= most) return false;
+        ++width_;
+        return true;
+    }
+
+    void clear() noexcept { width_ = min_bits; }
+
+    // `position`, a number of bits, moved on to the end of its group, which began at `group`.
+    static std::size_t group_end(std::size_t position, std::size_t group, unsigned width) noexcept {
+        const std::size_t whole = std::size_t{8} * width;
+        return group + (position - group + whole - 1) / whole * whole;
+    }
+
+  private:
+    unsigned bits_;
+    std::uint32_t first_;
+    unsigned width_ = min_bits;
+};
+
+// Writes codes and the zeros that fill up groups.
+class CodeWriter {
+  public:
+    CodeWriter(std::uint8_t* begin, std::uint8_t* end) noexcept : bits_(begin, end) {}
+
+    void put(std::uint32_t code, unsigned width) noexcept {
+        bits_.put(code, width);
+        bits_.flush();
+        position_ += width;
+    }
+    void end_group(unsigned width) noexcept {
+        for (std::size_t left = Widths::group_end(position_, group_, width) - position_; left > 0;) {
+            const unsigned step = left < 32 ? static_cast<unsigned>(left) : 32u;
+            put(0, step);
+            left -= step;
+        }
+        group_ = position_;
+    }
+    std::size_t bytes() const noexcept { return position_ / 8; }  // whole ones
+    std::uint8_t* finish() noexcept { return bits_.finish(); }
+
+  private:
+    BitWriter bits_;
+    std::size_t position_ = 0, group_ = 0;
+};
+
+// compress's rule for when to start anew: the ratio is looked at every check_gap bytes while the dictionary is full,
+// and where it has become worse, the dictionary is cleared.
+class RatioCheck {
+  public:
+    bool clear_now(std::size_t in, std::size_t out) noexcept {
+        if (in < next_) return false;
+        next_ = in + check_gap;
+        std::size_t ratio = (in << 8) / out;
+        if (in > 0x7fffff) ratio = out >> 8 == 0 ? 0x7fffffff : in / (out >> 8);
+        const bool worse = ratio < best_;
+        best_ = worse ? 0 : ratio;
+        return worse;
+    }
+
+  private:
+    std::size_t next_ = check_gap, best_ = 0;
+};
+
+struct Head {
+    unsigned bits;
+    bool block;
+};
+
+Status read_head(Bytes in, Head* head) noexcept {
+    if (in.size() < head_bytes) return Status::truncated;
+    if (in[0] != magic[0] || in[1] != magic[1]) return Status::corrupt;
+    if ((in[2] & ~(block_mode | bits_mask)) != 0) return Status::unsupported;
+    *head = {in[2] & static_cast<unsigned>(bits_mask), (in[2] & block_mode) != 0};
+    if (head->bits < min_bits) return Status::corrupt;
+    return head->bits <= max_bits ? Status::ok : Status::unsupported;
+}
+
+// Reads every code; with `write`, their strings go to out, which has room for limit bytes. size: all strings together.
+template <bool write>
+Status read_codes(Bytes in, std::uint8_t* out, std::uint64_t limit, DecodeDictionary* dictionary,
+                  std::uint64_t* size) noexcept {
+    Head head;
+    BP_TRY(read_head(in, &head));
+    in = in.subspan(head_bytes);
+    const std::size_t total = in.size() * 8;
+    Widths widths(head.bits, head.block);
+    std::size_t position = 0, group = 0;
+    std::uint64_t done = 0, base = 0;  // base: where the strings since the last clear begin
+    bool started = false;
+    for (std::size_t i = 0; total - position >= 8; ++i) {
+        const unsigned before = widths.width();
+        if (widths.widen(i)) group = position = Widths::group_end(position, group, before);
+        if (total < widths.width() || position > total - widths.width()) return Status::truncated;
+        const std::uint32_t code = static_cast<std::uint32_t>(peek_bits(in, position)) & ((1u << widths.width()) - 1);
+        position += widths.width();
+        if (code == clear_code && head.block && started) {
+            group = position = Widths::group_end(position, group, widths.width());
+            if (position > total) position = total;
+            widths.clear();
+            base = done;
+            i = static_cast<std::size_t>(-1);
+            continue;
+        }
+        std::uint64_t from = 0, length = 1;
+        if (i <= widths.end() - widths.first()) dictionary->start[i] = static_cast<std::uint32_t>(done - base);
+        if (code >= first_code) {
+            if (i == 0 || code < widths.first() || code > widths.newest(i) || code >= widths.end()) {
+                return Status::corrupt;
+            }
+            const std::uint32_t* const start = dictionary->start + (code - widths.first());
+            from = base + start[0];
+            length = start[1] - start[0] + std::uint64_t{1};
+        }
+        if (length > limit - done) return write ? Status::output_too_small : Status::too_large;
+        if (write && code < first_code) out[done] = static_cast<std::uint8_t>(code);
+        if (write && code >= first_code) {
+            copy_string(out + done, out + from, static_cast<std::size_t>(length),
+                        static_cast<std::size_t>(limit - done));
+        }
+        done += length;
+        started = true;
+    }
+    *size = done;
+    return position == total || (in[in.size() - 1] >> (8 - (total - position))) == 0 ? Status::ok : Status::corrupt;
+}
+
+}  // namespace
+
+std::size_t z_bound(std::size_t n) noexcept {
+    // At most 16 bits a byte; at most one clear and eight filled-up groups of 16 bytes each check_gap bytes.
+    return head_bytes + 2 * n + (n / check_gap + 1) * 160;
+}
+
+Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
+    if (bits < min_bits || bits > max_bits) return Status::bad_argument;
+    BP_TRY(check_encode(z_bound(in.size()), in, out, workspace, z_encode_workspace));
+    EncodeDictionary& dictionary = *reinterpret_cast<EncodeDictionary*>(workspace.data());
+    dictionary.clear();
+    out[0] = magic[0];
+    out[1] = magic[1];
+    out[2] = static_cast<std::uint8_t>(bits | block_mode);
+    *written = head_bytes;
+    if (in.empty()) return Status::ok;
+    CodeWriter writer(out.data() + head_bytes, out.data() + out.size());
+    Widths widths(bits, true);
+    RatioCheck check;
+    std::uint32_t next = widths.first();
+    std::uint32_t current = in[0];
+    std::size_t count = 0;  // codes since the last clear
+    for (std::size_t i = 1; i < in.size(); ++i) {
+        const std::uint32_t slot = dictionary.find(current, in[i]);
+        if (dictionary.holds(slot)) {
+            current = dictionary.code[slot];
+            continue;
+        }
+        writer.put(current, widths.width());
+        ++count;
+        if (next < widths.end()) dictionary.insert(slot, current, in[i], next++);
+        current = in[i];
+        const unsigned before = widths.width();
+        if (i + 1 == in.size()) break;
+        if (widths.widen(count)) {
+            writer.end_group(before);
+        }
+        if (next == widths.end() && check.clear_now(i + 1, head_bytes + writer.bytes())) {
+            writer.put(clear_code, widths.width());
+            writer.end_group(widths.width());
+            widths.clear();
+            dictionary.clear();
+            next = widths.first();
+            count = 0;
+        }
+    }
+    const unsigned before = widths.width();
+    if (widths.widen(count)) writer.end_group(before);
+    writer.put(current, widths.width());
+    *written = static_cast<std::size_t>(writer.finish() - out.data());
+    return Status::ok;
+}
+
+Status z_decoded_size(Bytes in, std::uint64_t limit, MutableBytes workspace, std::uint64_t* size) noexcept {
+    BP_TRY(check_decode(0, {}, workspace, z_decode_workspace));
+    return read_codes<false>(in, nullptr, limit, reinterpret_cast<DecodeDictionary*>(workspace.data()), size);
+}
+
+Status z_decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+    BP_TRY(check_decode(out.size(), out, workspace, z_decode_workspace));
+    std::uint64_t size = 0;
+    auto* const dictionary = reinterpret_cast<DecodeDictionary*>(workspace.data());
+    BP_TRY(read_codes<true>(in, out.data(), out.size(), dictionary, &size));
+    return size == out.size() ? Status::ok : Status::bad_argument;
+}
+
+}  // namespace bitpress::lzw

@@ -1,0 +1,177 @@
+"""LZW in plain Python: the oracle of csrc/codings/lzw.cpp and lzw_z.cpp, byte for byte. Malformed input: ValueError.
+
+Sources: Welch 1984; for ``.Z``: ncompress 4.2.
+"""
+
+from __future__ import annotations
+
+from .frame import CODED, FILL, STORED, BitReader, BitWriter, read_frame, write_frame
+
+__all__ = ["decode", "decode_z", "encode", "encode_z"]
+
+CHUNK_LOG = 18
+CHECK_GAP = 10_000
+
+
+def _width(limit: int) -> int:
+    """Bits of a code below ``limit``."""
+    return max(9, (limit - 1).bit_length())
+
+
+def _encode_chunk(chunk: bytes, may_share: bool = False) -> tuple[int, int, bytes]:
+    if len(chunk) == 1:
+        return STORED, 0, chunk
+    strings = {bytes([byte]): byte for byte in range(256)}
+    bits, count, current = BitWriter(), 0, chunk[:1]
+    for byte in chunk[1:]:
+        longer = current + bytes([byte])
+        if longer in strings:
+            current = longer
+            continue
+        bits.put(strings[current], _width(min(256 + count, 65536)))
+        count += 1
+        if len(strings) < 65536:
+            strings[longer] = len(strings)
+        current = bytes([byte])
+    bits.put(strings[current], _width(min(256 + count, 65536)))
+    return CODED, 0, bits.bytes()
+
+
+def encode(data: bytes) -> bytes:
+    """A frame: the very bytes that the native encoder writes."""
+    return write_frame(data, CHUNK_LOG, b"", _encode_chunk)
+
+
+def _decode_chunk(stored: bytes, decoded: int) -> bytes:
+    strings = [bytes([byte]) for byte in range(256)]
+    bits, out, before, i = BitReader(stored), bytearray(), b"", 0
+    while len(out) < decoded:
+        code = bits.take(_width(min(256 + i, 65536)))
+        if i > 0 and len(strings) < 65536:  # the string that the code before began to define
+            if code > len(strings):
+                raise ValueError("a code is not defined")
+            strings.append(before + (strings[code] if code < len(strings) else before)[:1])
+        if code >= len(strings):
+            raise ValueError("a code is not defined")
+        before = strings[code]
+        out += before
+        i += 1
+    if len(out) > decoded or bits.finish() != len(stored):
+        raise ValueError("the codes do not end with their chunk")
+    return bytes(out)
+
+
+def decode(blob: bytes) -> bytes:
+    """The bytes that a frame holds."""
+    frame = read_frame(blob)
+    if frame.has_table:
+        raise ValueError("LZW has no shared table")
+    out = []
+    for chunk in frame.chunks(0):
+        if chunk.streams_log:
+            raise ValueError("LZW has one stream")
+        if chunk.kind == STORED:
+            out.append(chunk.stored)
+        elif chunk.kind == FILL:
+            out.append(chunk.stored * chunk.decoded_bytes)
+        else:
+            out.append(_decode_chunk(chunk.stored, chunk.decoded_bytes))
+    return b"".join(out)
+
+
+def _z_newest(i: int, first: int, max_bits: int) -> int:
+    """The newest word before code i > 0 after the last clear."""
+    return min(first - 1 + i, 1 << max_bits)
+
+
+def _z_width(i: int, width: int, first: int, max_bits: int) -> int:
+    """The width of code i, that of the code before being ``width``."""
+    widest = max(max_bits, 10)  # with max_bits = 9 a full dictionary is told in 10 bits
+    wider = i > 0 and width < widest and _z_newest(i, first, max_bits) > (1 << width) - 1
+    return width + 1 if wider else width
+
+
+def encode_z(data: bytes, max_bits: int = 16, *, block: bool = True) -> bytes:
+    """A ``.Z`` file: the bytes of ``compress -b max_bits``. ``block=False``: without clears, as decoders read them."""
+    first = 257 if block else 256
+    head = bytes([0x1F, 0x9D, max_bits | (128 if block else 0)])
+    if not data:
+        return head
+    bits, group = BitWriter(), 0
+
+    def end_group(width: int) -> None:
+        nonlocal group
+        bits.put(0, -(len(bits.bits) - group) % (8 * width))
+        group = len(bits.bits)
+
+    strings = {bytes([byte]): byte for byte in range(256)}
+    following, width, i, checkpoint, last_ratio = first, 9, 0, CHECK_GAP, 0
+    current = data[:1]
+    for position, byte in enumerate(data[1:], start=2):
+        longer = current + bytes([byte])
+        if longer in strings:
+            current = longer
+            continue
+        bits.put(strings[current], width)
+        i += 1
+        if following < 2**max_bits:
+            strings[longer] = following
+            following += 1
+        current = bytes([byte])
+        wider = _z_width(i, width, first, max_bits)
+        if wider != width:
+            end_group(width)
+            width = wider
+        if block and following == 2**max_bits and position >= checkpoint and position < len(data):
+            checkpoint = position + CHECK_GAP
+            written = 3 + len(bits.bits) // 8
+            ratio = 256 * position // written if position <= 0x7FFFFF else position // (written // 256)
+            if ratio >= last_ratio:
+                last_ratio = ratio
+                continue
+            bits.put(256, width)
+            end_group(width)
+            strings = {bytes([byte]): byte for byte in range(256)}
+            following, width, i, last_ratio = first, 9, 0, 0
+    bits.put(strings[current], width)
+    return head + bits.bytes()
+
+
+def decode_z(blob: bytes) -> bytes:
+    """The bytes that a ``.Z`` file holds."""
+    if len(blob) < 3 or blob[:2] != b"\x1f\x9d" or blob[2] & 0x60 or not 9 <= blob[2] & 31 <= 16:
+        raise ValueError("not a .Z file that can be read")
+    max_bits, block = blob[2] & 31, blob[2] >= 128
+    first = 257 if block else 256
+    out: list[bytes] = []
+    bits, group, width, i = BitReader(blob[3:]), 0, 9, 0
+    starts = dict[int, bytes]()
+    before = b""
+    total = 8 * len(bits.data)
+
+    def end_group() -> None:
+        nonlocal group
+        bits.position += -(bits.position - group) % (8 * width)
+        group = bits.position
+
+    while total - bits.position >= 8:
+        wider = _z_width(i, width, first, max_bits)
+        if wider != width:
+            end_group()
+            width = wider
+        code = bits.take(width)
+        if code == 256 and block and out:
+            end_group()
+            starts, width, i = {}, 9, 0
+            continue
+        newest = _z_newest(i, first, max_bits)
+        if code >= 256 and (i == 0 or not first <= code <= newest or code >= 2**max_bits):
+            raise ValueError("a code is not defined")
+        if i > 0 and newest < 2**max_bits:
+            starts[newest] = before + (before if code == newest else starts.get(code, bytes([code % 256])))[:1]
+        before = bytes([code]) if code < 256 else starts[code]
+        out.append(before)
+        i += 1
+    if bits.position < total:
+        bits.finish()
+    return b"".join(out)
