@@ -7,6 +7,8 @@ import math
 import numpy as np
 from sizes import row
 
+import bitpress as bp
+
 N = 1 << 18
 
 
@@ -46,3 +48,29 @@ for _name, _make in DATA.items():
     def _entropy(make=_make) -> tuple[int, int]:
         codes = make()
         return entropy_bytes(codes), codes.size
+
+    @row(f"{_name}, huffman")
+    def _huffman(make=_make) -> tuple[int, int]:
+        codes = make()
+        return len(bp.huffman.encode(codes)), codes.size
+
+    @row(f"{_name}, lzw")
+    def _lzw(make=_make) -> tuple[int, int]:
+        codes = make()
+        return len(bp.lzw.encode(codes)), codes.size
+
+
+for _scheme in (
+    bp.Scheme.int(8, axis=0),
+    bp.Scheme.int(4, group_size=64),
+    bp.Scheme.int(4, symmetric=False, group_size=64),
+    bp.Scheme.int(1),
+    bp.Scheme.int(4, axis=0, sparse=True),
+    bp.Scheme.lossless(sparse=True),
+):
+
+    @row(f"512 x 512 float32, 7/8 zeros, {_scheme}, streams before coding")
+    def _packed(scheme=_scheme) -> tuple[int, int]:
+        values = (gaussian_codes(8).astype(np.float32) - 128) / 128
+        values[np.random.Generator(np.random.PCG64(3)).integers(0, 8, N) > 0] = 0
+        return bp.pack(values.reshape(512, 512), scheme).nbytes, values.nbytes
