@@ -3,28 +3,123 @@
 from __future__ import annotations
 
 import fnmatch
+import json
+import math
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
-from .scheme import Scheme
+from .dtypes import FLOATS
+from .errors import SchemeError
+from .scheme import CODINGS, Coding, Granularity, Integer, Keep, Scheme, Structure
 
 __all__ = ["Recipe", "Rule"]
+
+Scope = Literal["tensor", "model"]
+MAX_BYTES = 10_000_000  # a recipe file is read whole
+# Operators whose weights carry a network's size: what Recipe.int presses where there is a graph.
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Tensors whose name matches ``pattern`` (shell wildcards), and whose consumer is ``op`` if given, get ``scheme``.
+    """Tensors whose name matches ``pattern`` (shell wildcards), and whose consumer is ``op`` where given, get a scheme.
 
-    ``sparsity``: the share of smallest magnitudes set to zero first. ``threshold``: magnitudes below it become zero.
+    ``op``: an operator's name or several; the empty name stands for "no graph tells". ``min_elements``, ``min_rank``:
+    smaller tensors are not matched. Integer values and pruning match floating tensors only (F16, BF16, F32, F64).
+    ``channel``: a scheme per axis takes the axis of the output channels, as the consumer reads the tensor (0 where no
+    graph tells). ``sparsity``: the share of smallest magnitudes that is set to zero first, of each tensor, or of all
+    that the rule matches together where ``scope`` is ``"model"``. ``threshold``: magnitudes below it are set to zero.
     ``method`` names the file in ``methods/`` that picks the codes.
     """
 
     pattern: str
     scheme: Scheme
-    op: str | None = None
+    op: str | tuple[str, ...] | None = None
     min_elements: int = 0
+    min_rank: int = 0
+    channel: bool = False
     sparsity: float | None = None
     threshold: float | None = None
+    scope: Scope = "tensor"
     method: str = "round"
+
+    def __post_init__(self) -> None:
+        if not self.pattern:
+            raise SchemeError("a rule needs a pattern, such as '*.weight'")
+        if self.sparsity is not None and not 0 <= self.sparsity <= 1:
+            raise SchemeError(f"sparsity must be 0..1, not {self.sparsity}")
+        if self.threshold is not None and not 0 <= self.threshold < math.inf:
+            raise SchemeError(f"threshold must be a number of 0 or more, not {self.threshold}")
+        if self.sparsity is not None and self.threshold is not None:
+            raise SchemeError("give sparsity or threshold, not both")
+        if self.scope not in ("tensor", "model"):
+            raise SchemeError(f"scope must be tensor or model, not {self.scope!r}")
+
+    @property
+    def prunes(self) -> bool:
+        """Whether it sets weights to zero."""
+        return self.sparsity is not None or self.threshold is not None
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every tensor comes back bit for bit."""
+        return isinstance(self.scheme.values, Keep) and not self.prunes
+
+    def matches(self, name: str, shape: tuple[int, ...], dtype: str, op: str) -> bool:
+        """Whether it is for this tensor; ``op`` is empty where no graph tells."""
+        ops = (self.op,) if isinstance(self.op, str) else self.op
+        return (
+            fnmatch.fnmatchcase(name, self.pattern)
+            and math.prod(shape) >= self.min_elements
+            and len(shape) >= self.min_rank
+            and (ops is None or op in ops)
+            and (self.is_lossless or dtype in FLOATS)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rule in the words of ``Recipe.from_dict``."""
+        words: dict[str, Any] = {"pattern": self.pattern, "coding": self.scheme.coding}
+        match self.scheme.values:
+            case Keep():
+                words["lossless"] = True
+            case Integer(bits, symmetric, granularity, axis, group_size):
+                words |= {"bits": bits, "symmetric": symmetric}
+                words["per"] = {0: "tensor", 1: "channel", 2: "group"}[int(granularity)]
+                if granularity is Granularity.AXIS and not self.channel:
+                    words["axis"] = axis
+                if granularity is Granularity.GROUP:
+                    words["group_size"] = group_size
+        words["sparse"] = self.scheme.structure is Structure.BITMAP
+        words |= {key: list(value) if isinstance(value, tuple) else value for key, value in self._rest().items()}
+        return words
+
+    def _rest(self) -> dict[str, Any]:
+        defaults = {name: item.default for name, item in self.__dataclass_fields__.items()}
+        return {key: getattr(self, key) for key in _PLAIN_WORDS if getattr(self, key) != defaults[key]}
+
+
+_PLAIN_WORDS = ("op", "min_elements", "min_rank", "sparsity", "threshold", "scope", "method")
+_WORDS: dict[str, tuple[type, ...]] = {
+    "pattern": (str,),
+    "op": (str, list),
+    "min_elements": (int,),
+    "min_rank": (int,),
+    "lossless": (bool,),
+    "bits": (int,),
+    "symmetric": (bool,),
+    "per": (str,),
+    "axis": (int,),
+    "group_size": (int,),
+    "sparse": (bool,),
+    "sparsity": (int, float),
+    "threshold": (int, float),
+    "scope": (str,),
+    "coding": (str,),
+    "method": (str,),
+}
 
 
 @dataclass(frozen=True)
@@ -35,15 +130,175 @@ class Recipe:
     ignore: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
 
-    def rule_for(self, name: str, elements: int, op: str | None = None) -> Rule | None:
-        """The first rule for a tensor of this name, size and consumer; None where it is to be stored as it is."""
+    @classmethod
+    def int(
+        cls,
+        bits: int = 8,
+        *,
+        symmetric: bool = True,
+        axis: int | None = None,
+        group_size: int | None = None,
+        sparsity: float | None = None,
+        scope: Scope = "tensor",
+        coding: Coding = "huffman",
+        min_elements: int = 1024,
+        ignore: tuple[str, ...] = (),
+    ) -> Recipe:
+        """Integer codes for the weights of matrices and convolutions, everything else as it is.
+
+        Pressed are floating tensors of two dimensions or more and ``min_elements`` elements or more; where there is a
+        graph, only those that a Conv, ConvTranspose, Gemm, MatMul or Gather reads. Steps are per output channel, unless
+        ``axis`` (of every tensor) or ``group_size`` is given. With ``sparsity`` that share is pruned first (of each
+        tensor, or ``scope="model"``) and the survivors are held by a bitmap.
+        """
+        channel = axis is None and group_size is None
+        scheme = Scheme.int(
+            bits,
+            symmetric=symmetric,
+            axis=0 if channel else axis,
+            group_size=group_size,
+            sparse=sparsity is not None,
+            coding=coding,
+        )
+        rule = Rule(
+            "*",
+            scheme,
+            op=("", *WEIGHTED),
+            min_elements=min_elements,
+            min_rank=2,
+            channel=channel,
+            sparsity=sparsity,
+            scope=scope,
+        )
+        return cls((rule,), ignore)
+
+    @classmethod
+    def lossless(cls, *, coding: Coding = "huffman", ignore: tuple[str, ...] = ()) -> Recipe:
+        """Every tensor bit for bit, entropy-coded."""
+        return cls((Rule("*", Scheme.lossless(coding=coding)),), ignore)
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every tensor comes back bit for bit."""
+        return all(rule.is_lossless for rule in self.rules)
+
+    def rule_for(self, name: str, shape: tuple[int, ...], dtype: str = "F32", op: str = "") -> Rule | None:
+        """The first rule for a tensor of this name, shape, dtype and consumer; None where it is stored as it is."""
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignore):
             return None
-        for rule in self.rules:
-            if (
-                fnmatch.fnmatchcase(name, rule.pattern)
-                and elements >= rule.min_elements
-                and (rule.op is None or rule.op == op)
-            ):
-                return rule
-        return None
+        return next((rule for rule in self.rules if rule.matches(name, shape, dtype, op)), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe in plain dicts and lists, as JSON and YAML hold it; ``from_dict`` reads it back."""
+        return {
+            "rules": [rule.to_dict() for rule in self.rules],
+            "ignore": list(self.ignore),
+            "metadata": dict(self.metadata),
+        }
+
+    @classmethod
+    def from_dict(cls, document: Any) -> Recipe:
+        """A recipe from plain dicts and lists: ``{"rules": [...], "ignore": [patterns], "metadata": {...}}``.
+
+        A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``, or ``bits``,
+        ``symmetric``, ``per`` ("tensor", "channel" (the default) or "group"), ``axis``, ``group_size``; ``sparse``,
+        ``sparsity``, ``threshold``, ``scope``; ``coding``, ``method``. SchemeError names the rule and what is wrong.
+        """
+        if not isinstance(document, Mapping):
+            raise SchemeError("a recipe must be an object with rules")
+        unknown = set(map(str, document)) - {"rules", "ignore", "metadata"}
+        if unknown:
+            raise SchemeError(f"unknown key {min(unknown)!r}; known: rules, ignore, metadata")
+        rules, ignore, metadata = (document.get(key, kind()) for key, kind in _PARTS.items())
+        if not isinstance(rules, list) or not isinstance(ignore, list):
+            raise SchemeError("rules and ignore must be lists")
+        if not all(isinstance(pattern, str) for pattern in ignore):
+            raise SchemeError("ignore must be a list of texts")
+        if not isinstance(metadata, Mapping) or not all(isinstance(x, str) for pair in metadata.items() for x in pair):
+            raise SchemeError("metadata must be an object of texts")
+        read = []
+        for index, rule in enumerate(rules):
+            try:
+                read.append(_rule(rule))
+            except SchemeError as error:
+                raise SchemeError(f"rule {index}: {error}") from None
+        return cls(tuple(read), tuple(ignore), dict(metadata))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Recipe:
+        """A recipe from a JSON file, or a YAML one where PyYAML is installed; SchemeError names file and rule."""
+        try:
+            return cls.from_dict(_parsed(Path(path)))
+        except SchemeError as error:
+            raise SchemeError(f"{os.fspath(path)}: {error}") from None
+
+
+_PARTS: dict[str, type] = {"rules": list, "ignore": list, "metadata": dict}
+
+
+def _rule(words: Any) -> Rule:
+    if not isinstance(words, Mapping):
+        raise SchemeError(f"must be an object, not {words!r}")
+    for key, value in words.items():
+        if key not in _WORDS:
+            raise SchemeError(f"unknown key {key!r}; known: {', '.join(_WORDS)}")
+        kinds = _WORDS[key]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise SchemeError(f"{key} must be a {kinds[-1].__name__}, not {value!r}")
+    if isinstance(words.get("op"), list) and not all(isinstance(op, str) for op in words["op"]):
+        raise SchemeError("op must be a text or a list of texts")
+    rest = {
+        key: tuple(words[key]) if isinstance(words[key], list) else words[key] for key in _PLAIN_WORDS if key in words
+    }
+    scheme, channel = _scheme(words)
+    return Rule(words.get("pattern", ""), scheme, channel=channel, **rest)
+
+
+def _scheme(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
+    """The scheme, and whether its axis is the output channels'."""
+    coding: Any = words.get("coding", "huffman")
+    if coding not in CODINGS:
+        raise SchemeError(f"coding must be one of {', '.join(CODINGS)}, not {coding!r}")
+    sparse = words.get("sparse", "sparsity" in words or "threshold" in words)
+    if words.get("lossless"):
+        wrong = words.keys() & {"bits", "symmetric", "per", "axis", "group_size"}
+        if wrong:
+            raise SchemeError(f"lossless does not go with {', '.join(sorted(wrong))}")
+        return Scheme.lossless(sparse=sparse, coding=coding), False
+    per = words.get("per", "group" if "group_size" in words else "channel")
+    if per not in ("tensor", "channel", "group"):
+        raise SchemeError(f"per must be tensor, channel or group, not {per!r}")
+    if "axis" in words and per != "channel":
+        raise SchemeError(f"axis does not go with per {per}")
+    if "group_size" in words and per != "group":
+        raise SchemeError(f"group_size does not go with per {per}")
+    scheme = Scheme.int(
+        words.get("bits", 8),
+        symmetric=words.get("symmetric", True),
+        axis=words.get("axis", 0) if per == "channel" else None,
+        group_size=words.get("group_size", 64) if per == "group" else None,
+        sparse=sparse,
+        coding=coding,
+    )
+    return scheme, per == "channel" and "axis" not in words
+
+
+def _parsed(path: Path) -> Any:
+    if path.stat().st_size > MAX_BYTES:
+        raise SchemeError("too long for a recipe")
+    try:
+        text = path.read_text("utf-8")
+        if path.suffix.lower() not in (".yaml", ".yml"):
+            return json.loads(text)
+    except UnicodeDecodeError:
+        raise SchemeError("not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        raise SchemeError(f"not JSON: {error}") from None
+    try:
+        import yaml
+    except ModuleNotFoundError:
+        raise SchemeError("YAML needs PyYAML: pip install pyyaml, or write the recipe as JSON") from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SchemeError(f"not YAML: {' '.join(str(error).split())}") from None

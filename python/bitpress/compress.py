@@ -1,0 +1,191 @@
+"""(Graph or tensors) + Recipe -> Model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .dtypes import array_bytes, dtype_of
+from .errors import SchemeError
+from .graph import Graph, Node
+from .importers import Source, open_source
+from .methods import magnitude, method
+from .model import Model
+from .recipe import Recipe, Rule
+from .scheme import Granularity, Integer, Scheme
+from .tensor import PackedTensor, TensorSpec, pack_bytes
+
+__all__ = ["compress"]
+
+
+def compress(
+    source: Any,
+    recipe: Recipe | None = None,
+    *,
+    optimize: bool = True,
+    example_inputs: Any = None,
+) -> Model:
+    """Press a network by a recipe: int8 per channel, Huffman-coded, where none is given.
+
+    ``source``: a mapping of names to arrays or torch tensors (a state dict); a torch module; an ONNX ModelProto; or a
+    path: ``.safetensors``, ``.safetensors.index.json`` (shards), a folder that holds one of them, ``.onnx`` (external
+    data too), ``.pt .pth .bin .ckpt`` (torch; code in it is never run). With ``example_inputs`` (a sequence of tensors)
+    a module is exported to a graph, so that the model can be run; else it is its state dict.
+
+    ``optimize``: fold batch norms and fuse activations of a graph; norms are not folded where the recipe is lossless,
+    since that changes weights.
+
+    Tensors of a file are read, pruned and packed one by one when the model is asked for them (or saved), so a file
+    larger than memory needs room for its largest tensor only; errors in a tensor's values appear then. Tensors that
+    are in memory already are packed at once. The same source and recipe give the same bytes.
+
+    Raises SchemeError where a rule cannot hold a tensor (NaN, an axis it lacks), UnsupportedError for a source, dtype
+    or operator that bitpress does not have, FormatError for a file of another kind, OSError where it cannot be read.
+    """
+    recipe = Recipe.int() if recipe is None else recipe
+    opened = open_source(source, example_inputs)
+    graph, read, described = _optimized(opened, recipe, optimize)
+    plans = {name: _plan(name, spec, recipe, graph) for name, spec in described.items()}
+    _rank_models(plans, read)
+    tensors = LazyTensors(plans, read)
+    metadata = {key: value for key, value in getattr(opened, "metadata", {}).items() if key != "format"}
+    in_memory = not isinstance(source, str | os.PathLike)
+    packed: Mapping[str, PackedTensor] = {name: tensors[name] for name in tensors} if in_memory else tensors
+    return Model(packed, graph, {**metadata, **recipe.metadata})
+
+
+Reader = Callable[[str], np.ndarray]
+
+
+@dataclass
+class _Plan:
+    """What is to become of one tensor."""
+
+    spec: TensorSpec
+    rule: Rule | None
+    border: magnitude.Border | None = None
+
+
+class LazyTensors(Mapping[str, PackedTensor]):
+    """Tensors that are read, pruned and packed each time they are asked for; nothing is kept."""
+
+    def __init__(self, plans: Mapping[str, _Plan], read: Reader) -> None:
+        self._plans = plans
+        self._read = read
+
+    def specs(self) -> list[TensorSpec]:
+        """What each tensor will be, in order, without reading any."""
+        return [plan.spec for plan in self._plans.values()]
+
+    def __getitem__(self, name: str) -> PackedTensor:
+        plan = self._plans[name]
+        spec, rule = plan.spec, plan.rule
+        elements = self._read(name)
+        if rule is None:
+            return pack_bytes(array_bytes(elements), spec.dtype, spec.shape, spec.scheme, name=name)
+        if rule.prunes:
+            elements = magnitude.prune_elements(
+                elements,
+                spec.dtype,
+                sparsity=rule.sparsity,
+                threshold=rule.threshold,
+                border=plan.border,
+                name=name,
+            )
+        return method(rule.method).pack(array_bytes(elements), spec.dtype, spec.shape, spec.scheme, name=name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._plans)
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._plans
+
+
+def _optimized(source: Source, recipe: Recipe, optimize: bool) -> tuple[Graph | None, Reader, dict[str, TensorSpec]]:
+    """The graph to be stored, what reads its tensors, and what they are before any scheme."""
+    described = {name: TensorSpec(name, spec.dtype, spec.shape) for name, spec in source.tensors.items()}
+    if source.graph is None or not optimize:
+        return source.graph, source.read, described
+    from .passes import optimize as run_passes
+
+    graph, arrays = run_passes(source.graph, _Arrays(source), fold=not recipe.is_lossless)
+    for name in arrays.computed:
+        array = arrays[name]
+        described[name] = TensorSpec(name, dtype_of(array), array.shape)
+    return graph, arrays.__getitem__, {name: described[name] for name in arrays}
+
+
+class _Arrays(Mapping[str, np.ndarray]):
+    """A Source's tensors as a mapping that reads each when it is asked for."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._source.read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source.tensors)
+
+    def __len__(self) -> int:
+        return len(self._source.tensors)
+
+
+def _plan(name: str, spec: TensorSpec, recipe: Recipe, graph: Graph | None) -> _Plan:
+    node = _consumer(name, graph)
+    rule = recipe.rule_for(name, spec.shape, spec.dtype, "" if node is None else node.op)
+    if rule is None:
+        return _Plan(spec, None)
+    method(rule.method)
+    scheme = rule.scheme
+    values = scheme.values
+    if isinstance(values, Integer) and values.granularity is Granularity.AXIS:
+        axis = _channel_axis(name, len(spec.shape), node) if rule.channel else values.axis
+        if axis >= len(spec.shape):
+            raise SchemeError(f"{name}: no axis {axis} in a tensor of {len(spec.shape)} dimensions")
+        scheme = replace(scheme, values=replace(values, axis=axis))
+    return _Plan(replace(spec, scheme=_held(scheme, spec)), rule)
+
+
+def _held(scheme: Scheme, spec: TensorSpec) -> Scheme:
+    """A tensor without elements has nothing to press."""
+    return scheme if spec.elements else Scheme()
+
+
+def _consumer(name: str, graph: Graph | None) -> Node | None:
+    if graph is None:
+        return None
+    return next((node for node in graph.nodes if name in node.inputs), None)
+
+
+def _channel_axis(name: str, rank: int, node: Node | None) -> int:
+    """The axis along which a node's weights have one item an output channel; 0 where it is not known."""
+    if node is None or rank < 2 or node.inputs.index(name) != 1:
+        return 0
+    if node.op == "MatMul":
+        return rank - 1
+    if node.op == "Gemm":
+        return 0 if node.attributes.get("transB", 0) else 1
+    return 1 if node.op == "ConvTranspose" else 0
+
+
+def _rank_models(plans: Mapping[str, _Plan], read: Reader) -> None:
+    """Find the border of each rule that prunes over the whole model."""
+    groups: dict[int, list[_Plan]] = {}
+    for plan in plans.values():
+        if plan.rule is not None and plan.rule.scope == "model" and plan.rule.sparsity is not None:
+            groups.setdefault(id(plan.rule), []).append(plan)
+    for group in groups.values():
+        rule = group[0].rule
+        assert rule is not None and rule.sparsity is not None
+        names = [plan.spec.name for plan in group]
+        border = magnitude.find_border(names, lambda name: (read(name), plans[name].spec.dtype), rule.sparsity)
+        for plan in group:
+            plan.border = border
