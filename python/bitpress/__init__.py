@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from .codings import huffman, lzw
+from .compress import compress
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
+from .methods.magnitude import prune
+from .model import Model
+from .recipe import Recipe, Rule
 from .scheme import Scheme
 from .tensor import PackedTensor, pack
 
@@ -11,15 +15,20 @@ __all__ = [
     "BitpressError",
     "CorruptError",
     "FormatError",
+    "Model",
     "PackedTensor",
+    "Recipe",
+    "Rule",
     "Scheme",
     "SchemeError",
     "ShapeError",
     "TrainingError",
     "UnsupportedError",
+    "compress",
     "huffman",
     "lzw",
     "pack",
+    "prune",
 ]
 __version__ = "0.1.0"
 

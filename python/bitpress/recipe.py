@@ -18,6 +18,7 @@ from .scheme import CODINGS, Coding, Granularity, Integer, Keep, Scheme, Structu
 __all__ = ["Recipe", "Rule"]
 
 Scope = Literal["tensor", "model"]
+Shape = tuple[int, ...]
 MAX_BYTES = 10_000_000  # a recipe file is read whole
 # Operators whose weights carry a network's size: what Recipe.int presses where there is a graph.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather")
@@ -68,7 +69,7 @@ class Rule:
         """Whether every tensor comes back bit for bit."""
         return isinstance(self.scheme.values, Keep) and not self.prunes
 
-    def matches(self, name: str, shape: tuple[int, ...], dtype: str, op: str) -> bool:
+    def matches(self, name: str, shape: Shape, dtype: str, op: str) -> bool:
         """Whether it is for this tensor; ``op`` is empty where no graph tells."""
         ops = (self.op,) if isinstance(self.op, str) else self.op
         return (
@@ -182,7 +183,7 @@ class Recipe:
         """Whether every tensor comes back bit for bit."""
         return all(rule.is_lossless for rule in self.rules)
 
-    def rule_for(self, name: str, shape: tuple[int, ...], dtype: str = "F32", op: str = "") -> Rule | None:
+    def rule_for(self, name: str, shape: Shape, dtype: str = "F32", op: str = "") -> Rule | None:
         """The first rule for a tensor of this name, shape, dtype and consumer; None where it is stored as it is."""
         if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignore):
             return None
@@ -247,9 +248,9 @@ def _rule(words: Any) -> Rule:
             raise SchemeError(f"{key} must be a {kinds[-1].__name__}, not {value!r}")
     if isinstance(words.get("op"), list) and not all(isinstance(op, str) for op in words["op"]):
         raise SchemeError("op must be a text or a list of texts")
-    rest = {
-        key: tuple(words[key]) if isinstance(words[key], list) else words[key] for key in _PLAIN_WORDS if key in words
-    }
+    rest: dict[str, Any] = {key: words[key] for key in _PLAIN_WORDS if key in words}
+    if isinstance(rest.get("op"), list):
+        rest["op"] = tuple(rest["op"])
     scheme, channel = _scheme(words)
     return Rule(words.get("pattern", ""), scheme, channel=channel, **rest)
 

@@ -17,6 +17,9 @@ from ..graph import Graph
 
 __all__ = ["ArraySource", "Source", "TensorSpec", "open_source"]
 
+# What a folder of a model is looked through for, in this order.
+FOLDER_FILES = ("model.safetensors.index.json", "model.safetensors")
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -57,7 +60,7 @@ class Source(Protocol):
 class ArraySource:
     """A Source over arrays or torch tensors that are in memory already."""
 
-    def __init__(self, arrays: Mapping[str, Any]) -> None:
+    def __init__(self, arrays: Mapping[Any, Any]) -> None:
         self._arrays: dict[str, Any] = {}
         self._tensors: dict[str, TensorSpec] = {}
         for name, value in arrays.items():
@@ -112,11 +115,9 @@ def open_source(source: Any, example_inputs: Any = None) -> Source:
 
 def _open_path(path: Path) -> Source:
     if path.is_dir():
-        found = [
-            path / name for name in ("model.safetensors.index.json", "model.safetensors") if (path / name).exists()
-        ]
+        found = [path / name for name in FOLDER_FILES if (path / name).exists()]
         if not found:
-            raise FormatError(f"{path}: a folder without model.safetensors or model.safetensors.index.json")
+            raise FormatError(f"{path}: a folder without {' or '.join(FOLDER_FILES)}")
         path = found[0]
     name = path.name.lower()
     if name.endswith(".safetensors"):
