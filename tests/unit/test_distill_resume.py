@@ -171,6 +171,8 @@ def test_a_checkpoint_of_other_settings_is_refused_by_name(tmp_path: Path) -> No
     bp.torch.fit(model, data, epochs=2, checkpoint=tmp_path / "fit.pt")
     with pytest.raises(ValueError, match=r"fit\.pt: made with epochs 2, not 3"):
         bp.torch.fit(model, data, epochs=3, checkpoint=tmp_path / "fit.pt")
+    with pytest.raises(ValueError, match=r"made with network Sequential of \d+ .*, not Sequential of"):
+        bp.torch.fit(net(8, 1), data, epochs=2, checkpoint=tmp_path / "fit.pt")
 
 
 def test_files_that_are_no_checkpoints_are_refused_by_name(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -94,6 +95,12 @@ def _size(model: nn.Module) -> tuple[int, int]:
     return sum(p.numel() for p in model.parameters()), sum(t.numel() * t.element_size() for t in tensors)
 
 
+def _shape(model: nn.Module) -> str:
+    """A network's make in a line: two of other tensors have other ones."""
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return f"{type(model).__name__} of {_size(model)[0]} parameters ({zlib.crc32(repr(shapes).encode()):08x})"
+
+
 def taught(teacher: nn.Module, soft_loss: SoftLoss) -> Objective:
     """The objective of a student: its outputs, and ``soft_loss`` of them against the teacher's on the very same inputs.
 
@@ -141,7 +148,7 @@ def fit(
     say).
     """
     options = {"optimizer": optimizer, "scheduler": scheduler, "metric": metric, "batch": batch, "device": device}
-    settings = {"epochs": epochs, "seed": seed, "parameters": _size(model)[0]}
+    settings = {"epochs": epochs, "seed": seed, "network": _shape(model)}
     with isolated(), reporter(progress) as report:
         run = Run(checkpoint, checkpoint_every, settings, {}, [loader], report)
         return run.train(
@@ -172,6 +179,7 @@ def distill(
     alone_epochs: int | None = None,
     compare: bool = True,
     optimizer: MakeOptimizer = adamw,
+    teacher_optimizer: MakeOptimizer | None = None,
     scheduler: MakeScheduler | None = cosine,
     soft_loss: SoftLoss | None = None,
     label_loss: LabelLoss = cross_entropy,
@@ -197,9 +205,10 @@ def distill(
     4. Each is judged once on ``test``, which nothing else looks at.
 
     Loaders yield ``x``, ``(x, y)`` or mappings; ``batch`` makes ``(inputs, labels or None)`` of anything else.
-    ``optimizer`` makes one from parameters; ``scheduler`` makes one from the optimizer and the count of steps, and is
-    stepped at each. ``metric(outputs, labels)``: a batch's mean. ``soft_loss(student, teacher, labels)`` replaces
-    ``distillation_loss``. ``cache_teacher`` asks the teacher once a row: for transfer data without augmentation.
+    ``optimizer`` makes one from parameters (``teacher_optimizer``: the teacher's, where another); ``scheduler`` makes
+    one from the optimizer and the count of steps, and is stepped at each. ``metric(outputs, labels)``: a batch's
+    mean. ``soft_loss(student, teacher, labels)`` replaces ``distillation_loss``. ``cache_teacher`` asks the teacher
+    once a row: for transfer data without augmentation.
 
     ``seed`` seeds torch, numpy and random at the start of each training; the caller's state is put back at the end.
     ``checkpoint`` is written after each epoch and every ``checkpoint_every`` steps; a run that finds it goes on and
@@ -217,7 +226,7 @@ def distill(
     labels = {"objective": supervised(label_loss), "batch": batch}
     settings: dict[str, Any] = {"temperature": temperature, "alpha": alpha, "epochs": epochs, "seed": seed}
     settings |= {"compare": compare, "cache_teacher": cache_teacher}
-    settings |= {"parameters": [_size(teacher)[0], _size(student)[0]]}
+    settings |= {"teacher": _shape(teacher), "student": _shape(student)}
     test_options: dict[str, Any] = {"loss": label_loss, "metric": metric, "batch": batch, "device": where}
     results: list[Result] = []
 
@@ -233,7 +242,8 @@ def distill(
         student.load_state_dict(run.keep)
         history = History()
         if train is not None:
-            history = run.train("teacher", teacher, train, epochs=teacher_epochs or epochs, **labels, **shared)
+            rest = {**shared, "optimizer": teacher_optimizer or optimizer}
+            history = run.train("teacher", teacher, train, epochs=teacher_epochs or epochs, **labels, **rest)
         teacher.to(where).eval()
         judge("teacher", teacher, history)
 

@@ -1,0 +1,1 @@
+"""The whole way on data and networks that need no download: what ``bitpress demo`` runs."""

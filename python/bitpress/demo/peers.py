@@ -1,0 +1,66 @@
+"""The same step by tools that others know: their real files, their own runtime. What is not installed has no line."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["installed", "onnxruntime_int8", "onnxruntime_run", "safetensors_file", "zstd_file"]
+
+
+def installed(package: str) -> bool:
+    """Whether a package can be imported, without doing so."""
+    return importlib.util.find_spec(package) is not None
+
+
+def safetensors_file(tensors: Mapping[str, npt.NDArray[np.generic]], path: Path) -> Path:
+    """The tensors as they are, by the safetensors package."""
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path)
+    return path
+
+
+def zstd_file(source: Path, level: int = 19) -> Path:
+    """``source`` under zstd, beside it."""
+    import zstandard
+
+    path = source.with_name(source.name + ".zst")
+    path.write_bytes(zstandard.ZstdCompressor(level=level).compress(source.read_bytes()))
+    return path
+
+
+def onnxruntime_int8(source: Path, path: Path) -> Path:
+    """An ONNX file's weights in 8 bits a tensor's channel, by onnxruntime's ``quantize_dynamic``."""
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    before = logging.root.level
+    logging.root.setLevel(logging.ERROR)  # it recommends a pre-processing that changes nothing here
+    try:
+        quantize_dynamic(source, path, weight_type=QuantType.QUInt8, per_channel=True)
+    finally:
+        logging.root.setLevel(before)
+    return path
+
+
+def onnxruntime_run(
+    path: Path, inputs: npt.NDArray[np.float32], batch: int = 256
+) -> tuple[npt.NDArray[np.float32], float]:
+    """Outputs for all rows, on one thread, and the seconds that took."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    began = time.perf_counter()
+    outputs = [session.run(None, {name: inputs[i : i + batch]})[0] for i in range(0, len(inputs), batch)]
+    return np.concatenate(outputs), time.perf_counter() - began
