@@ -1,8 +1,9 @@
-"""What distillation gives, and what pressing its student costs: ``python bench/distillation.py [digits] [fashion-mnist]``.
+"""What distillation gives, and what pressing its student costs.
 
-Prints the tables of docs/distillation.md: means over seeds of accuracies on the test set, which nothing else looks at, and
-of differences within a seed, with their standard deviation. A seed draws the split, the labels that are given away, the
-initial weights and every order. Minutes on one core: under 2 for digits, under 15 for Fashion-MNIST.
+``python bench/distillation.py [digits] [fashion-mnist]`` prints the tables of docs/distillation.md: means over seeds of
+accuracies on the test set, which nothing else looks at, and of differences within a seed, with their standard
+deviation. A seed draws the split, the labels that are given away, the initial weights and every order. Minutes on one
+core: under 2 for digits, under 15 for Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -101,23 +102,31 @@ def pressed(network: nn.Module, found: Data, settings: classifier.Settings) -> f
     return float((np.concatenate(outputs).argmax(1) == found.test.y).mean())
 
 
+COMPARED = (
+    ("student distilled, no label", "student alone, 5% of these labels"),
+    ("student distilled from that teacher", "student alone, 5% of these labels"),
+    ("student distilled, all labels", "student alone, all labels"),
+    ("... and quantized: the file, run", "student distilled, all labels"),
+)
+
+
 def main() -> None:
     """Print a table a set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", default=["digits", "fashion-mnist"], choices=[*SEEDS, []])
+    parser.add_argument("sets", nargs="*", help=", ".join(SEEDS))
     parser.add_argument("--seeds", type=int, help="how many (at least 2)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for name in options.sets:
+    if unknown := set(options.sets) - set(SEEDS):
+        parser.error(f"no set {', '.join(sorted(unknown))}")
+    for name in options.sets or SEEDS:
         began, scores = time.perf_counter(), Scores()
         seeds = options.seeds or SEEDS[name]
         for seed in range(seeds):
             found = data.digits(seed) if name == "digits" else data.fashion_mnist(seed, limit=LIMIT[name])
             one_seed(found, seed, scores)
-        print(
-            f"\n{name}: {seeds} seeds, {len(found.train)} / {len(found.transfer)} / {len(found.test)} rows to train /"
-        )
-        print(f"transfer / test; {cpu_model()}, one thread; {classifier.SETTINGS[name]}")
+        rows = f"{len(found.train)} / {len(found.transfer)} / {len(found.test)} rows to train / transfer / test"
+        print(f"\n{name}: {seeds} seeds, {rows}; {cpu_model()}, one thread;\n{classifier.SETTINGS[name]}")
         print(f"{'network':45}{'accuracy, %':>18}")
         for network in scores.of:
             print(f"{network:45}{scores.mean(network):>18}")
@@ -126,13 +135,6 @@ def main() -> None:
             print(f"{better} less {worse}".ljust(45) + f"{scores.mean(better, worse):>18}")
         print(f"{time.perf_counter() - began:.0f} s", flush=True)
 
-
-COMPARED = (
-    ("student distilled, no label", "student alone, 5% of these labels"),
-    ("student distilled from that teacher", "student alone, 5% of these labels"),
-    ("student distilled, all labels", "student alone, all labels"),
-    ("... and quantized: the file, run", "student distilled, all labels"),
-)
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -139,23 +138,7 @@ def _taught_rows(story: Story, report: Report, networks: tuple[nn.Module, nn.Mod
         result = report[name]
         story.rows.append(Row(f"{step}, fp32", path.name, path.stat().st_size, result.metric, result.seconds))
         if name != "alone":
-            story.rows += _plain_peers(arrays, folder / f"{name}-peer.safetensors")
-
-
-def _plain_peers(arrays: dict[str, npt.NDArray[Any]], path: Path) -> list[Row]:
-    rows = []
-    if peers.installed("safetensors"):
-        began = time.perf_counter()
-        peers.safetensors_file(arrays, path)
-        rows.append(_peer("fp32 safetensors", path, began))
-        if peers.installed("zstandard"):
-            began = time.perf_counter()
-            rows.append(_peer("fp32 + zstd -19", peers.zstd_file(path), began))
-    return rows
-
-
-def _peer(step: str, path: Path, began: float, score: float | None = None) -> Row:
-    return Row(step, path.name, path.stat().st_size, score, time.perf_counter() - began, peer=True)
+            story.rows += peers.plain_rows(arrays, folder / f"{name}-peer.safetensors")
 
 
 def _pressed_rows(story: Story, found: Data, network: nn.Module, settings: Settings, folder: Path) -> None:
@@ -163,20 +146,24 @@ def _pressed_rows(story: Story, found: Data, network: nn.Module, settings: Setti
     source = to_onnx(network, found, folder / "student.onnx")
     with torch.no_grad():
         answers = network(torch.from_numpy(found.test.x)).numpy().argmax(1)
-    steps = {"raw": f"quantized to {settings.bits} bits, zeros in a bitmap", "huffman": "... Huffman", "lzw": "... LZW"}
+
+    def right(outputs: peers.Outputs) -> float:
+        return float((outputs.argmax(1) == found.test.y).mean())
+
+    bits = f"quantized to {settings.bits} bits, zeros in a bitmap"
+    steps: dict[Coding, str] = {"raw": bits, "huffman": "... Huffman", "lzw": "... LZW"}
     for coding, step in steps.items():
         began = time.perf_counter()
         path = folder / f"student-{coding}.safetensors"
         bp.compress(source, press_recipe(settings, coding)).save(path)
         seconds = time.perf_counter() - began
         outputs, facts = run_alone(path, found.test.x, folder)
-        given = outputs.argmax(1)
-        score = float((given == found.test.y).mean())
+        score = right(outputs)
         story.rows.append(Row(step, path.name, path.stat().st_size, score, seconds))
-        if coding == "raw" and peers.installed("onnxruntime"):
-            story.rows.append(_int8_peer(source, folder, found))
+        if coding == "raw":
+            story.rows += peers.int8_row(source, folder / "student-int8.onnx", found.test.x, right)
         if coding == "huffman":
-            same = {"file": path.name, "score": score, "same_answers": float((given == answers).mean())}
+            same = {"file": path.name, "score": score, "same_answers": float((outputs.argmax(1) == answers).mean())}
             story.facts["second_process"] = {**same, **facts}
     second = story.facts["second_process"]
     story.rows.append(
@@ -184,14 +171,5 @@ def _pressed_rows(story: Story, found: Data, network: nn.Module, settings: Setti
     )
     if peers.installed("onnxruntime"):
         outputs, seconds = peers.onnxruntime_run(source, found.test.x)
-        score = float((outputs.argmax(1) == found.test.y).mean())
-        story.rows.append(Row("fp32 in onnxruntime", source.name, source.stat().st_size, score, seconds, peer=True))
-
-
-def _int8_peer(source: Path, folder: Path, found: Data) -> Row:
-    began = time.perf_counter()
-    path = peers.onnxruntime_int8(source, folder / "student-int8.onnx")
-    seconds = time.perf_counter() - began
-    outputs, _ = peers.onnxruntime_run(path, found.test.x)
-    score = float((outputs.argmax(1) == found.test.y).mean())
-    return Row("int8 by onnxruntime", path.name, path.stat().st_size, score, seconds, peer=True)
+        row = Row("fp32 in onnxruntime", source.name, source.stat().st_size, right(outputs), seconds, peer=True)
+        story.rows.append(row)

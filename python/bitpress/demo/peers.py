@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["installed", "onnxruntime_int8", "onnxruntime_run", "safetensors_file", "zstd_file"]
+from .table import Row
+
+__all__ = ["Outputs", "installed", "int8_row", "onnxruntime_run", "plain_rows"]
+
+Outputs = npt.NDArray[np.float32]
 
 
 def installed(package: str) -> bool:
@@ -18,7 +23,7 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def safetensors_file(tensors: Mapping[str, npt.NDArray[np.generic]], path: Path) -> Path:
+def _safetensors(tensors: Mapping[str, npt.NDArray[np.generic]], path: Path) -> Path:
     """The tensors as they are, by the safetensors package."""
     from safetensors.numpy import save_file
 
@@ -26,7 +31,7 @@ def safetensors_file(tensors: Mapping[str, npt.NDArray[np.generic]], path: Path)
     return path
 
 
-def zstd_file(source: Path, level: int = 19) -> Path:
+def _zstd(source: Path, level: int = 19) -> Path:
     """``source`` under zstd, beside it."""
     import zstandard
 
@@ -35,7 +40,7 @@ def zstd_file(source: Path, level: int = 19) -> Path:
     return path
 
 
-def onnxruntime_int8(source: Path, path: Path) -> Path:
+def _onnxruntime_int8(source: Path, path: Path) -> Path:
     """An ONNX file's weights in 8 bits a tensor's channel, by onnxruntime's ``quantize_dynamic``."""
     import logging
 
@@ -64,3 +69,31 @@ def onnxruntime_run(
     began = time.perf_counter()
     outputs = [session.run(None, {name: inputs[i : i + batch]})[0] for i in range(0, len(inputs), batch)]
     return np.concatenate(outputs), time.perf_counter() - began
+
+
+def _row(step: str, path: Path, began: float, score: float | None = None) -> Row:
+    """A peer's line, for a file made since ``began``."""
+    return Row(step, path.name, path.stat().st_size, score, time.perf_counter() - began, peer=True)
+
+
+def plain_rows(tensors: Mapping[str, npt.NDArray[np.generic]], path: Path) -> list[Row]:
+    """The tensors in a file of the safetensors package, and that file under zstd."""
+    if not installed("safetensors"):
+        return []
+    began = time.perf_counter()
+    rows = [_row("fp32 safetensors", _safetensors(tensors, path), began)]
+    if installed("zstandard"):
+        began = time.perf_counter()
+        rows.append(_row("fp32 + zstd -19", _zstd(path), began))
+    return rows
+
+
+def int8_row(
+    source: Path, path: Path, inputs: Outputs, score: Callable[[Outputs], float], batch: int = 256
+) -> list[Row]:
+    """An ONNX file at 8 bits by onnxruntime, scored on its outputs for ``inputs``."""
+    if not installed("onnxruntime"):
+        return []
+    began = time.perf_counter()
+    row = _row("int8 by onnxruntime", _onnxruntime_int8(source, path), began)
+    return [replace(row, score=score(onnxruntime_run(path, inputs, batch)[0]))]
