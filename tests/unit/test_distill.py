@@ -325,3 +325,13 @@ def test_ties_are_pruned_to_the_exact_count() -> None:
     for wrong in ({"sparsity": 1.0}, {"sparsity": 0.5, "patterns": ["nothing"]}):
         with pytest.raises(ValueError, match=r"sparsity|nothing"):
             bp.torch.PruningMasks(model, **wrong)  # type: ignore[arg-type]
+
+
+def test_masks_and_compress_prune_the_same_weights() -> None:
+    model = mlp(16)
+    state = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    masks = bp.torch.PruningMasks(model, 0.6)
+    rule = bp.Rule("*weight", bp.Scheme.lossless(sparse=True), sparsity=0.6, scope="model")
+    pressed = bp.compress(state, bp.Recipe((rule,))).tensors
+    for name in masks.masks:
+        assert np.array_equal(pressed[name].unpack(), model.get_parameter(name).detach().numpy())

@@ -54,7 +54,7 @@ SETTINGS = {
 def press_recipe(settings: Settings, coding: Coding) -> Recipe:
     """Weights to ``bits`` with a scale a channel and the zeros in a bitmap; what is small (biases) stays as it is."""
     scheme = Scheme.int(settings.bits, axis=0, sparse=True, coding=coding)
-    return Recipe((Rule("*", scheme, min_elements=64),))
+    return Recipe((Rule("*", scheme, min_elements=64, min_rank=2, channel=True),))
 
 
 def teach(found: Data, settings: Settings, networks: tuple[nn.Module, nn.Module], seed: int, **options: Any) -> Report:

@@ -11,27 +11,16 @@ import numpy.typing as npt
 
 import bitpress as bp
 
-from ..recipe import Recipe, Rule
-from ..scheme import Coding, Scheme
+from ..recipe import Recipe
 from . import peers
 from .inputs import image_crops
 from .networks import efficientnet_lite0
 from .second import run_alone
 from .table import Row, Story
 
-__all__ = ["int8_recipe", "lossless_recipe", "run"]
+__all__ = ["run"]
 
 CHUNK = 8  # crops a run: bounds the arena
-
-
-def int8_recipe(coding: Coding) -> Recipe:
-    """Weights to 8 bits with a scale a channel; biases stay as they are."""
-    return Recipe((Rule("*", Scheme.int(8, axis=0, coding=coding), min_elements=2048),))
-
-
-def lossless_recipe() -> Recipe:
-    """Every tensor bit for bit, under Huffman's code."""
-    return Recipe((Rule("*", Scheme.lossless(), min_elements=2048),))
 
 
 def run(model: str, folder: Path, *, crops: int, seed: int, say: Callable[[str], None]) -> Story:
@@ -62,10 +51,10 @@ def run(model: str, folder: Path, *, crops: int, seed: int, say: Callable[[str],
         story.facts["second_process"] = {"file": path.name, "score": same, "same_answers": same, **facts}
         return float(facts["run_seconds"])
 
-    add("without loss, Huffman", lossless_recipe(), "lossless.safetensors")
-    add("int8 a channel", int8_recipe("raw"), "int8-raw.safetensors")
-    add("int8 a channel, LZW", int8_recipe("lzw"), "int8-lzw.safetensors")
-    ours = add("int8 a channel, Huffman", int8_recipe("huffman"), "int8-huffman.safetensors")
+    add("without loss, Huffman", Recipe.lossless(), "lossless.safetensors")
+    add("int8 a channel", Recipe.int(8, coding="raw"), "int8-raw.safetensors")
+    add("int8 a channel, LZW", Recipe.int(8, coding="lzw"), "int8-lzw.safetensors")
+    ours = add("int8 a channel, Huffman", Recipe.int(8, coding="huffman"), "int8-huffman.safetensors")
     story.rows += peers.int8_row(source, folder / "int8.onnx", inputs, agreement, CHUNK)
     second = story.facts["second_process"]
     story.rows.append(Row(f"run without torch, {crops} crops", second["file"], None, second["score"], ours))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..dtypes import FLOATS, array_bytes, dtype_of, to_float32
 from ..errors import SchemeError
 
-__all__ = ["Border", "find_border", "prune", "prune_elements"]
+__all__ = ["Border", "below", "find_border", "prune", "prune_elements"]
 
 CHUNK = 1 << 20  # elements looked at in one go
 Magnitudes = npt.NDArray[np.uint32]  # bits of float32 magnitudes: they sort as the magnitudes do
@@ -44,21 +44,26 @@ def prune_elements(
     Give one of ``sparsity`` (0..1), ``threshold`` (0 or more) and ``border`` (from ``find_border``). Magnitudes are
     compared as float32. SchemeError for NaN, infinity and dtypes that are not floating.
     """
-    bits = _magnitudes(array_bytes(elements), dtype, name)
     if threshold is not None:
         if not threshold >= 0:
             raise SchemeError(f"{name}: the threshold must be 0 or more, not {threshold}")
-        gone = bits.view(np.float32) < np.float32(threshold)
+        gone = _magnitudes(array_bytes(elements), dtype, name).view(np.float32) < np.float32(threshold)
     else:
         if border is None:
             assert sparsity is not None
             border = find_border([name], lambda _: (elements, dtype), sparsity)
-        gone = bits < border.bits
-        ties = np.flatnonzero(bits == border.bits)[: border.equal.get(name, 0)]
-        gone[ties] = True
+        gone = below(border, elements, dtype, name)
     pruned = np.array(elements, copy=True, order="C")
-    _by_element(pruned, bits.size)[gone] = 0
+    _by_element(pruned, gone.size)[gone] = 0
     return pruned
+
+
+def below(border: Border, elements: npt.NDArray[Any], dtype: str, name: str) -> npt.NDArray[np.bool_]:
+    """Which elements of one of ``find_border``'s tensors are to go: one bool an element, flat, in row-major order."""
+    bits = _magnitudes(array_bytes(elements), dtype, name)
+    gone: npt.NDArray[np.bool_] = bits < border.bits
+    gone[np.flatnonzero(bits == border.bits)[: border.equal.get(name, 0)]] = True
+    return gone
 
 
 def find_border(names: Iterable[str], read: Callable[[str], tuple[npt.NDArray[Any], str]], sparsity: float) -> Border:

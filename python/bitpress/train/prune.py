@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import nn
+
+from ..methods.magnitude import below, find_border
 
 __all__ = ["PruningMasks"]
 
@@ -16,7 +20,7 @@ class PruningMasks:
     set to 0.
 
     Exactly ``round(sparsity * elements)`` of the weights that ``patterns`` name and ``ignore`` does not are pruned,
-    over all of them together, or in each tensor where ``per_tensor``. Among equal magnitudes the later one goes
+    over all of them together, or in each tensor where ``per_tensor``. Among equal magnitudes the earlier one goes
     first. ``apply_`` after each step of an optimizer keeps them zero: ``fit(module, loader,
     after_step=masks.apply_)``.
     """
@@ -49,15 +53,18 @@ class PruningMasks:
         self.apply_()
 
     def _choose(self, names: list[str], sparsity: float) -> dict[str, torch.Tensor]:
-        flat = torch.cat([self.weights[name].detach().abs().reshape(-1) for name in names])
-        if not bool(torch.isfinite(flat).all()):
-            raise ValueError(f"cannot prune: {', '.join(names)} hold NaN or infinity")
-        order = torch.sort(flat, descending=True, stable=True).indices
-        alive = torch.ones_like(flat, dtype=torch.bool)
-        alive[order[len(flat) - round(sparsity * len(flat)) :]] = False
-        sizes = [self.weights[name].numel() for name in names]
-        parts = zip(names, torch.split(alive, sizes), strict=True)
-        return {name: part.reshape(self.weights[name].shape) for name, part in parts}
+        """Which weights stay, by the border that ``bp.compress`` would find."""
+
+        def read(name: str) -> tuple[npt.NDArray[Any], str]:
+            return self.weights[name].detach().float().cpu().numpy(), "F32"
+
+        border = find_border(names, read, sparsity)
+        masks = {}
+        for name in names:
+            weight = self.weights[name]
+            alive = ~below(border, *read(name), name)
+            masks[name] = torch.from_numpy(alive).reshape(weight.shape).to(weight.device)
+        return masks
 
     @torch.no_grad()
     def apply_(self) -> None:
