@@ -181,7 +181,57 @@ def test_damaged_files_never_end_in_another_error(
         assert "\n" not in str(error)
 
 
-# External data
+# Large initializers and external data
+
+
+def test_large_initializers_stay_in_the_file(tmp_path: Path) -> None:
+    big = np.arange(3 * 2000, dtype=np.float32).reshape(2000, 3)
+    proto = model([node("Gemm", "x w", "a", transB=1), node("Gemm", "a v")], {"x": (2, 3)}, ["y"], {"w": big, "v": big})
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    source = load(path)
+    for name in ("w", "v"):
+        array = source.read(name)
+        assert np.array_equal(array, big) and not array.flags.owndata and not array.flags.writeable
+    with path.open("r+b") as file:
+        file.truncate(10000)
+    with pytest.raises(FormatError, match=r"'v': .* became shorter"):
+        source.read("v")
+    proto.graph.initializer[1].dims[0] = 1999
+    path.write_bytes(proto.SerializeToString())
+    refused(path, FormatError, "tensor 'v' of shape .* has 24000 bytes, not 23988")
+
+
+def test_reading_a_large_model_takes_no_memory_for_its_weights(tmp_path: Path, python: Callable[..., object]) -> None:
+    big = np.ones((4 << 20, 4), np.float32)  # 64 MiB
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model([node("MatMul", "x w")], {"x": (1, 4 << 20)}, ["y"], {"w": big}).SerializeToString())
+    done = python(f"""
+import resource, onnx, onnx.checker, onnx.shape_inference, onnx.inliner
+from bitpress.importers.onnx import load
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+source = load({str(path)!r})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, source.tensors["w"].shape)
+""")
+    kib, shape = done.stdout.split(" ", 1)  # type: ignore[attr-defined]
+    assert shape.strip() == "(4194304, 4)" and int(kib) < 16 << 10
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "does not end|ends after byte"),
+        (b"\x3a" + b"\xff" * 12, "does not end"),
+        (b"\x3a\x05\x00", "ends after byte"),
+        (b"\x3b", "wire type 3"),
+        (b"\x3a\x03\x2a\x05\x00", "ends after byte"),
+        (b"\x3a", "ends inside a number"),
+    ],
+)
+def test_broken_fields(tmp_path: Path, data: bytes, match: str) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(data)
+    refused(path, FormatError, match)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +18,8 @@ from ..passes.constants import FOLDABLE, MAX_ELEMENTS, fold_constants
 from ..passes.dead_code import remove_dead_code
 from . import TensorSpec
 from .onnx_operators import SUPPORTED, Context, lower
-from .onnx_tensors import OnnxTensor, dtype_name
+from .onnx_tensors import OnnxTensor, Place, dtype_name
+from .onnx_wire import split
 
 if TYPE_CHECKING:
     import onnx
@@ -94,29 +97,41 @@ def load(
     where = os.fspath(model) if isinstance(model, str | os.PathLike) else "ONNX model"
     try:
         root = Path(folder) if folder is not None else None
+        places: dict[int, Place] = {}
         if isinstance(model, str | os.PathLike):
-            proto, root = _parse(Path(model)), root or Path(model).parent
+            proto, places = _parse(Path(model))
+            root = root or Path(model).parent
         else:
             proto = model
-        return _Importer(proto, root, input_shapes or {}).source()
+        return _Importer(proto, root, places, input_shapes or {}).source()
     except BitpressError as error:
-        raise type(error)(f"{where}: {error}") from None
+        raise type(error)(_printable(f"{where}: {error}")) from None
     except UnicodeDecodeError:
         raise FormatError(f"{where}: a name in it is not UTF-8") from None
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def _parse(path: Path) -> tuple[onnx.ModelProto, dict[int, Place]]:
+    """The model without its large weights, and where in the file they are, by initializer's number."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
     except ModuleNotFoundError as error:
         raise UnsupportedError(f"reading ONNX needs the package {error.name} (pip install bitpress[onnx])") from None
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise FormatError("not an ONNX model (an empty file)")
+        rest, places = split(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     proto = onnx.ModelProto()
     try:
-        proto.ParseFromString(path.read_bytes())
+        proto.ParseFromString(rest)
     except (DecodeError, RuntimeError) as error:
         raise FormatError(f"not an ONNX model ({_line(error)})") from None
-    return proto
+    return proto, {number: Place(path, offset, length) for number, (offset, length) in places.items()}
+
+
+def _printable(text: str) -> str:
+    """The text with line breaks and other control characters, which names in a file may have, spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _line(error: Exception) -> str:
@@ -126,9 +141,16 @@ def _line(error: Exception) -> str:
 
 
 class _Importer:
-    def __init__(self, proto: onnx.ModelProto, root: Path | None, input_shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        root: Path | None,
+        places: Mapping[int, Place],
+        input_shapes: Mapping[str, tuple[int, ...]],
+    ) -> None:
         self.proto = proto
         self.root = root
+        self.places = places
         self.input_shapes = input_shapes
         self.stored: dict[str, OnnxTensor] = {}
         self.known: dict[str, np.ndarray] = {}
@@ -171,19 +193,18 @@ class _Importer:
 
     def collect_tensors(self) -> None:
         """Initializers and the tensors of Constant nodes; the small ones are read at once."""
-        import onnx
-
+        places = [self.places.get(i) for i in range(len(self.proto.graph.initializer))]
         protos = [(tensor.name, tensor) for tensor in self.proto.graph.initializer]
         for node in self.proto.graph.node:
             if node.op_type == "Constant" and node.domain in _STANDARD:
                 protos.append((node.output[0] if node.output else "", _constant(node)))
-        for name, tensor in protos:
+        for (name, tensor), place in itertools.zip_longest(protos, places):
             if not name or name in self.stored or name in self.known:
                 raise FormatError(f"tensor {name!r} is defined twice" if name else "a tensor has no name")
-            found = OnnxTensor(name, tensor, self.root)
+            found = OnnxTensor(name, tensor, self.root, place)
             self.stored[name] = found
             most = MAX_ELEMENTS if found.dtype in ("I64", "I32", "BOOL") else 64
-            if found.elements <= most and tensor.data_location != onnx.TensorProto.EXTERNAL:
+            if found.elements <= most and not found.mapped:
                 self.known[name] = found.read()
 
     def skeleton(self) -> onnx.ModelProto:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from ..errors import FormatError, UnsupportedError
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["OnnxTensor", "dtype_name"]
+__all__ = ["OnnxTensor", "Place", "dtype_name"]
 
 # onnx.TensorProto.DataType: safetensors' name
 _DTYPES = {
@@ -35,10 +36,19 @@ def dtype_name(data_type: int, what: str) -> str:
     return _DTYPES[data_type]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor's bytes are."""
+
+    path: Path
+    offset: int
+    length: int
+
+
 class OnnxTensor:
     """A TensorProto whose dtype, shape and place have been checked against each other."""
 
-    def __init__(self, name: str, proto: onnx.TensorProto, folder: Path | None) -> None:
+    def __init__(self, name: str, proto: onnx.TensorProto, folder: Path | None, place: Place | None = None) -> None:
         self.name = name
         self.proto = proto
         self.dtype = dtype_name(proto.data_type, name)
@@ -47,14 +57,21 @@ class OnnxTensor:
             raise FormatError(f"tensor {name!r} has a negative size: {self.shape}")
         self.elements = math.prod(self.shape)
         self.nbytes = self.elements * DTYPES[self.dtype].bits // 8
-        self._external: tuple[Path, int] | None = None
+        self._place = place
         if proto.data_location == 1:
-            self._external = self._place(folder)
+            self._place = self._external(folder)
+        elif place is not None:
+            self._require(place.length, self.nbytes, "bytes")
         elif proto.HasField("raw_data"):
             self._require(len(proto.raw_data), self.nbytes, "bytes")
         else:
             per_element = 2 if self.dtype == "C64" else 1
             self._require(len(getattr(proto, self._field)), self.elements * per_element, "elements")
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the elements stay in a file until they are read."""
+        return self._place is not None
 
     @property
     def _field(self) -> str:
@@ -64,8 +81,8 @@ class OnnxTensor:
         if found != needed:
             raise FormatError(f"tensor {self.name!r} of shape {self.shape} has {found} {unit}, not {needed}")
 
-    def _place(self, folder: Path | None) -> tuple[Path, int]:
-        """The file and offset of external data: inside the model's folder, and long enough."""
+    def _external(self, folder: Path | None) -> Place:
+        """Where external data is: inside the model's folder, and long enough."""
         entries = {entry.key: entry.value for entry in self.proto.external_data}
         location = entries.get("location", "")
         if folder is None:
@@ -89,15 +106,15 @@ class OnnxTensor:
             raise FormatError(
                 f"tensor {self.name!r} takes bytes {offset}..{offset + length} of {location!r}, which has {size}"
             )
-        return path, offset
+        return Place(path, offset, length)
 
     def read(self) -> np.ndarray:
-        """The elements, in the tensor's shape; external data is mapped, not copied."""
+        """The elements, in the tensor's shape; external data and large initializers are mapped, not copied."""
         dtype = numpy_dtype(self.dtype)
         if self.elements == 0:
             return np.empty(self.shape, dtype)
-        if self._external is not None:
-            return self._mapped(dtype)
+        if self._place is not None:
+            return self._map(self._place, dtype)
         if self.proto.HasField("raw_data"):
             return np.frombuffer(self.proto.raw_data, dtype).reshape(self.shape)
         field = getattr(self.proto, self._field)
@@ -108,12 +125,11 @@ class OnnxTensor:
             return np.array(field, "<f4").view(dtype).reshape(self.shape)
         return np.array(field).astype(dtype).reshape(self.shape)
 
-    def _mapped(self, dtype: np.dtype) -> np.ndarray:
-        assert self._external is not None
-        path, offset = self._external
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < offset + self.nbytes:
-                raise FormatError(f"tensor {self.name!r}: {path.name} became shorter while it was read")
-            page = offset - offset % mmap.ALLOCATIONGRANULARITY
-            view = mmap.mmap(file.fileno(), offset + self.nbytes - page, access=mmap.ACCESS_READ, offset=page)
-        return np.frombuffer(view, dtype, self.elements, offset - page).reshape(self.shape)
+    def _map(self, place: Place, dtype: np.dtype) -> np.ndarray:
+        with place.path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < place.offset + place.length:
+                raise FormatError(f"tensor {self.name!r}: {place.path} became shorter")
+            page = place.offset - place.offset % mmap.ALLOCATIONGRANULARITY
+            length = place.offset + place.length - page
+            view = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=page)
+        return np.frombuffer(view, dtype, self.elements, place.offset - page).reshape(self.shape)
