@@ -39,18 +39,21 @@ def image_crops(count: int = 320, seed: int = 0, size: int = 224) -> npt.NDArray
 
 
 def tones(count: int, seed: int = 0) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """(count, 1024) normalised frames of harmonic tones with a little noise, and their pitch in cents above 10 Hz."""
+    """(count, 1024) normalised frames of harmonic tones, and their pitch in cents above 10 Hz.
+
+    Each tone is 40 Hz to 1.9 kHz, of up to 11 harmonics, in white noise of up to 1.5 times its strength.
+    """
     random = np.random.default_rng(seed)
     time = np.arange(CREPE_SAMPLES) / CREPE_RATE
     frames, cents = np.empty((count, CREPE_SAMPLES), np.float32), np.empty(count)
     for i in range(count):
-        pitch = np.exp(random.uniform(np.log(50), np.log(1500)))
+        pitch = np.exp(random.uniform(np.log(40), np.log(1900)))
         harmonics = np.arange(1, random.integers(2, 12))
         harmonics = harmonics[harmonics * pitch < CREPE_RATE / 2]
         strength = harmonics ** -random.uniform(0.5, 2.0) * random.uniform(0.5, 1.0, harmonics.size)
         phase = random.uniform(0, 2 * np.pi, harmonics.size)
         wave = (strength[:, None] * np.sin(2 * np.pi * pitch * harmonics[:, None] * time + phase[:, None])).sum(0)
-        wave += random.normal(0, 0.05 * wave.std(), wave.size)
+        wave += random.normal(0, random.uniform(0.0, 1.5) * wave.std(), wave.size)
         frames[i] = (wave - wave.mean()) / max(wave.std(), 1e-10)
         cents[i] = 1200 * np.log2(pitch / 10)
     return frames, cents
