@@ -12,11 +12,14 @@ namespace bitpress::bind {
 
 // Raises the exception class that bitpress.errors documents for this status; `what` names the file, tensor or argument.
 void raise_for(Status status, const std::string& what);
+// The same class with a text of the caller's own; status is not ok.
+[[noreturn]] void raise_as(Status status, const std::string& text);
 
 void register_status(pybind11::module_& module);
 void register_kernels(pybind11::module_& module);
 void register_codings(pybind11::module_& module);
 void register_tensor(pybind11::module_& module);
 void register_packing(pybind11::module_& module);
+void register_format(pybind11::module_& module);
 
 }  // namespace bitpress::bind

@@ -10,4 +10,5 @@ PYBIND11_MODULE(_core, module) {
     bitpress::bind::register_codings(module);
     bitpress::bind::register_tensor(module);
     bitpress::bind::register_packing(module);
+    bitpress::bind::register_format(module);
 }

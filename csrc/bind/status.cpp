@@ -22,7 +22,10 @@ const char* class_for(Status status) {
 
 void raise_for(Status status, const std::string& what) {
     if (status == Status::ok) return;
-    const std::string text = what.empty() ? message(status) : what + ": " + message(status);
+    raise_as(status, what.empty() ? message(status) : what + ": " + message(status));
+}
+
+void raise_as(Status status, const std::string& text) {
     if (status == Status::bad_argument || status == Status::output_too_small) throw py::value_error(text);
     const py::object type = py::module_::import("bitpress.errors").attr(class_for(status));
     PyErr_SetString(type.ptr(), text.c_str());

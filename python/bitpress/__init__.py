@@ -7,8 +7,9 @@ from typing import Any
 from .codings import huffman, lzw
 from .compress import compress
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
+from .files import load_file, safe_open, save_file
 from .methods.magnitude import prune
-from .model import Model
+from .model import Model, load
 from .recipe import Recipe, Rule
 from .scheme import Scheme
 from .tensor import PackedTensor, pack
@@ -28,9 +29,13 @@ __all__ = [
     "UnsupportedError",
     "compress",
     "huffman",
+    "load",
+    "load_file",
     "lzw",
     "pack",
     "prune",
+    "safe_open",
+    "save_file",
 ]
 __version__ = "0.1.0"
 

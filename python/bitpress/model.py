@@ -1,14 +1,18 @@
-"""Model: a graph and/or a set of packed tensors, and metadata."""
+"""Model: a graph and/or a set of packed tensors, and metadata; saved to and loaded from one file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
+from . import graph as graphs
+from .container import Container, open_container, write
 from .graph import Graph
-from .tensor import PackedTensor
+from .tensor import PackedTensor, TensorSpec
 
-__all__ = ["Model"]
+__all__ = ["Model", "load"]
 
 
 @dataclass(frozen=True)
@@ -18,3 +22,66 @@ class Model:
     tensors: Mapping[str, PackedTensor]
     graph: Graph | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to one file: whole, or not at all. The same model gives the same bytes.
+
+        Raises OSError where the disk refuses, ValueError for names or metadata that cannot be stored.
+        """
+        if isinstance(self.tensors, _Announced):
+            specs = self.tensors.specs()
+        else:
+            specs = [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in self.tensors.items()]
+        encoded = None
+        if self.graph is not None:
+            encoded = graphs.encode(self.graph, {spec.name: index for index, spec in enumerate(specs)})
+        write(path, specs, (self.tensors[spec.name] for spec in specs), graph=encoded, metadata=self.metadata)
+
+
+@runtime_checkable
+class _Announced(Protocol):
+    """Lazy tensors that say what they will be without making them."""
+
+    def specs(self) -> list[TensorSpec]: ...
+
+
+class _Stored(Mapping[str, PackedTensor]):
+    """The tensors of an opened file, each decoded when asked for."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    def specs(self) -> list[TensorSpec]:
+        return [
+            TensorSpec(name, record.dtype, record.shape, self._container.scheme(name))
+            for name, record in self._container.tensors.items()
+        ]
+
+    def __getitem__(self, name: str) -> PackedTensor:
+        return self._container.packed(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._container.tensors)
+
+    def __len__(self) -> int:
+        return len(self._container.tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._container.tensors
+
+
+def load(path: str | os.PathLike[str], *, resaved: bool = False, max_bytes: int | None = None) -> Model:
+    """Open a file of ours as a Model: every checksum is checked now, a tensor is decoded when it is asked for.
+
+    ``resaved``: accept a file that another safetensors tool wrote again (it is put back in memory). ``max_bytes``:
+    the most that all tensors may take when decoded, before they are unpacked.
+
+    Raises OSError where the file cannot be read, FormatError where it is no bitpress file, CorruptError where it
+    contradicts itself or a checksum.
+    """
+    container = open_container(path, resaved=resaved, max_bytes=max_bytes)
+    stored = _Stored(container)
+    graph = None
+    if container.graph.nbytes:
+        graph = graphs.decode(container.graph, list(stored))
+    return Model(stored, graph, container.metadata)

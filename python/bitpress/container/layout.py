@@ -1,0 +1,139 @@
+"""Where everything stands in a file (docs/format.md, sections 1 and 2): what the writer and the reader share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ..dtypes import DTYPES
+from ..scheme import Integer, Scheme, Structure
+from ..tensor import Role
+
+__all__ = ["Entry", "StreamRecord", "TensorRecord", "header_entries", "header_text", "place", "roles_of"]
+
+DTYPE_NAMES = {dtype.number: name for name, dtype in DTYPES.items()}
+
+MANIFEST = "bitpress.manifest"
+SMALL = "bitpress.small"
+METADATA = "__metadata__"
+LARGE = 4096  # stored bytes from which a stream is a tensor of its own
+MAX_JSON = 100_000_000  # safetensors' own limit
+KINDS = 6  # large, small pressed, small plain of 8, 4, 2 and 1 bytes an element
+RAW = 0
+
+
+@dataclass
+class StreamRecord:
+    """One stream as it stands in the file."""
+
+    role: Role
+    coding: int
+    stored: int  # bytes, without padding
+    decoded: int  # bytes when its coding is undone
+    offset: int = 0
+    checksum: int = 0
+
+    @property
+    def large(self) -> bool:
+        """Whether it is a tensor of its own, on a multiple of 64."""
+        return self.stored >= LARGE
+
+
+@dataclass
+class TensorRecord:
+    """One tensor as it stands in the file; ``scheme`` is docs/format.md's seven numbers."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    scheme: tuple[int, int, int, bool, int, int, int]
+    survivors: int
+    streams: list[StreamRecord] = field(default_factory=list)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it stands under its own name, dtype and shape."""
+        return (
+            self.scheme[:2] == (0, 0)
+            and self.streams[0].coding == RAW
+            and self.name != METADATA
+            and not self.name.startswith("bitpress.")
+        )
+
+    def kind(self, stream: StreamRecord) -> int:
+        """The place of a stream: 0 large, 1 small pressed, 2..5 small plain by falling element size."""
+        if stream.large:
+            return 0
+        if not self.plain:
+            return 1
+        return {64: 2, 32: 3, 16: 4}.get(DTYPES[self.dtype].bits, 5)
+
+    def padded(self, stream: StreamRecord) -> int:
+        """The stored length with the zeros that follow."""
+        multiple = (64, 8, 1, 1, 1, 1)[self.kind(stream)]
+        return -(-stream.stored // multiple) * multiple
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of the JSON header; ``begin`` and ``end`` count from the data's beginning."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def roles_of(scheme: Scheme) -> list[Role]:
+    """The streams of a scheme, in the order of the file."""
+    integer = isinstance(scheme.values, Integer)
+    roles = [Role.CODES if integer else Role.DATA]
+    if scheme.structure is Structure.BITMAP:
+        roles.append(Role.MASK)
+    if isinstance(scheme.values, Integer):
+        roles += [Role.SCALES] if scheme.values.symmetric else [Role.SCALES, Role.ZEROS]
+    return roles
+
+
+def place(tensors: Iterable[TensorRecord], start: int) -> Iterator[tuple[TensorRecord, StreamRecord, int]]:
+    """Every stream in the order of the file, and its offset where the first one begins at ``start``."""
+    kinds: list[list[tuple[TensorRecord, StreamRecord]]] = [[] for _ in range(KINDS)]
+    for tensor in tensors:
+        for stream in tensor.streams:
+            kinds[tensor.kind(stream)].append((tensor, stream))
+    for kind in kinds:
+        for tensor, stream in kind:
+            yield tensor, stream, start
+            start += tensor.padded(stream)
+
+
+def header_entries(tensors: Iterable[TensorRecord], manifest_bytes: int) -> dict[str, Entry]:
+    """What the JSON header must hold, in the order of the file."""
+    entries = {MANIFEST: Entry("U8", (manifest_bytes,), 0, manifest_bytes)}
+    pads = 0
+    for tensor, stream, begin in place(tensors, manifest_bytes):
+        end = begin + tensor.padded(stream)
+        kind = tensor.kind(stream)
+        if kind == 1:
+            if end > begin:
+                first = entries[SMALL].begin if SMALL in entries else begin
+                entries[SMALL] = Entry("U8", (end - first,), first, end)
+            continue
+        if not tensor.plain:
+            entries[f"bitpress.{stream.role.name.lower()}:{tensor.name}"] = Entry("U8", (end - begin,), begin, end)
+        else:
+            middle = begin + stream.stored
+            entries[tensor.name] = Entry(tensor.dtype, tensor.shape, begin, middle)
+            if end != middle:
+                entries[f"bitpress.pad.{pads}"] = Entry("U8", (end - middle,), middle, end)
+                pads += 1
+    return entries
+
+
+def header_text(entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> bytes:
+    """The JSON header, without padding."""
+    table: dict[str, object] = {METADATA: {"format": "bitpress", **metadata}}
+    for name, entry in entries.items():
+        table[name] = {"dtype": entry.dtype, "shape": entry.shape, "data_offsets": (entry.begin, entry.end)}
+    return json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

@@ -1,0 +1,235 @@
+"""The writer: streaming, atomic, and the same bytes for the same input (docs/format.md, sections 1 and 2)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from .. import _core
+from ..codings import encode_stream
+from ..dtypes import DTYPES
+from ..errors import SchemeError, ShapeError, UnsupportedError
+from ..tensor import PackedTensor, TensorSpec
+from . import manifest
+from .atomic import replacing
+from .layout import (
+    LARGE,
+    MANIFEST,
+    MAX_JSON,
+    RAW,
+    SMALL,
+    StreamRecord,
+    TensorRecord,
+    header_entries,
+    header_text,
+    roles_of,
+)
+
+__all__ = ["write"]
+
+HELD = 1 << 20  # a file whose streams take no more is laid out in memory, and then has no slack at all
+MAX_FILE = 1 << 48
+MAX_RANK = 8
+
+
+def write(
+    path: str | os.PathLike[str],
+    specs: Sequence[TensorSpec],
+    items: Iterable[PackedTensor],
+    *,
+    graph: bytes | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a file: ``items`` gives the tensors that ``specs`` announces, in that order, one at a time.
+
+    A tensor's scheme says which coding its streams get; one that does not make a stream shorter is left out. At most
+    one large stream is in memory at a time. ``path`` is either as it was or the whole new file; an exception of the
+    iterator passes through. ``graph``: the bytes of docs/format.md, section 6. ``metadata``: strings by name, not
+    ``format``.
+
+    Raises ValueError for names, metadata or items that cannot be stored (ShapeError, SchemeError where it is theirs),
+    OSError where the disk refuses.
+    """
+    _check_specs(specs)
+    user = _checked_metadata(metadata)
+    plan = _Plan([_blank(spec) for spec in specs], manifest.metadata_text(user), bytes(graph or b""), user)
+    with replacing(path) as file:
+        output = _Output(file, plan)
+        for spec, record, item in _matched(specs, plan.tensors, items):
+            _check_item(spec, item)
+            record.survivors = item.survivors
+            for stream in record.streams:
+                output.add(record, stream, item.streams[stream.role], spec.scheme.coding)
+        output.finish()
+
+
+def _check_text(text: object, what: str) -> None:
+    if not isinstance(text, str):
+        raise ValueError(f"{what} must be a string, not {text!r}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what}: {text!r} is not valid Unicode") from None
+
+
+def _check_specs(specs: Sequence[TensorSpec]) -> None:
+    names: set[str] = set()
+    for spec in specs:
+        _check_text(spec.name, "a tensor's name")
+        if not spec.name:
+            raise ValueError("a tensor's name must not be empty")
+        if spec.name in names:
+            raise ValueError(f"tensor {spec.name!r}: the name is there twice")
+        names.add(spec.name)
+        if spec.dtype not in DTYPES:
+            raise UnsupportedError(f"tensor {spec.name!r}: no element type {spec.dtype!r}")
+        if len(spec.shape) > MAX_RANK:
+            raise ShapeError(f"tensor {spec.name!r}: {len(spec.shape)} dimensions, at most {MAX_RANK} can be stored")
+        if any(dim < 0 for dim in spec.shape):
+            raise ShapeError(f"tensor {spec.name!r}: a negative dimension in {list(spec.shape)}")
+
+
+def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    """The user's metadata in the order of its keys."""
+    for key, value in (metadata or {}).items():
+        _check_text(key, "a metadata key")
+        _check_text(value, f"metadata {key!r}")
+        if key == "format":
+            raise ValueError("metadata: the key 'format' is the file's own")
+    return dict(sorted((metadata or {}).items()))
+
+
+def _blank(spec: TensorSpec) -> TensorRecord:
+    """A tensor's record with the most that its streams can take."""
+    elements = spec.elements
+    scheme = spec.scheme.numbers
+    try:
+        sizes = _core.stream_sizes(DTYPES[spec.dtype].number, tuple(spec.shape), scheme, elements)
+    except (ValueError, OverflowError) as error:
+        raise SchemeError(f"tensor {spec.name!r}: {spec.dtype} {list(spec.shape)} as {spec.scheme}: {error}") from None
+    streams = [StreamRecord(role, RAW, sizes[role], sizes[role]) for role in roles_of(spec.scheme)]
+    return TensorRecord(spec.name, spec.dtype, tuple(spec.shape), scheme, elements, streams)
+
+
+def _matched(
+    specs: Sequence[TensorSpec], records: Sequence[TensorRecord], items: Iterable[PackedTensor]
+) -> Iterator[tuple[TensorSpec, TensorRecord, PackedTensor]]:
+    iterator = iter(items)
+    for spec, record in zip(specs, records, strict=True):
+        try:
+            item = next(iterator)
+        except StopIteration:
+            raise ValueError(f"tensor {spec.name!r} was announced but not given") from None
+        yield spec, record, item
+        del item
+    if next(iterator, None) is not None:
+        raise ValueError("more tensors were given than announced")
+
+
+def _check_item(spec: TensorSpec, item: PackedTensor) -> None:
+    if (item.dtype, tuple(item.shape)) != (spec.dtype, tuple(spec.shape)):
+        announced, given = f"{spec.dtype} {list(spec.shape)}", f"{item.dtype} {list(item.shape)}"
+        raise ShapeError(f"tensor {spec.name!r}: announced as {announced}, given as {given}")
+    if item.scheme.numbers != spec.scheme.numbers:
+        raise SchemeError(f"tensor {spec.name!r}: announced as {spec.scheme}, given as {item.scheme}")
+    item.check(spec.name)
+
+
+class _Plan:
+    """What stands before the first stream: how much room it needs, and its bytes once all is known."""
+
+    def __init__(self, tensors: list[TensorRecord], metadata: bytes, graph: bytes, user: Mapping[str, str]) -> None:
+        self.tensors = tensors
+        self.metadata = metadata
+        self.graph = graph
+        self.user = user
+
+    def most(self) -> int:
+        """The most that all streams can take, padding included."""
+        return sum(stream.decoded + 64 for tensor in self.tensors for stream in tensor.streams)
+
+    def bound(self) -> int:
+        """Room for the length word, the JSON and the manifest that is enough whatever the codings do: a multiple of
+        64."""
+        digits = len(str(self.most() + (1 << 32)))
+        entry = len('"":{"dtype":"F8_E5M2","shape":[],"data_offsets":[,]},') + 2 * digits
+        text = len(header_text({}, self.user)) + 4 * entry + len(MANIFEST) + len(SMALL) + 4 * digits
+        numbers = 0
+        for tensor in self.tensors:
+            name = len(json.dumps(tensor.name, ensure_ascii=False).encode("utf-8")) - 2
+            dims = sum(len(str(dim)) + 1 for dim in tensor.shape)
+            # Under its own name with a pad, or as a stream of each role.
+            text += name + dims + 2 * entry + len("bitpress.pad.") + digits
+            large = sum(stream.decoded >= LARGE for stream in tensor.streams)
+            text += large * (name + entry + len("bitpress.scales:") + digits)
+            numbers += 8 * (len(tensor.streams) + len(tensor.shape) + 2)
+        size = 8 + text + manifest.reserved(self.tensors, self.metadata, self.graph) + numbers + 8
+        return -(-size // 64) * 64
+
+    def head(self, start: int | None) -> tuple[bytes, int]:
+        """Everything before the streams, which begin at ``start`` (as early as they can where None); the file's
+        length."""
+        length = manifest.reserved(self.tensors, self.metadata, self.graph)
+        text = header_text(header_entries(self.tensors, length), self.user)
+        least = 8 + len(text) + length
+        aligned = any(stream.large for tensor in self.tensors for stream in tensor.streams)
+        if start is None:
+            multiple = 64 if aligned else 8
+            start = -(-least // multiple) * multiple
+        spaces = start - least
+        if spaces < 0:
+            raise AssertionError("the bound on the header was too small")
+        if len(text) + spaces > MAX_JSON:
+            raise ValueError(f"the JSON header would take {len(text) + spaces} bytes, at most {MAX_JSON} are allowed")
+        body, end = manifest.build(self.tensors, start, self.metadata, self.graph)
+        if end > MAX_FILE:
+            raise ValueError(f"the file would take {end} bytes, at most {MAX_FILE} are allowed")
+        first = (len(text) + spaces).to_bytes(8, "little") + text + b" " * spaces
+        return first + manifest.seal(body, first), end
+
+
+class _Output:
+    """Streams as they come: large ones go to the file at once, small ones wait for their place behind them."""
+
+    def __init__(self, file: BinaryIO, plan: _Plan) -> None:
+        self.file = file
+        self.plan = plan
+        self.held = plan.most() <= HELD
+        self.start = 0 if self.held else plan.bound()
+        self.large: list[bytes] = []
+        self.small: list[list[bytes]] = [[] for _ in range(6)]
+        if not self.held:
+            file.seek(self.start)
+
+    def add(self, tensor: TensorRecord, record: StreamRecord, data: Any, coding: str) -> None:
+        record.decoded = memoryview(data).nbytes
+        record.coding, stored = encode_stream(data, coding)
+        stored = memoryview(stored).cast("B")
+        record.stored = stored.nbytes
+        kind = tensor.kind(record)
+        padding = tensor.padded(record) - record.stored
+        padded = bytes(stored) + bytes(padding) if padding or kind or self.held else stored
+        record.checksum = _core.checksum(padded)
+        if kind:
+            self.small[kind].append(bytes(padded))
+        elif self.held:
+            self.large.append(bytes(padded))
+        else:
+            self.file.write(padded)
+
+    def finish(self) -> None:
+        if self.held:
+            head, end = self.plan.head(None)
+            self.file.write(head)
+            self.file.writelines(self.large)
+        else:
+            head, end = self.plan.head(self.start)
+        for kind in self.small:
+            self.file.writelines(kind)
+        if self.file.tell() != end:
+            raise AssertionError(f"the streams end at {self.file.tell()}, not {end}")
+        if not self.held:
+            self.file.seek(0)
+            self.file.write(head)
