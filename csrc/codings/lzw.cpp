@@ -24,7 +24,7 @@ using EncodeState = lzw::EncodeDictionary;
 
 bool encode_chunk(void* opaque, bool, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept {
     EncodeState& dictionary = *static_cast<EncodeState*>(opaque);
-    dictionary.clear();
+    dictionary.clear(chunk.size());
     BitWriter bits(out.data(), out.data() + out.size());
     const std::size_t room = out.size() * 8;
     std::size_t used = 0, count = 0;

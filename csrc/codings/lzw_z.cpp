@@ -169,7 +169,7 @@ Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspac
     if (bits < min_bits || bits > max_bits) return Status::bad_argument;
     BP_TRY(check_encode(z_bound(in.size()), in, out, workspace, z_encode_workspace));
     EncodeDictionary& dictionary = *reinterpret_cast<EncodeDictionary*>(workspace.data());
-    dictionary.clear();
+    dictionary.clear(in.size());
     out[0] = magic[0];
     out[1] = magic[1];
     out[2] = static_cast<std::uint8_t>(bits | block_mode);
@@ -200,7 +200,7 @@ Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspac
             writer.put(clear_code, widths.width());
             writer.end_group(widths.width());
             widths.clear();
-            dictionary.clear();
+            dictionary.clear(in.size());
             next = widths.first();
             count = 0;
         }

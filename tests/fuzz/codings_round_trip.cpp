@@ -1,0 +1,77 @@
+// Data made from the input go through every coding and .Z, and come back; sizes keep to the stated bounds.
+#include <map>
+
+#include "codings/lzw_z.h"
+
+#include "codings_fuzz.h"
+
+namespace {
+
+using namespace bitpress;
+
+// One pair of each size.
+const fuzz::Workspaces& workspaces(std::size_t size) {
+    static std::map<std::size_t, fuzz::Workspaces> made;
+    return made.try_emplace(size, size).first->second;
+}
+
+void through(const Coding& coder, Bytes data) {
+    const fuzz::Workspaces& encoding = workspaces(coder.encode_workspace);
+    const fuzz::Workspaces& decoding = workspaces(coder.decode_workspace);
+    const std::size_t bound = coder.bound(data.size());
+    const fuzz::Memory out(bound, 0);
+    std::size_t written = 0;
+    fuzz::require(coder.encode(data, out.span(), encoding.one.span(), &written) == Status::ok, "cannot encode");
+    fuzz::require(written <= bound && written <= data.size() + 8 + 3 * (data.size() / 4096 + 1),
+                  "longer than it may be");
+    const Bytes frame = out.span().first(written);
+    const fuzz::Memory again(bound, 0xFF);
+    std::size_t written_again = 0;
+    fuzz::require(coder.encode(data, again.span(), encoding.other.span(), &written_again) == Status::ok,
+                  "cannot encode");
+    fuzz::require(fuzz::equal(frame, again.span().first(written_again)), "the frame depends on old memory");
+    std::uint64_t size = 0;
+    fuzz::require(coder.decoded_size(frame, &size) == Status::ok && size == data.size(), "a wrong size");
+    const fuzz::Memory back(data.size(), 0xEE);
+    fuzz::require(coder.decode(frame, back.span(), decoding.one.span()) == Status::ok, "cannot decode");
+    fuzz::require(fuzz::equal(back.span(), data), "the round trip changed the data");
+}
+
+void through_z(Bytes data, unsigned bits) {
+    const fuzz::Memory out(lzw::z_bound(data.size()), 0);
+    const MutableBytes work = workspaces(lzw::z_encode_workspace).one.span();
+    std::size_t written = 0;
+    fuzz::require(lzw::z_encode(data, bits, out.span(), work, &written) == Status::ok, "cannot encode");
+    const Bytes file = out.span().first(written);
+    const fuzz::Memory back(data.size(), 0xEE);
+    const MutableBytes back_work = workspaces(lzw::z_decode_workspace).one.span();
+    std::uint64_t size = 0;
+    fuzz::require(lzw::z_decoded_size(file, data.size(), back_work, &size) == Status::ok, "cannot count");
+    fuzz::require(size == data.size(), "a wrong size");
+    fuzz::require(lzw::z_decode(file, back.span(), back_work) == Status::ok, "cannot decode");
+    fuzz::require(fuzz::equal(back.span(), data), "the round trip changed the data");
+}
+
+}  // namespace
+
+// Byte 0: which coding, or which width of .Z; byte 1: how many times the rest is repeated, each time with another byte
+// added to it, and over which alphabet.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size < 2) return 0;
+    const std::size_t rest = size - 2;
+    const std::size_t repeats = std::size_t{1} << (data[1] & 7);
+    const std::uint8_t mask = static_cast<std::uint8_t>(0xFF >> (data[1] >> 5));
+    const fuzz::Memory expanded(rest * repeats, 0);
+    for (std::size_t i = 0; i < rest * repeats; ++i) {
+        const std::size_t shift = (data[1] & 8) != 0 ? i / rest * 3 : 0;
+        expanded.span()[i] = static_cast<std::uint8_t>((data[2 + i % rest] + shift) & mask);
+    }
+    const auto all = codings();
+    const std::size_t which = data[0] % (all.size() + 8);
+    if (which < all.size()) {
+        through(*all[which], expanded.span());
+    } else {
+        through_z(expanded.span(), static_cast<unsigned>(lzw::min_bits + which - all.size()));
+    }
+    return 0;
+}
