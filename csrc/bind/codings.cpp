@@ -16,15 +16,19 @@ namespace bitpress::bind {
 namespace {
 
 // A C-contiguous view of any object with the buffer protocol; BufferError (or TypeError) where there is none.
-class InputBuffer {
+class Buffer {
   public:
-    explicit InputBuffer(const py::object& object) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
+    explicit Buffer(const py::object& object, int flags = PyBUF_C_CONTIGUOUS) {
+        if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw py::error_already_set();
     }
-    ~InputBuffer() { PyBuffer_Release(&view_); }
-    InputBuffer(const InputBuffer&) = delete;
-    InputBuffer& operator=(const InputBuffer&) = delete;
-    Bytes bytes() const { return {static_cast<const std::uint8_t*>(view_.buf), static_cast<std::size_t>(view_.len)}; }
+    ~Buffer() { PyBuffer_Release(&view_); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    Bytes bytes() const { return writable(); }
+    // Only where the flags asked for PyBUF_WRITABLE.
+    MutableBytes writable() const {
+        return {static_cast<std::uint8_t*>(view_.buf), static_cast<std::size_t>(view_.len)};
+    }
 
   private:
     Py_buffer view_{};
@@ -83,7 +87,7 @@ void check_limit(std::uint64_t size, std::optional<std::uint64_t> max_size, cons
 
 py::bytes encode(const std::string& name, const py::object& data) {
     const Coding& coder = coding_named(name);
-    const InputBuffer in(data);
+    const Buffer in(data);
     OutputBytes out(coder.bound(in.bytes().size()));
     std::size_t written = 0;
     Status status;
@@ -97,7 +101,7 @@ py::bytes encode(const std::string& name, const py::object& data) {
 }
 
 std::uint64_t decoded_size(const std::string& name, const py::object& blob) {
-    const InputBuffer in(blob);
+    const Buffer in(blob);
     std::uint64_t size = 0;
     raise_for(coding_named(name).decoded_size(in.bytes(), &size), name);
     return size;
@@ -105,7 +109,7 @@ std::uint64_t decoded_size(const std::string& name, const py::object& blob) {
 
 py::bytes decode(const std::string& name, const py::object& blob, std::optional<std::uint64_t> max_size) {
     const Coding& coder = coding_named(name);
-    const InputBuffer in(blob);
+    const Buffer in(blob);
     std::uint64_t size = 0;
     raise_for(coder.decoded_size(in.bytes(), &size), name);
     check_limit(size, max_size, name);
@@ -120,8 +124,22 @@ py::bytes decode(const std::string& name, const py::object& blob, std::optional<
     return out.take(out.bytes().size());
 }
 
+void decode_into(const std::string& name, const py::object& blob, const py::object& out) {
+    const Coding& coder = coding_named(name);
+    const Buffer in(blob);
+    const Buffer to(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE);
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        const Workspace workspace(coder.decode_workspace);
+        status = coder.decode(in.bytes(), to.writable(), workspace.bytes());
+    }
+    if (status == Status::bad_argument) throw py::value_error(name + ": the output is larger than the result");
+    raise_for(status, name);
+}
+
 py::bytes encode_z(const py::object& data, unsigned max_bits) {
-    const InputBuffer in(data);
+    const Buffer in(data);
     OutputBytes out(lzw::z_bound(in.bytes().size()));
     std::size_t written = 0;
     Status status;
@@ -135,7 +153,7 @@ py::bytes encode_z(const py::object& data, unsigned max_bits) {
 }
 
 py::bytes decode_z(const py::object& blob, std::optional<std::uint64_t> max_size) {
-    const InputBuffer in(blob);
+    const Buffer in(blob);
     const std::uint64_t limit = max_size ? *max_size : frame_max_decoded;
     const Workspace workspace(lzw::z_decode_workspace);
     std::uint64_t size = 0;
@@ -165,6 +183,8 @@ void register_codings(py::module_& module) {
     module.def("decode", decode, py::arg("coding"), py::arg("blob"), py::arg("max_size") = py::none());
     module.def("encode_z", encode_z, py::arg("data"), py::arg("max_bits"));
     module.def("decode_z", decode_z, py::arg("blob"), py::arg("max_size") = py::none());
+    module.def("decode_into", decode_into, py::arg("coding"), py::arg("blob"), py::arg("out"),
+               "Decodes into a writable buffer of exactly the decoded size; on an error its content is unspecified.");
     module.def("decoded_size", decoded_size, py::arg("coding"), py::arg("blob"));
 }
 

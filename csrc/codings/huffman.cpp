@@ -238,7 +238,7 @@ Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes
     for (unsigned s = 0; s + 1 < streams; ++s) {
         std::uint64_t size = 0;
         std::size_t used = 0;
-        BP_TRY(read_varint(payload, payload.size(), &size, &used));
+        if (read_varint(payload, payload.size(), &size, &used) != Status::ok) return Status::corrupt;
         sizes[s] = static_cast<std::size_t>(size);
         payload = payload.subspan(used);
     }
