@@ -216,6 +216,20 @@ void register_tensor(py::module_& module) {
         py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("streams"), py::arg("name"),
         "Raises unless the streams are exactly what dtype, shape and scheme imply.");
     module.def(
+        "pack_codes",
+        [](const py::object& codes, unsigned bits) {
+            const Buffer in(codes, false);
+            if (bits < 1 || bits > 8) raise_for(Status::bad_argument, "bits");
+            const Bytes all = in.bytes();
+            Sizes bytes = {};
+            bytes[0] = packed_bytes(all.size(), bits);
+            MutableBytes streams[role_count];
+            const py::dict packed = new_streams(bytes, streams);
+            kernels()->pack_bits(all.data(), all.size(), bits, streams[0].data());
+            return py::object(packed[py::int_(0)]);
+        },
+        py::arg("codes"), py::arg("bits"), "Codes, each under 2**bits, packed.");
+    module.def(
         "count_bits",
         [](const py::object& mask) {
             const Buffer bits(mask, false);

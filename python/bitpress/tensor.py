@@ -115,6 +115,40 @@ class PackedTensor:
     scheme: Scheme
     streams: Mapping[Role, memoryview] = field(repr=False)
 
+    @classmethod
+    def from_codes(
+        cls,
+        codes: npt.NDArray[np.uint8],
+        scales: npt.NDArray[np.float32],
+        scheme: Scheme,
+        *,
+        zeros: npt.NDArray[np.uint8] | None = None,
+        mask: npt.NDArray[np.bool_] | None = None,
+        dtype: str = "F32",
+    ) -> PackedTensor:
+        """A tensor from codes that a method picked, in the tensor's shape; ``mask`` says which a bitmap stores.
+
+        ``scales`` and ``zeros`` (affine schemes) are [scales], in the order of docs/format.md. Raises SchemeError where
+        the scheme has no codes or a code does not fit its bits, FormatError where sizes do not fit each other.
+        """
+        if not isinstance(scheme.values, Integer):
+            raise SchemeError(f"a tensor held as {scheme} has no codes")
+        bits = scheme.values.bits
+        stored = codes.astype(np.uint8, copy=False).reshape(-1)
+        streams = {Role.SCALES: array_bytes(np.asarray(scales, np.float32))}
+        if scheme.structure is Structure.BITMAP:
+            kept = np.ones(codes.shape, np.bool_) if mask is None else mask
+            stored = stored[kept.reshape(-1)]
+            streams[Role.MASK] = array_bytes(np.packbits(kept.reshape(-1), bitorder="little"))
+        if not scheme.values.symmetric:
+            streams[Role.ZEROS] = array_bytes(np.zeros(0, np.uint8) if zeros is None else zeros)
+        if stored.size and int(codes.max()) >> bits:
+            raise SchemeError(f"{int(codes.max())} is not among the codes of {bits} bits")
+        streams[Role.CODES] = memoryview(_core.pack_codes(stored, bits))
+        tensor = cls(dtype, tuple(codes.shape), scheme, streams)
+        tensor.check()
+        return tensor
+
     @property
     def elements(self) -> int:
         """How many elements."""
