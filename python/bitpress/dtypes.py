@@ -111,12 +111,12 @@ def bytes_array(data: Buffer, dtype: str, shape: tuple[int, ...]) -> npt.NDArray
 
 
 def to_float32(data: Buffer, dtype: str) -> npt.NDArray[np.float32]:
-    """Elements of a dtype in ``FLOATS`` as float32 (F64: rounded to nearest even, infinite beyond its range)."""
+    """Elements of a dtype in ``FLOATS`` as aligned float32 (F64: to nearest even, infinite beyond float32's range)."""
     if dtype == "BF16":
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
     source = np.frombuffer(data, {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype])
     with np.errstate(over="ignore"):
-        return source.astype(np.float32, copy=False)
+        return np.require(source.astype(np.float32, copy=False), requirements="A")
 
 
 def from_float32(values: npt.NDArray[np.float32], dtype: str) -> npt.NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,11 +76,13 @@ def load(path: Path) -> Source:
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == b"PK"  # older checkpoints are bare pickles, which cannot be mapped
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols and old storages
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         what = f"{path}: not a checkpoint of tensors alone, and code in it is not run"
         raise FormatError(f"{what}: {_line(error)}") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
         raise FormatError(f"{path}: not a torch checkpoint: {_line(error)}") from None
     return ArraySource(_state(found, path))
 
