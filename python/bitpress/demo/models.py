@@ -47,16 +47,16 @@ def student(name: str) -> nn.Module:
     """The student: a tenth of the teacher's weights or fewer."""
     if name == "digits":
         return nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1),
+            nn.Conv2d(1, 16, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Conv2d(8, 16, 3, padding=1),
+            nn.Conv2d(16, 32, 3, padding=1),
             nn.ReLU(),
             nn.MaxPool2d(2),
             nn.Flatten(),
-            nn.Linear(64, 32),
+            nn.Linear(128, 64),
             nn.ReLU(),
-            nn.Linear(32, 10),
+            nn.Linear(64, 10),
         )
     return nn.Sequential(
         nn.Conv2d(1, 8, 5, stride=2, padding=2),

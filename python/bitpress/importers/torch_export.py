@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedError
@@ -45,7 +47,7 @@ def export(
     try:
         import warnings
 
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), _quiet("torch.onnx"):
             warnings.simplefilter("ignore")  # torch's exporter warns of its own deprecations
             program = torch.onnx.export(
                 module, inputs, dynamo=True, opset_version=opset, dynamic_shapes=shapes, verbose=False
@@ -61,3 +63,15 @@ def export(
     proto = program.model_proto
     assert isinstance(proto, onnx.ModelProto)
     return proto
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without a logger's warnings: the exporter's first one is that torchvision is not installed."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
