@@ -46,8 +46,8 @@ class Settings:
 
 
 SETTINGS = {
-    "digits": Settings(32, 20, 1.5e-3, 60, 1e-2, 4.0, 0.9, 0.5, 20, 5),
-    "fashion-mnist": Settings(64, 5, 1.5e-3, 10, 3e-3, 4.0, 0.9, 0.5, 4, 5),
+    "digits": Settings(32, 20, 1.5e-3, 60, 5e-3, 4.0, 0.9, 0.8, 20, 4),
+    "fashion-mnist": Settings(64, 6, 1.5e-3, 10, 5e-3, 2.0, 0.5, 0.7, 4, 4),
 }
 
 
@@ -159,7 +159,7 @@ def _pressed_rows(story: Story, found: Data, network: nn.Module, settings: Setti
         seconds = time.perf_counter() - began
         outputs, facts = run_alone(path, found.test.x, folder)
         score = right(outputs)
-        story.rows.append(Row(step, path.name, path.stat().st_size, score, seconds))
+        story.rows.append(Row(step, path.name, path.stat().st_size, score, seconds, note=story.gain_note(path)))
         if coding == "raw":
             story.rows += peers.int8_row(source, folder / "student-int8.onnx", found.test.x, right)
         if coding == "huffman":

@@ -30,15 +30,15 @@ def teacher(name: str) -> nn.Module:
             nn.Linear(128, 10),
         )
     return nn.Sequential(  # 1 x 28 x 28
-        nn.Conv2d(1, 32, 5, stride=2, padding=2),
+        nn.Conv2d(1, 16, 5, stride=2, padding=2),
         nn.ReLU(),
-        nn.Conv2d(32, 64, 3, stride=2, padding=1),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
         nn.ReLU(),
         nn.Flatten(),
-        nn.Dropout(0.4),
-        nn.Linear(64 * 49, 128),
+        nn.Dropout(0.3),
+        nn.Linear(32 * 49, 128),
         nn.ReLU(),
-        nn.Dropout(0.4),
+        nn.Dropout(0.3),
         nn.Linear(128, 10),
     )
 
@@ -63,10 +63,11 @@ def student(name: str) -> nn.Module:
         nn.ReLU(),
         nn.Conv2d(8, 16, 3, stride=2, padding=1),
         nn.ReLU(),
+        nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(16 * 49, 32),
+        nn.Linear(16 * 9, 64),
         nn.ReLU(),
-        nn.Linear(32, 10),
+        nn.Linear(64, 10),
     )
 
 

@@ -31,13 +31,14 @@ def _safetensors(tensors: Mapping[str, npt.NDArray[np.generic]], path: Path) -> 
     return path
 
 
-def _zstd(source: Path, level: int = 19) -> Path:
-    """``source`` under zstd, beside it."""
+def _zstd(source: Path) -> tuple[Path, int]:
+    """``source`` under zstd, beside it, and the level: 19, or 9 where that would take a minute."""
     import zstandard
 
+    level = 19 if source.stat().st_size < 4 << 20 else 9
     path = source.with_name(source.name + ".zst")
     path.write_bytes(zstandard.ZstdCompressor(level=level).compress(source.read_bytes()))
-    return path
+    return path, level
 
 
 def _onnxruntime_int8(source: Path, path: Path) -> Path:
@@ -84,7 +85,8 @@ def plain_rows(tensors: Mapping[str, npt.NDArray[np.generic]], path: Path) -> li
     rows = [_row("fp32 safetensors", _safetensors(tensors, path), began)]
     if installed("zstandard"):
         began = time.perf_counter()
-        rows.append(_row("fp32 + zstd -19", _zstd(path), began))
+        packed, level = _zstd(path)
+        rows.append(_row(f"fp32 + zstd -{level}", packed, began))
     return rows
 
 

@@ -47,7 +47,8 @@ def run(model: str, folder: Path, *, crops: int, seed: int, say: Callable[[str],
         outputs, facts = run_alone(path, inputs, folder, CHUNK)
         same = agreement(outputs)
         error = float(np.abs(outputs - answers).max() / np.ptp(answers))
-        story.rows.append(Row(step, path.name, path.stat().st_size, same, took, note=f"logits within {error:.1e}"))
+        note = story.gain_note(path) or f"logits within {error:.1e}"
+        story.rows.append(Row(step, path.name, path.stat().st_size, same, took, note=note))
         story.facts["second_process"] = {"file": path.name, "score": same, "same_answers": same, **facts}
         return float(facts["run_seconds"])
 

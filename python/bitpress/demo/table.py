@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 __all__ = ["Row", "Story"]
@@ -43,6 +44,11 @@ class Story:
     def ratio(self, row: Row) -> float | None:
         """How many times smaller than ``base``."""
         return self.base / row.bytes if row.bytes and self.base else None
+
+    def gain_note(self, path: Path) -> str:
+        """What to say of a file that is as large as an earlier one of ours: a coding that did not pay is not applied."""
+        size = path.stat().st_size
+        return "no gain: stored raw" if any(row.bytes == size for row in self.rows if not row.peer) else ""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: plain numbers and strings."""
