@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..container.atomic import replacing
 from ..errors import FormatError
 
 __all__ = ["VERSION", "load_checkpoint", "save_checkpoint"]
@@ -17,23 +16,9 @@ VERSION = 1
 
 
 def save_checkpoint(state: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write beside ``path``, sync, rename: a crash leaves the older file or the new one, whole."""
-    path = Path(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save({"bitpress.checkpoint": VERSION, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    """Written beside ``path``, synced and renamed: a crash leaves the older file or the new one, whole."""
+    with replacing(path) as file:
+        torch.save({"bitpress.checkpoint": VERSION, **state}, file)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -47,5 +32,5 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{path}: not a whole checkpoint ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from None
     if not isinstance(state, dict) or state.get("bitpress.checkpoint") != VERSION:
-        raise FormatError(f"{path}: not a checkpoint of bitpress {VERSION=}")
+        raise FormatError(f"{path}: not a checkpoint of version {VERSION}")
     return state
