@@ -46,7 +46,7 @@ class Story:
         return self.base / row.bytes if row.bytes and self.base else None
 
     def gain_note(self, path: Path) -> str:
-        """What to say of a file that is as large as an earlier one of ours: a coding that did not pay is not applied."""
+        """What to say of a file as large as an earlier one of ours: a coding that does not pay is not applied."""
         size = path.stat().st_size
         return "no gain: stored raw" if any(row.bytes == size for row in self.rows if not row.peer) else ""
 
