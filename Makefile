@@ -11,6 +11,8 @@ PYTHON ?= python3
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 TESTS ?=
+# What the sanitizers can find something in: distillation runs torch's code alone.
+ASAN_TESTS = tests -m "not slow" --ignore-glob="*distill*"
 
 VENV_BIN := $(abspath $(VENV))/bin
 export PATH := $(VENV_BIN):$(PATH)
@@ -56,7 +58,7 @@ asan: $(VENV)/ready
 	cmake --preset asan $(CONFIGURE) >/dev/null
 	cmake --build build/asan -j $(JOBS)
 	ctest --test-dir build/asan --output-on-failure
-	tools/asan.sh $(PY) build/asan $(TESTS)
+	tools/asan.sh $(PY) build/asan -n $(JOBS) $(or $(TESTS),$(ASAN_TESTS))
 
 fuzz: $(VENV)/ready
 	cmake --preset fuzz >/dev/null
