@@ -10,7 +10,8 @@ namespace {
 
 constexpr unsigned chunk_log = 17;  // 128 KiB
 constexpr unsigned max_streams = 8;
-constexpr std::size_t least_for_streams = 1024;  // a chunk of fewer bytes is one stream
+constexpr std::size_t count_at_once = std::size_t{1} << 30;  // below what a stream's 32-bit counters hold
+constexpr std::size_t least_for_streams = 1024;              // a chunk of fewer bytes is one stream
 
 // A chunk is cut into equal segments, one a stream; only the last may be shorter. None is empty.
 std::size_t segment_bytes(std::size_t chunk, unsigned streams) noexcept { return (chunk + streams - 1) / streams; }
@@ -22,18 +23,24 @@ Bytes segment(Bytes chunk, std::size_t size, unsigned stream) noexcept {
 
 // ---- encoding
 
+struct EncodeTable {
+    HuffmanLengths lengths;
+    std::uint16_t word[256];  // code << 4 | length
+    std::uint8_t table[huffman_max_table_bytes];
+    std::size_t table_bytes;
+};
+
 struct EncodeState {
     PackageMergeScratch scratch;
     std::uint64_t counts[256];
     std::uint32_t stream_counts[max_streams][256];
-    HuffmanLengths shared, own;
-    std::uint16_t shared_codes[256], own_codes[256];
-    std::uint8_t table[huffman_max_table_bytes];
+    EncodeTable shared, own;
 };
 
 unsigned streams_log_for(std::size_t chunk) noexcept { return chunk < least_for_streams ? 0 : chunk < 16384 ? 2 : 3; }
 
-// Counts the chunk's bytes, stream by stream. The streams take turns: a counter is then seldom needed twice in a row.
+// Counts the chunk's bytes, stream by stream, and adds them to counts. The streams take turns: a counter is then seldom
+// needed twice in a row.
 void count_streams(Bytes chunk, unsigned streams, EncodeState* state) noexcept {
     std::memset(state->stream_counts, 0, sizeof state->stream_counts);
     const std::size_t size = segment_bytes(chunk.size(), streams);
@@ -43,6 +50,9 @@ void count_streams(Bytes chunk, unsigned streams, EncodeState* state) noexcept {
     }
     for (unsigned s = 0; s + 1 < streams; ++s) {
         for (std::size_t i = common; i < size; ++i) ++state->stream_counts[s][chunk[s * size + i]];
+    }
+    for (unsigned s = 0; s < streams; ++s) {
+        for (unsigned i = 0; i < 256; ++i) state->counts[i] += state->stream_counts[s][i];
     }
 }
 
@@ -63,15 +73,30 @@ Layout layout(const EncodeState& state, const HuffmanLengths& lengths, unsigned 
     return result;
 }
 
-void write_stream(Bytes source, const HuffmanLengths& lengths, const std::uint16_t codes[256], std::uint8_t* begin,
-                  std::uint8_t* end) noexcept {
+// The best code for state->counts, and its compact form.
+void make_code(EncodeState* state, EncodeTable* code) noexcept {
+    huffman_lengths(state->counts, &code->lengths, &state->scratch);
+    code->table_bytes = write_huffman_table(code->lengths, code->table);
+}
+
+void make_words(EncodeTable* code) noexcept {
+    std::uint16_t codes[256];
+    huffman_codes(code->lengths, codes);
+    for (unsigned i = 0; i < 256; ++i) {
+        const unsigned length = code->lengths.of[i];
+        code->word[i] = static_cast<std::uint16_t>(length == 0 ? 0 : codes[i] << 4 | length);
+    }
+}
+
+void write_stream(Bytes source, const std::uint16_t word[256], std::uint8_t* begin, std::uint8_t* end) noexcept {
     BitWriter bits(begin, end);
+    const auto put = [&bits, word](std::uint8_t byte) { bits.put(word[byte] >> 4, word[byte] & 15u); };
     std::size_t i = 0;
     for (; i + 4 <= source.size(); i += 4) {
-        for (unsigned k = 0; k < 4; ++k) bits.put(codes[source[i + k]], lengths.of[source[i + k]]);
+        for (unsigned k = 0; k < 4; ++k) put(source[i + k]);
         bits.flush();
     }
-    for (; i < source.size(); ++i) bits.put(codes[source[i]], lengths.of[source[i]]);
+    for (; i < source.size(); ++i) put(source[i]);
     bits.finish();
 }
 
@@ -79,18 +104,13 @@ bool encode_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, C
     EncodeState& state = *static_cast<EncodeState*>(opaque);
     entry->streams_log = streams_log_for(chunk.size());
     const unsigned streams = 1u << entry->streams_log;
+    std::memset(state.counts, 0, sizeof state.counts);
     count_streams(chunk, streams, &state);
-    for (unsigned i = 0; i < 256; ++i) {
-        state.counts[i] = 0;
-        for (unsigned s = 0; s < streams; ++s) state.counts[i] += state.stream_counts[s][i];
-    }
-    huffman_lengths(state.counts, &state.own, &state.scratch);
-    std::uint8_t table[huffman_max_table_bytes];
-    const std::size_t table_bytes = write_huffman_table(state.own, table);
-    Layout best = layout(state, state.own, streams, table_bytes);
+    make_code(&state, &state.own);
+    Layout best = layout(state, state.own.lengths, streams, state.own.table_bytes);
     entry->kind = ChunkKind::coded;
     if (may_share) {
-        const Layout shared = layout(state, state.shared, streams, 0);
+        const Layout shared = layout(state, state.shared.lengths, streams, 0);
         if (shared.total <= best.total) {
             best = shared;
             entry->kind = ChunkKind::coded_shared;
@@ -100,17 +120,17 @@ bool encode_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, C
     entry->size = best.total;
 
     std::uint8_t* at = out.data();
-    const bool own = entry->kind == ChunkKind::coded;
-    if (own) {
-        huffman_codes(state.own, state.own_codes);
-        std::memcpy(at, table, table_bytes);
-        at += table_bytes;
+    const EncodeTable* code = &state.shared;
+    if (entry->kind == ChunkKind::coded) {
+        make_words(&state.own);
+        code = &state.own;
+        std::memcpy(at, code->table, code->table_bytes);
+        at += code->table_bytes;
     }
     for (unsigned s = 0; s + 1 < streams; ++s) at += write_varint(at, best.streams[s]);
     const std::size_t size = segment_bytes(chunk.size(), streams);
     for (unsigned s = 0; s < streams; ++s) {
-        write_stream(segment(chunk, size, s), own ? state.own : state.shared,
-                     own ? state.own_codes : state.shared_codes, at, out.data() + best.total);
+        write_stream(segment(chunk, size, s), code->word, at, out.data() + best.total);
         at += best.streams[s];
     }
     return true;
@@ -121,18 +141,23 @@ std::size_t bound(std::size_t n) noexcept { return frame_bound(n, chunk_log); }
 Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
     BP_TRY(check_encode(bound(in.size()), in, out, workspace, sizeof(EncodeState)));
     EncodeState& state = *reinterpret_cast<EncodeState*>(workspace.data());
-    std::size_t table_bytes = 0;
+    Bytes table;
     if (in.size() > std::size_t{1} << chunk_log) {
         std::memset(state.counts, 0, sizeof state.counts);
+        for (Bytes rest = in; !rest.empty();) {
+            const Bytes some = rest.first(rest.size() < count_at_once ? rest.size() : count_at_once);
+            count_streams(some, 1u << streams_log_for(some.size()), &state);
+            rest = rest.subspan(some.size());
+        }
         unsigned distinct = 0;
-        for (const std::uint8_t byte : in) distinct += state.counts[byte]++ == 0;
+        for (const std::uint64_t count : state.counts) distinct += count != 0;
         if (distinct > 1) {
-            huffman_lengths(state.counts, &state.shared, &state.scratch);
-            huffman_codes(state.shared, state.shared_codes);
-            table_bytes = write_huffman_table(state.shared, state.table);
+            make_code(&state, &state.shared);
+            make_words(&state.shared);
+            table = Bytes(state.shared.table, state.shared.table_bytes);
         }
     }
-    encode_chunks(in, chunk_log, Bytes(state.table, table_bytes), out, &state, encode_chunk, written);
+    encode_chunks(in, chunk_log, table, out, &state, encode_chunk, written);
     return Status::ok;
 }
 

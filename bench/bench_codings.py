@@ -1,0 +1,132 @@
+"""Huffman and LZW beside their peers, over 4 MiB of what packed tensors hold.
+
+Peers of Huffman: deflate without matches (zlib's Z_HUFFMAN_ONLY: a Huffman code a block, one stream), and zstd -1,
+which on such data finds few matches and so is mostly its own Huffman coder with the search for matches on top. Peers
+of LZW: libtiff's (through Pillow, the file's frame included) and ncompress (a process each time, its start included;
+a row of its own says what the start costs). No peer is fed anything but the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from rows import gaussian_codes, sparse_codes
+
+import bitpress as bp
+
+COPIES = 16
+
+
+DATA: dict[str, Callable[[int], np.ndarray]] = {
+    "gaussian int8": lambda seed: gaussian_codes(8, seed),
+    "gaussian int4": lambda seed: gaussian_codes(4, seed),
+    "gaussian int4, two a byte": lambda seed: gaussian_codes(4, seed) | gaussian_codes(4, seed + 100) << 4,
+    "90% zeros int8": lambda seed: sparse_codes(14, seed),
+}
+
+
+@pytest.fixture(scope="module", params=DATA)
+def kind(request: pytest.FixtureRequest) -> tuple[str, bytes]:
+    """A name and 4 MiB, no two parts alike."""
+    return request.param, np.concatenate([DATA[request.param](seed) for seed in range(1, COPIES + 1)]).tobytes()
+
+
+def _deflate(data: bytes) -> bytes:
+    coder = zlib.compressobj(1, zlib.DEFLATED, -15, 9, zlib.Z_HUFFMAN_ONLY)
+    return coder.compress(data) + coder.flush()
+
+
+def _inflate(blob: bytes) -> bytes:
+    return zlib.decompress(blob, -15, 1 << 22)
+
+
+def _zstd() -> tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+    zstandard = pytest.importorskip("zstandard", reason="pip install zstandard")
+    version = ".".join(map(str, zstandard.ZSTD_VERSION))
+    return f"zstd {version} -1", zstandard.ZstdCompressor(1).compress, zstandard.ZstdDecompressor().decompress
+
+
+def _libtiff() -> tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+    image = pytest.importorskip("PIL.Image", reason="pip install pillow")
+    features = pytest.importorskip("PIL.features", reason="pip install pillow")
+
+    def encode(data: bytes) -> bytes:
+        file = io.BytesIO()
+        picture = image.frombuffer("L", (4096, len(data) // 4096), data, "raw", "L", 0, 1)
+        picture.save(file, "TIFF", compression="tiff_lzw")
+        return file.getvalue()
+
+    def decode(blob: bytes) -> bytes:
+        return image.open(io.BytesIO(blob)).tobytes()
+
+    return f"libtiff {features.version('libtiff')}", encode, decode
+
+
+def _ncompress() -> tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+    program = shutil.which("compress")
+    if program is None:
+        pytest.skip("needs compress: apt install ncompress")
+
+    def run(*arguments: str) -> Callable[[bytes], bytes]:
+        command = [program, *arguments]
+        return lambda data: subprocess.run(command, input=data, stdout=subprocess.PIPE, check=True).stdout
+
+    return "ncompress, a process", run("-f", "-c"), run("-d", "-c")
+
+
+OURS = {
+    "huffman": (bp.huffman.encode, bp.huffman.decode),
+    "lzw": (bp.lzw.encode, bp.lzw.decode),
+    "lzw .Z": (lambda data: bp.lzw.encode(data, format="z"), bp.lzw.decode),
+}
+PEERS = {
+    "huffman": {
+        "zlib": lambda: (f"zlib {zlib.ZLIB_RUNTIME_VERSION} Z_HUFFMAN_ONLY", _deflate, _inflate),
+        "zstd": _zstd,
+    },
+    "lzw": {"libtiff": _libtiff},
+    "lzw .Z": {"ncompress": _ncompress},
+}
+
+
+def _measure(benchmark, group: str, work: Callable[[bytes], bytes], given: bytes, data: bytes, stored: int) -> None:
+    benchmark.group = group
+    benchmark.extra_info.update(bytes=len(data), bits_a_byte=round(8 * stored / len(data), 3))
+    benchmark(work, given)
+
+
+@pytest.mark.parametrize("way", ["encode", "decode"])
+@pytest.mark.parametrize("coding", OURS)
+def test_ours(benchmark, coding: str, way: str, kind: tuple[str, bytes]) -> None:
+    name, data = kind
+    encode, decode = OURS[coding]
+    blob = encode(data)
+    assert decode(blob) == data
+    work, given = (encode, data) if way == "encode" else (decode, blob)
+    _measure(benchmark, f"{coding} {way}, {name}", work, given, data, len(blob))
+
+
+@pytest.mark.parametrize("way", ["encode", "decode"])
+@pytest.mark.parametrize(("coding", "peer"), [(coding, peer) for coding in PEERS for peer in PEERS[coding]])
+def test_peer(benchmark, coding: str, peer: str, way: str, kind: tuple[str, bytes]) -> None:
+    name, data = kind
+    label, encode, decode = PEERS[coding][peer]()
+    blob = encode(data)
+    assert decode(blob) == data
+    benchmark.extra_info["peer"] = f"{label}: {8 * len(blob) / len(data):.3f} bits a byte"
+    work, given = (encode, data) if way == "encode" else (decode, blob)
+    _measure(benchmark, f"{coding} {way}, {name}", work, given, data, len(blob))
+
+
+def test_start_of_a_process(benchmark) -> None:
+    """What every figure of ncompress holds besides its work."""
+    label, encode, _ = _ncompress()
+    benchmark.group = "lzw .Z: nothing to do"
+    benchmark.extra_info["peer"] = label
+    assert len(benchmark(encode, b"")) == 3
