@@ -23,15 +23,18 @@ class Model:
     graph: Graph | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    def specs(self) -> list[TensorSpec]:
+        """What each tensor is, in order; lazy tensors are asked, not made."""
+        if isinstance(self.tensors, _Announced):
+            return self.tensors.specs()
+        return [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in self.tensors.items()]
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to one file: whole, or not at all. The same model gives the same bytes.
 
         Raises OSError where the disk refuses, ValueError for names or metadata that cannot be stored.
         """
-        if isinstance(self.tensors, _Announced):
-            specs = self.tensors.specs()
-        else:
-            specs = [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in self.tensors.items()]
+        specs = self.specs()
         encoded = None
         if self.graph is not None:
             encoded = graphs.encode(self.graph, {spec.name: index for index, spec in enumerate(specs)})

@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 from bitpress import BitpressError, FormatError, __version__
 from bitpress.cli import app as module
 from bitpress.cli.app import COMMANDS, app
-from bitpress.cli.files import Entry, UsageProblem, atomic, existing, output_path, write_safetensors
+from bitpress.cli.files import Entry, UsageProblem, existing, output_path, write_safetensors
 from bitpress.cli.terminal import human
+from bitpress.container.atomic import replacing
 
 Bitpress = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -148,31 +149,6 @@ def test_human() -> None:
     assert {count: human(count) for count in sizes} == sizes
 
 
-def test_atomic_output_is_whole_or_not_there(tmp_path: Path) -> None:
-    target = tmp_path / "out.bin"
-    with atomic(target) as handle:
-        handle.write(b"first")
-    assert target.read_bytes() == b"first"
-    with pytest.raises(KeyboardInterrupt), atomic(target) as handle:
-        handle.write(b"half of the sec")
-        raise KeyboardInterrupt
-    assert target.read_bytes() == b"first"
-    assert [path.name for path in tmp_path.iterdir()] == ["out.bin"]
-
-
-def test_output_keeps_the_mode_of_what_it_replaces(tmp_path: Path) -> None:
-    target = tmp_path / "out.bin"
-    with atomic(target) as handle:
-        handle.write(b"x")
-    mask = os.umask(0)
-    os.umask(mask)
-    assert target.stat().st_mode & 0o777 == 0o666 & ~mask
-    target.chmod(0o640)
-    with atomic(target) as handle:
-        handle.write(b"y")
-    assert target.stat().st_mode & 0o777 == 0o640
-
-
 def test_output_path_refuses_what_must_not_be_replaced(tmp_path: Path) -> None:
     source = tmp_path / "in.bin"
     source.write_bytes(b"x")
@@ -202,13 +178,13 @@ def test_write_safetensors_is_read_by_safetensors(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors", reason="needs safetensors: pip install safetensors")
     target = tmp_path / "a.safetensors"
     entries = [Entry("w", "F32", (2, 1), 8, 32), Entry("é", "U8", (), 1, 8), Entry("none", "F32", (0, 3), 0, 32)]
-    with atomic(target) as handle:
+    with replacing(target) as handle:
         length = write_safetensors(handle, entries, [b"12345678", b"9", b""], {"key": "value"})
     assert target.stat().st_size == length
     with safetensors.safe_open(target, "np") as file:
         assert file.metadata() == {"key": "value"}
         assert set(file.keys()) == {"w", "é", "none"}
         assert file.get_tensor("w").tobytes() == b"12345678" and file.get_tensor("none").shape == (0, 3)
-    with pytest.raises(ValueError, match="'w' has 2 bytes"), atomic(target) as handle:
+    with pytest.raises(ValueError, match="'w' has 2 bytes"), replacing(target) as handle:
         write_safetensors(handle, entries, [b"12", b"9", b""])
     assert target.stat().st_size == length

@@ -32,16 +32,18 @@ def survey() -> Survey:
         TensorLine("none", "F4", (0, 5), "keep", (StreamLine("data", "raw", 0, 0),)),
     )
     graph = GraphSummary((("x", "F32", "? x 20"),), (("y", "F32", "? x 20"),), {"Gemm": 1, "Relu": 2})
-    return Survey("folder/net.bp", 1024, 400, 256, tensors, graph, {"from": "<script>alert(1)</script>"})
+    return Survey("folder/net.bp", 1024, 400, 226, tensors, graph, 30, {"from": "<script>alert(1)</script>"})
 
 
 def test_survey_adds_up(survey: Survey) -> None:
     assert survey.tensor_nbytes == 310 and survey.source_nbytes == 1606 and survey.elements == 403
     assert survey.padding == 58
-    assert survey.header + survey.manifest + survey.padding + survey.tensor_nbytes == survey.nbytes
+    assert (
+        survey.header + survey.manifest + survey.graph_nbytes + survey.padding + survey.tensor_nbytes == survey.nbytes
+    )
     assert sum(survey.by_role().values()) == survey.tensor_nbytes
     document = survey.as_json()
-    assert sum(tensor["bytes"] for tensor in document["tensors"]) + document["overhead"]["bytes"] == 1024
+    assert sum(tensor["bytes"] for tensor in document["tensors"]) + document["overhead"]["bytes"] == 1024 - 30
     assert survey.tensors[0].bits_per_weight == pytest.approx(8 * 304 / 400)
     assert survey.tensors[2].bits_per_weight == 0
 

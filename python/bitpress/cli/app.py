@@ -14,20 +14,20 @@ import typer.core
 
 from bitpress import BitpressError, __version__
 
+from .terminal import one_line
+
 __all__ = ["COMMANDS", "app"]
 
 # A command is a module of this name in this folder: a function `command` whose docstring is the help text, a SUMMARY of
 # one short line, and EXAMPLES, one command line each. Only the command that is called imports what it needs.
-COMMANDS = ("distill",)
+COMMANDS = ("compress", "decompress", "inspect", "verify", "distill")
 
 # Whatever click typer stands on: its own copy in later releases, the package in earlier ones.
 _UsageError, _ClickException = (cast("type[typer.BadParameter]", kind) for kind in typer.BadParameter.__mro__[1:3])
 
 
 def _say(prefix: str, message: str) -> None:
-    """One line on stderr, whatever the message holds (a file's name may hold a newline or a terminal's escapes)."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split("\n")))
-    sys.stderr.write(f"{prefix}: error: {line}\n")
+    sys.stderr.write(f"{prefix}: error: {one_line(message)}\n")
 
 
 def _describe(error: BaseException) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import UsageProblem, atomic, existing, output_path
+from bitpress.container.atomic import replacing
+
+from .files import UsageProblem, existing, output_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +53,7 @@ def write_npy(path: Path, array: np.ndarray) -> None:
     """An .npy file, complete or not there."""
     import numpy as np
 
-    with atomic(output_path(path)) as handle:
+    with replacing(output_path(path)) as handle:
         np.save(handle, array, allow_pickle=False)
 
 
@@ -59,7 +61,7 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An .npz file, complete or not there."""
     import numpy as np
 
-    with atomic(output_path(path)) as handle:
+    with replacing(output_path(path)) as handle:
         np.savez(handle, **dict[str, Any](arrays))
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .files import Entry, UsageProblem, atomic, existing, ordered, output_path, write_safetensors
-from .terminal import console, facts, human, print_json, table
+from bitpress.container.atomic import replacing
+
+from .files import Entry, UsageProblem, existing, ordered, output_path, write_safetensors
+from .terminal import facts, human, print_json, show, table
 
 if TYPE_CHECKING:
     from bitpress.torch import Report
@@ -46,11 +48,11 @@ def _save(model: Any, path: Path) -> None:
     from bitpress.train.plain import weights
 
     entries, data = [], {}
-    for name, dtype, shape, content in weights(model):
-        entries.append(Entry(name, dtype, shape, len(content), DTYPES[dtype].bits))
+    for name, spec, content in weights(model):
+        entries.append(Entry(name, spec.dtype, spec.shape, len(content), DTYPES[spec.dtype].bits))
         data[name] = content
     entries = ordered(entries)
-    with atomic(path) as handle:
+    with replacing(path) as handle:
         write_safetensors(handle, entries, (data[entry.name] for entry in entries))
 
 
@@ -135,7 +137,7 @@ def _show(report: Report, target: Path | None, json: bool) -> None:
             str(result.epochs),
             f"{result.seconds:.1f} s",
         )
-    console().print(rows)
+    show(rows)
     if report.gain is not None:
         facts({"gain": f"{100 * report.gain:+.2f} points over the student alone"})
     if target is not None:

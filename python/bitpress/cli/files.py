@@ -1,19 +1,17 @@
-"""Files in and out: what may be read, what may be written, and an output that is complete or not there."""
+"""Files in and out: what may be read, what may be written, and plain safetensors files."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import stat
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["Entry", "UsageProblem", "atomic", "existing", "output_path", "write_safetensors"]
+__all__ = ["Entry", "UsageProblem", "existing", "output_path", "write_safetensors"]
 
 
 class UsageProblem(OSError):
@@ -52,37 +50,6 @@ def output_path(out: Path, *sources: Path) -> Path:
     if not os.access(resolved.parent, os.W_OK | os.X_OK):
         raise UsageProblem(f"{out}: {os.strerror(errno.EACCES)}: {resolved.parent}")
     return resolved
-
-
-def _mode_of(path: Path) -> int:
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside ``path`` that takes its place when the block ends well, and is removed when it does not."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:64]}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            yield handle
-            handle.flush()
-            os.fchmod(descriptor, _mode_of(path))
-            os.fsync(descriptor)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @dataclass(frozen=True)

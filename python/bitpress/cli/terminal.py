@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["Advance", "console", "facts", "human", "print_json", "progress", "table"]
+__all__ = ["Advance", "console", "facts", "human", "one_line", "print_json", "progress", "show", "table"]
 
 Advance = Callable[[str, int], None]
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
@@ -31,6 +31,11 @@ def human(count: float) -> str:
     return f"{count:.{max(0, 2 - (count >= 9.995) - (count >= 99.95))}f} {_UNITS[step]}"
 
 
+def one_line(text: str) -> str:
+    """A text on one line, without a terminal's escapes: a file's name may hold anything."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split("\n")))
+
+
 def console() -> Console:
     """stdout; plain and wide where it is not a terminal."""
     from rich.console import Console
@@ -46,27 +51,49 @@ def print_json(document: Any) -> None:
 
 
 def table(columns: Sequence[tuple[str, str]], title: str | None = None) -> Table:
-    """A table of (heading, justification) columns; justification is left, right or name (left, folded where narrow)."""
+    """A table of (heading, justification) columns; left, right, wrap (left, at words) or name (left, anywhere)."""
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, header_style="bold")
+    made = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for heading, justify in columns:
         if justify == "name":
             made.add_column(heading, overflow="fold", min_width=12)
         else:
-            made.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=justify == "right")
+            made.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=justify != "wrap")
     return made
 
 
+def show(rows: Table) -> None:
+    """Print a table, without the spaces that rich leaves at the ends of lines."""
+    out = console()
+    if sys.stdout.isatty():
+        out.print(rows)
+        return
+    with out.capture() as captured:
+        out.print(rows)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
 def facts(pairs: Mapping[str, str]) -> None:
-    """Lines of ``label  value``, aligned."""
+    """Lines of ``label  value``, aligned; long values go on below themselves."""
+    from rich.table import Table
     from rich.text import Text
 
-    out = console()
-    width = max(map(len, pairs), default=0)
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
     for label, value in pairs.items():
-        out.print(Text.assemble((f"{label:<{width}}", "dim"), "  ", value), overflow="fold")
+        rows.add_row(Text(one_line(label), style="dim"), Text(one_line(value)))
+    show(rows)
 
 
 @contextlib.contextmanager

@@ -85,7 +85,8 @@ def _parts(tensors: Iterable[TensorLine]) -> dict[str, int]:
 
 
 def _bytes_section(survey: Survey, largest: list[TensorLine], links: Mapping[str, str]) -> str:
-    roles = {**survey.by_role(), "overhead": survey.overhead}
+    roles = {**survey.by_role(), "graph": survey.graph_nbytes, "overhead": survey.overhead}
+    roles = {role: count for role, count in roles.items() if count}
     shown, rest = largest[:BARS], largest[BARS:]
     top = max([tensor.nbytes for tensor in shown] + [1])
     rows = [_row(t.name, links.get(t.name, ""), _parts([t]), top, survey.nbytes) for t in shown]

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Histogram", "TensorStatistics", "codes_histogram", "entropy", "values_histogram"]
+from bitpress.dtypes import to_float32
+from bitpress.errors import BitpressError
+from bitpress.scheme import Integer
+from bitpress.tensor import PackedTensor, Role
+
+__all__ = ["Histogram", "TensorStatistics", "codes_histogram", "entropy", "statistics_of", "values_histogram"]
 
 BINS = 64
 _FEW = 256  # so many values or fewer are a grid, with a bin each where it is even
@@ -119,3 +124,28 @@ def values_histogram(array: np.ndarray) -> tuple[Histogram | None, dict[str, flo
         return None, moments, without
     counts, _ = np.histogram(shown.astype(np.float64, copy=False), bins=bins, range=(low, high))
     return Histogram(tuple(map(int, counts)), low, high), moments, without
+
+
+def _values(packed: PackedTensor) -> np.ndarray:
+    """The elements as numpy can count them; empty for a dtype that it cannot read."""
+    try:
+        return packed.unpack()
+    except BitpressError:
+        pass
+    try:
+        return to_float32(packed.to_bytes(), packed.dtype)
+    except (BitpressError, KeyError, ValueError):
+        return np.empty(0, np.float32)
+
+
+def statistics_of(packed: PackedTensor) -> TensorStatistics:
+    """Histograms and moments of one tensor."""
+    values, moments, without = values_histogram(_values(packed))
+    scheme = packed.scheme.values
+    if isinstance(scheme, Integer):
+        codes = codes_histogram(packed.streams[Role.CODES], scheme.bits, packed.survivors)
+    else:
+        data = packed.streams[Role.DATA]
+        codes = codes_histogram(data, 8, data.nbytes)
+    name = "codes" if isinstance(scheme, Integer) else "bytes"
+    return TensorStatistics(values, codes, name, without_zeros=without, **moments)

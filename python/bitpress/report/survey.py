@@ -1,15 +1,24 @@
-"""What a file holds, from its manifest alone: nothing is decoded, every byte is counted."""
+"""What a file holds, by its manifest: every byte of the file is counted, no tensor is decoded."""
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bitpress import graph as graphs
+from bitpress.codings import CODING_NUMBERS
+from bitpress.container import Container, open_container
 from bitpress.dtypes import DTYPES
+from bitpress.scheme import Scheme
 
-__all__ = ["GraphSummary", "StreamLine", "Survey", "TensorLine"]
+__all__ = ["GraphSummary", "StreamLine", "Survey", "TensorLine", "survey_of"]
+
+CODINGS = {number: name for name, number in CODING_NUMBERS.items()}
 
 
 @dataclass(frozen=True)
@@ -61,17 +70,26 @@ class GraphSummary:
     outputs: tuple[tuple[str, str, str], ...]
     operators: dict[str, int]
 
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        return {
+            "inputs": [{"name": name, "dtype": dtype, "shape": shape} for name, dtype, shape in self.inputs],
+            "outputs": [{"name": name, "dtype": dtype, "shape": shape} for name, dtype, shape in self.outputs],
+            "operators": self.operators,
+        }
+
 
 @dataclass(frozen=True)
 class Survey:
-    """One file. ``header`` + ``manifest`` + ``padding`` + the tensors' bytes are ``nbytes``, the file's length."""
+    """One file: ``header`` + ``manifest`` + ``graph_nbytes`` + ``padding`` + the tensors' bytes are its length."""
 
     path: str
     nbytes: int
     header: int  # the length word and the JSON
-    manifest: int
+    manifest: int  # with its metadata, without the graph
     tensors: tuple[TensorLine, ...]
     graph: GraphSummary | None = None
+    graph_nbytes: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -92,12 +110,12 @@ class Survey:
     @property
     def padding(self) -> int:
         """Zero bytes between streams, for alignment."""
-        return self.nbytes - self.header - self.manifest - self.tensor_nbytes
+        return self.nbytes - self.header - self.manifest - self.graph_nbytes - self.tensor_nbytes
 
     @property
     def overhead(self) -> int:
-        """Every byte that is not a tensor's."""
-        return self.nbytes - self.tensor_nbytes
+        """Every byte that is neither a tensor's nor the graph's."""
+        return self.nbytes - self.tensor_nbytes - self.graph_nbytes
 
     @property
     def ratio(self) -> float:
@@ -126,6 +144,7 @@ class Survey:
             "elements": self.elements,
             "bits_per_weight": round(8 * self.nbytes / self.elements, 4) if self.elements else None,
             "tensor_bytes": self.tensor_nbytes,
+            "graph_bytes": self.graph_nbytes,
             "overhead": {
                 "bytes": self.overhead,
                 "header": self.header,
@@ -150,12 +169,54 @@ class Survey:
                 }
                 for tensor in self.tensors
             ],
-            "graph": None
-            if self.graph is None
-            else {
-                "inputs": [{"name": n, "dtype": d, "shape": s} for n, d, s in self.graph.inputs],
-                "outputs": [{"name": n, "dtype": d, "shape": s} for n, d, s in self.graph.outputs],
-                "operators": self.graph.operators,
-            },
+            "graph": self.graph.as_json() if self.graph else None,
             "metadata": self.metadata,
         }
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "unknown" if shape is None else "x".join("?" if d < 0 else str(d) for d in shape) or "scalar"
+
+
+def _graph(container: Container, names: Sequence[str]) -> GraphSummary | None:
+    if not container.graph.nbytes:
+        return None
+    graph = graphs.decode(container.graph, names)
+    ends = [tuple((v.name, v.dtype, _shape(v.shape)) for v in values) for values in (graph.inputs, graph.outputs)]
+    return GraphSummary(ends[0], ends[1], dict(Counter(node.op for node in graph.nodes).most_common()))
+
+
+def _scheme(scheme: Scheme, streams: Sequence[StreamLine]) -> str:
+    """The scheme in words, with the codings that its streams really have."""
+    codings = dict.fromkeys(stream.coding for stream in streams if stream.coding != "raw")
+    return " + ".join([str(scheme.with_coding("raw")), *codings])
+
+
+def _manifest_nbytes(container: Container, header: int) -> int:
+    table = json.loads(bytes(container.data[8:header]))
+    return int(table["bitpress.manifest"]["shape"][0])
+
+
+def survey_of(path: str | os.PathLike[str]) -> Survey:
+    """Open a file, check it, and count its bytes. Raises as ``bp.load`` does."""
+    with open_container(path) as container:
+        header = 8 + int.from_bytes(container.data[:8], "little")
+        tensors = []
+        for name, record in container.tensors.items():
+            streams = tuple(
+                StreamLine(s.role.name.lower(), CODINGS[s.coding], s.stored, s.decoded) for s in record.streams
+            )
+            tensors.append(
+                TensorLine(name, record.dtype, record.shape, _scheme(container.scheme(name), streams), streams)
+            )
+        graph_nbytes = container.graph.nbytes
+        return Survey(
+            os.fspath(path),
+            container.data.nbytes,
+            header,
+            _manifest_nbytes(container, header) - graph_nbytes,
+            tuple(tensors),
+            _graph(container, list(container.tensors)),
+            graph_nbytes,
+            dict(container.metadata),
+        )

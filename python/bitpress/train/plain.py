@@ -15,13 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ..errors import FormatError, SchemeError, UnsupportedError
+from ..errors import FormatError, SchemeError
+from ..importers import TensorSpec
+from ..importers.torch import spec_of, to_array
 
 __all__ = ["load_weights", "loader", "network", "weights"]
-
-_DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64", "bool": "BOOL", "uint8": "U8"}
-_DTYPES |= {"int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64", "complex64": "C64"}
-_DTYPES |= {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "uint16": "U16", "uint32": "U32", "uint64": "U64"}
 
 
 def network(spec: str, *, seed: int = 0) -> nn.Module:
@@ -81,12 +79,8 @@ def load_weights(path: str | os.PathLike[str], model: nn.Module) -> None:
         raise FormatError(f"{os.fspath(path)}: is no state dict of this network: {said[0]}") from None
 
 
-def weights(model: nn.Module) -> Iterator[tuple[str, str, tuple[int, ...], memoryview]]:
-    """Each tensor of the state dict: its name, safetensors' name of its dtype, its shape, its bytes."""
+def weights(model: nn.Module) -> Iterator[tuple[str, TensorSpec, memoryview]]:
+    """Each tensor of the state dict: name, dtype and shape, bytes. UnsupportedError names one that has none."""
     for name, tensor in model.state_dict().items():
         if isinstance(tensor, Tensor):
-            dtype = _DTYPES.get(str(tensor.dtype).removeprefix("torch."))
-            if dtype is None:
-                raise UnsupportedError(f"tensor {name!r}: {tensor.dtype} cannot be stored")
-            flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            yield name, dtype, tuple(tensor.shape), memoryview(flat.numpy())  # type: ignore[arg-type]
+            yield name, spec_of(name, tensor), to_array(name, tensor).data

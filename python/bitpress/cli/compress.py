@@ -1,0 +1,193 @@
+"""``bitpress compress``: a network or a set of tensors into one small checked file."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .files import UsageProblem, existing, output_path
+from .terminal import Advance, facts, human, print_json, progress
+
+if TYPE_CHECKING:
+    from bitpress.model import Model
+    from bitpress.recipe import Recipe
+    from bitpress.report.survey import Survey
+    from bitpress.tensor import PackedTensor, TensorSpec
+
+__all__ = ["EXAMPLES", "SUMMARY", "command"]
+
+SUMMARY = "Press a network into one small checked file."
+EXAMPLES = """bitpress compress net.onnx -o net.bp
+bitpress compress model.safetensors -o model.bp --bits 4 --group-size 64 --affine
+bitpress compress net.pt -o net.bp --sparsity 0.9 --global --coding auto
+bitpress compress model.safetensors -o model.bp --lossless
+bitpress compress net.onnx -o net.bp --recipe recipe.json"""
+
+
+class Per(str, enum.Enum):
+    """What shares a step."""
+
+    TENSOR = "tensor"
+    CHANNEL = "channel"
+    GROUP = "group"
+
+
+class CodingName(str, enum.Enum):
+    """How streams are coded."""
+
+    HUFFMAN = "huffman"
+    LZW = "lzw"
+    RAW = "raw"
+    AUTO = "auto"
+
+
+class _Watched(Mapping[str, "PackedTensor"]):
+    """A model's tensors, each made when asked for, with a word to the progress bar."""
+
+    def __init__(self, tensors: Mapping[str, PackedTensor], specs: list[TensorSpec], advance: Advance) -> None:
+        self._tensors = tensors
+        self._sizes = {spec.name: spec.source_bytes for spec in specs}
+        self._specs = specs
+        self._advance = advance
+
+    def specs(self) -> list[TensorSpec]:
+        return self._specs
+
+    def __getitem__(self, name: str) -> PackedTensor:
+        tensor = self._tensors[name]
+        self._advance(name, self._sizes[name])
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def _recipe(path: Path | None, lossless: bool, words: Mapping[str, Any], ignore: list[str]) -> Recipe:
+    """The recipe of a file, or the one that the options spell; ``words`` are those that were given."""
+    from bitpress.recipe import WEIGHTED, Recipe
+
+    given = ", ".join(f"--{key.replace('_', '-')}" for key in words if key != "coding")
+    if path is not None:
+        if words or lossless:
+            raise typer.BadParameter(
+                f"goes with none of --lossless, --coding, {given or '--bits ...'}", param_hint="--recipe"
+            )
+        recipe = Recipe.from_file(existing(path, "recipe"))
+        return replace(recipe, ignore=(*recipe.ignore, *ignore))
+    if lossless:
+        if given:
+            raise typer.BadParameter(f"does not go with {given}", param_hint="--lossless")
+        return Recipe.lossless(coding=words.get("coding", "huffman"), ignore=tuple(ignore))
+    rule = {"pattern": "*", "op": ["", *WEIGHTED], "min_elements": 1024, "min_rank": 2, **words}
+    return Recipe.from_dict({"rules": [rule], "ignore": ignore})
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file may be replaced without asking: none there, an empty one, or one of ours."""
+    from bitpress import BitpressError
+    from bitpress.container import open_container
+
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    try:
+        open_container(path, full=False).close()
+    except (BitpressError, OSError):
+        return False
+    return True
+
+
+def _save(model: Model, target: Path) -> None:
+    specs = model.specs()
+    with progress("pressing", sum(spec.source_bytes for spec in specs)) as advance:
+        replace(model, tensors=_Watched(model.tensors, specs, advance)).save(target)
+
+
+def command(
+    source: Annotated[Path, typer.Argument(help=".onnx, .safetensors (or its .index.json), .pt, or a folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    bits: Annotated[int | None, typer.Option(min=1, max=8, help="Bits a code.  [default: 8]")] = None,
+    symmetric: Annotated[
+        bool | None, typer.Option("--symmetric/--affine", help="Codes around zero, or with a zero point.")
+    ] = None,
+    per: Annotated[Per | None, typer.Option(help="What shares a step.  [default: channel]")] = None,
+    group_size: Annotated[int | None, typer.Option(min=1, help="Weights a step, in a row.")] = None,
+    sparsity: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of the smallest weights set to zero first.")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(min=0, help="Weights below this are set to zero first.")] = None,
+    whole: Annotated[bool, typer.Option("--global", help="Rank weights over the whole model for --sparsity.")] = False,
+    coding: Annotated[
+        CodingName | None, typer.Option(help="How codes are coded; auto: the smallest.  [default: huffman]")
+    ] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="Keep every weight bit for bit.")] = False,
+    recipe: Annotated[Path | None, typer.Option(help="Rules by tensor, in a JSON or YAML file.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Tensors to store as they are: '*.bias'.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT even if bitpress did not write it.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Press a trained network or a set of tensors into one small file in which every byte is checked.
+
+    By default the weights of matrices and convolutions become 8-bit codes with a step a channel, Huffman-coded; all
+    else is kept as it is. The output is complete or not there; an older one is replaced in one step.
+    """
+    options: dict[str, Any] = {
+        "bits": bits,
+        "symmetric": symmetric,
+        "per": per,
+        "group_size": group_size,
+        "sparsity": sparsity,
+    }
+    options |= {"threshold": threshold, "scope": "model" if whole else None, "coding": coding}
+    words = {
+        key: value.value if isinstance(value, enum.Enum) else value
+        for key, value in options.items()
+        if value is not None
+    }
+    if whole and sparsity is None:
+        raise typer.BadParameter("needs --sparsity", param_hint="--global")
+    chosen = _recipe(recipe, lossless, words, ignore or [])
+    if not source.is_dir():
+        existing(source)
+    target = output_path(output, source)
+    if not force and not _is_ours(target):
+        raise UsageProblem(f"{output}: is there and not a bitpress file: --force replaces it")
+    from bitpress import compress
+    from bitpress.report.survey import survey_of
+
+    start = time.perf_counter()
+    _save(compress(source, chosen), target)
+    seconds = time.perf_counter() - start
+    _show(survey_of(target), source, output, seconds, json)
+
+
+def _show(survey: Survey, source: Path, output: Path, seconds: float, json: bool) -> None:
+    if json:
+        document = survey.as_json()
+        kept = ("bytes", "source_bytes", "ratio", "elements", "bits_per_weight")
+        summary = {"source": str(source), "output": str(output), "tensors": len(survey.tensors)}
+        print_json(summary | {key: document[key] for key in kept} | {"seconds": round(seconds, 6)})
+        return
+    before = human(survey.source_nbytes)
+    schemes = Counter(tensor.scheme for tensor in survey.tensors)
+    bits = f", {8 * survey.nbytes / survey.elements:.2f} bits a weight" if survey.elements else ""
+    facts(
+        {
+            "written": str(output),
+            "size": f"{human(survey.nbytes)}, {survey.ratio:.2f} times smaller than {before}{bits}",
+            "tensors": f"{len(survey.tensors)}: "
+            + ", ".join(f"{count} {scheme}" for scheme, count in schemes.most_common()),
+            "time": f"{seconds:.2f} s",
+        }
+    )

@@ -1,0 +1,116 @@
+"""``bitpress inspect``: what a file holds, byte by byte; a table, JSON, or one HTML page with plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bitpress.container.atomic import replacing
+
+from .files import existing, output_path
+from .terminal import console, facts, human, one_line, print_json, progress, show, table
+
+if TYPE_CHECKING:
+    from bitpress.report.survey import Survey
+
+__all__ = ["EXAMPLES", "SUMMARY", "command"]
+
+_WIDE = 100  # columns of a terminal from which type and share are shown
+SUMMARY = "Show what a file holds: every tensor, every byte."
+EXAMPLES = """bitpress inspect net.bp
+bitpress inspect net.bp --html net.html
+bitpress inspect net.bp --json"""
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="A bitpress file.")],
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained page with plots here.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Show what a file holds: shape, scheme, bits a weight, bytes and share of each tensor, and where the rest goes.
+
+    Every checksum is checked. The bytes of all lines add up to the file's length.
+    """
+    from bitpress.report.survey import survey_of
+
+    target = output_path(html, file) if html is not None else None
+    survey = survey_of(existing(file))
+    if target is not None:
+        _write_page(survey, target)
+    if json:
+        print_json(survey.as_json() | ({"html": str(html)} if html is not None else {}))
+        return
+    if html is not None:
+        facts({"written": f"{html} ({human(html.stat().st_size)})"})
+        return
+    _show(survey)
+
+
+def _write_page(survey: Survey, target: Path) -> None:
+    from bitpress import __version__
+    from bitpress.container import open_container
+    from bitpress.report.page import CARDS, render
+    from bitpress.report.statistics import statistics_of
+
+    largest = sorted(survey.tensors, key=lambda tensor: -tensor.nbytes)[:CARDS]
+    statistics = {}
+    with (
+        open_container(survey.path) as container,
+        progress("counting", sum(tensor.source_nbytes for tensor in largest)) as advance,
+    ):
+        for tensor in largest:
+            if tensor.elements:
+                statistics[tensor.name] = statistics_of(container.packed(tensor.name))
+            advance(tensor.name, tensor.source_nbytes)
+    with replacing(target) as handle:
+        handle.write(render(survey, statistics, __version__).encode("utf-8"))
+
+
+def _show(survey: Survey) -> None:
+    from rich.text import Text
+
+    heads = [("tensor", "name"), ("shape", "left"), ("type", "left"), ("scheme", "wrap")]
+    heads += [("bits/weight", "right"), ("bytes", "right"), ("share", "right")]
+    kept = [index for index in range(7) if index not in (2, 6) or console().width >= _WIDE]
+    rows = table([heads[index] for index in kept])
+
+    def add(*cells: str, style: str | None = None) -> None:
+        rows.add_row(*(Text(one_line(cells[index])) for index in kept), style=style)
+
+    for tensor in survey.tensors:
+        shape = "x".join(map(str, tensor.shape)) or "scalar"
+        bits = f"{tensor.bits_per_weight:.2f}"
+        add(
+            tensor.name, shape, tensor.dtype, tensor.scheme, bits, f"{tensor.nbytes:,}", _percent(tensor.nbytes, survey)
+        )
+    rows.add_section()
+    if survey.graph_nbytes:
+        add("graph", "", "", "", "", f"{survey.graph_nbytes:,}", _percent(survey.graph_nbytes, survey))
+    add("overhead", "", "", "", "", f"{survey.overhead:,}", _percent(survey.overhead, survey))
+    bits = f"{8 * survey.nbytes / survey.elements:.2f}" if survey.elements else ""
+    rows.add_section()
+    add(f"{len(survey.tensors):,} tensors", "", "", "", bits, f"{survey.nbytes:,}", "100.0%", style="bold")
+    show(rows)
+    console().print()
+    facts(_facts(survey))
+
+
+def _facts(survey: Survey) -> dict[str, str]:
+    parts = f"{survey.header:,} bytes of header, {survey.manifest:,} of manifest, {survey.padding:,} of padding"
+    lines = {
+        "file": f"{human(survey.nbytes)} for {survey.elements:,} weights",
+        "ratio": f"{survey.ratio:.2f} times smaller than the {human(survey.source_nbytes)} they were",
+        "overhead": parts,
+    }
+    if survey.graph is not None:
+        for label, values in (("inputs", survey.graph.inputs), ("outputs", survey.graph.outputs)):
+            lines[label] = ", ".join(f"{name} ({dtype} {shape})" for name, dtype, shape in values)
+        counts = ", ".join(f"{op} {count}" for op, count in survey.graph.operators.items())
+        lines["operators"] = f"{sum(survey.graph.operators.values())}: {counts}"
+    return lines | {f"metadata {key}": value for key, value in survey.metadata.items()}
+
+
+def _percent(count: int, survey: Survey) -> str:
+    return f"{100 * count / survey.nbytes:.1f}%"
