@@ -1,0 +1,132 @@
+"""Writes the golden files: small containers whose bytes are the same everywhere.
+
+    python tests/golden/make.py FOLDER
+
+Until 1.0 the format may change and these files with it (each time with a line in CHANGELOG.md); from 1.0 on they are only
+added to. The numbers come from a generator of our own, so that no library's random numbers matter.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import bitpress as bp
+from bitpress.container import write
+from bitpress.dtypes import DTYPES, stored_bytes
+from bitpress.graph import Graph, Node, Value, encode
+from bitpress.tensor import PackedTensor, TensorSpec, pack_bytes
+
+
+def noise(count: int, seed: int) -> np.ndarray:
+    """Bytes of a 64-bit linear congruential generator (Knuth's MMIX constants)."""
+    out = np.empty(count, np.uint8)
+    state = seed
+    for i in range(count):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        out[i] = state >> 56
+    return out
+
+
+def weights(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Sums of four bytes, about normal, as multiples of 1/256; about half of them zero."""
+    count = int(np.prod(shape))
+    raw = noise(4 * count, seed).reshape(count, 4).astype(np.int32).sum(axis=1) - 510
+    raw[np.abs(raw) < 100] = 0
+    return (raw / 256).astype(np.float32).reshape(shape)
+
+
+def store(path: Path, tensors: dict[str, PackedTensor], graph: bytes = b"", metadata: dict[str, str] | None = None) -> None:
+    specs = [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in tensors.items()]
+    write(path, specs, tensors.values(), graph=graph, metadata=metadata)
+
+
+def none(path: Path) -> None:
+    store(path, {})
+
+
+def plain(path: Path) -> None:
+    """Every element type, a large tensor with a pad, empty and 0-d tensors, awkward names, metadata."""
+    tensors = {}
+    for seed, (dtype, info) in enumerate(DTYPES.items()):
+        size = stored_bytes(dtype, (3, 8))
+        data = noise(size, seed) % 2 if dtype == "BOOL" else noise(size, seed)
+        tensors[f"type.{info.name}"] = pack_bytes(data.tobytes(), dtype, (3, 8), bp.Scheme())
+    tensors["large"] = bp.pack(noise(4097, 50), bp.Scheme())
+    tensors["scalar"] = bp.pack(np.float32(2.5), bp.Scheme())
+    tensors["empty"] = bp.pack(np.zeros((0, 4), np.float64), bp.Scheme())
+    for name in ("__metadata__", "bitpress.small", "ключ\n\U0001f600"):
+        tensors[name] = bp.pack(noise(5, len(name)), bp.Scheme())
+    store(path, tensors, metadata={"author": "nobody", "λ": "\u2028"})
+
+
+def schemes(path: Path) -> None:
+    """Every structure, kind of values, granularity and width."""
+    tensors = {}
+    for bits in range(1, 9):
+        for symmetric in (True, False):
+            scheme = bp.Scheme.int(bits, symmetric=symmetric, axis=bits % 3)
+            tensors[f"int{bits}.{symmetric}"] = bp.pack(weights((5, 3, 7), bits), scheme)
+    tensors["groups"] = bp.pack(weights((6, 4, 5), 20), bp.Scheme.int(4, group_size=7))
+    tensors["vector.groups"] = bp.pack(weights((30,), 21), bp.Scheme.int(3, group_size=8, symmetric=False))
+    tensors["one.scale"] = bp.pack(weights((4, 9), 22), bp.Scheme.int(6))
+    tensors["bitmap.keep"] = bp.pack(weights((9, 11), 23), bp.Scheme.lossless(sparse=True, coding="raw"))
+    tensors["bitmap.half"] = bp.pack(weights((13,), 24).astype(np.float16), bp.Scheme.lossless(sparse=True, coding="raw"))
+    tensors["bitmap.int"] = bp.pack(weights((9, 11), 25), bp.Scheme.int(5, axis=1, sparse=True))
+    tensors["bitmap.affine"] = bp.pack(weights((9, 11), 26), bp.Scheme.int(2, group_size=4, sparse=True, symmetric=False))
+    tensors["half"] = bp.pack(weights((7, 5), 27).astype(np.float16), bp.Scheme.int(8, axis=0))
+    tensors["double"] = bp.pack(weights((7, 5), 28).astype(np.float64), bp.Scheme.int(8, axis=0))
+    tensors["empty"] = bp.pack(np.zeros((0, 4), np.float32), bp.Scheme.int(4, axis=1, sparse=True))
+    store(path, tensors)
+
+
+def coded(path: Path) -> None:
+    """Both codings, several chunks, streams that a coding does not make shorter."""
+    tensors = {}
+    for coding in ("huffman", "lzw"):
+        tensors[f"{coding}.codes"] = bp.pack(weights((40, 100), 1), bp.Scheme.int(8, axis=0, coding=coding))
+        tensors[f"{coding}.bitmap"] = bp.pack(weights((30, 50), 2), bp.Scheme.int(4, sparse=True, coding=coding))
+        tensors[f"{coding}.small"] = bp.pack(weights((11, 6), 3), bp.Scheme.int(8, coding=coding))
+        tensors[f"{coding}.words"] = bp.pack(weights((50, 30), 4), bp.Scheme.lossless(coding=coding))
+        tensors[f"{coding}.noise"] = bp.pack(noise(900, 5), bp.Scheme.lossless(coding=coding))
+        tensors[f"{coding}.fill"] = bp.pack(np.zeros(300_000, np.uint8), bp.Scheme.lossless(coding=coding))
+        many = np.repeat(noise(2500, 6) % 64 == 0, 120).astype(np.uint8)
+        tensors[f"{coding}.chunks"] = bp.pack(many, bp.Scheme.lossless(coding=coding))
+    store(path, tensors)
+
+
+def network(path: Path) -> None:
+    """A small network with its graph."""
+    graph = Graph(
+        inputs=(Value("x", "F32", (-1, 8)),),
+        outputs=(Value("y", "F32", (-1, 3)),),
+        nodes=(
+            Node("Gemm", "fc1", ("x", "fc1.weight", "fc1.bias"), ("h",), {"transB": 1, "clip_low": 0.0}),
+            Node("Gemm", "fc2", ("h", "fc2.weight"), ("y",), {"transB": 1}),
+        ),
+    )
+    tensors = {
+        "fc1.weight": bp.pack(weights((16, 8), 1), bp.Scheme.int(4, axis=0, coding="huffman")),
+        "fc1.bias": bp.pack(weights((16,), 2), bp.Scheme()),
+        "fc2.weight": bp.pack(weights((3, 16), 3), bp.Scheme.int(8, axis=0)),
+    }
+    store(path, tensors, encode(graph, {name: i for i, name in enumerate(tensors)}), {"name": "golden"})
+
+
+FILES: dict[str, Callable[[Path], None]] = {
+    f"{make.__name__}.safetensors": make for make in (none, plain, schemes, coded, network)
+}
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    for name, make in FILES.items():
+        make(folder / name)
+        print(f"{name}: {(folder / name).stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,633 @@
+"""A reader of bitpress files written from docs/format.md alone, in plain Python: it shares no line with the library.
+
+``read(data)`` checks everything that the page lets a reader check and gives back the file's tensors as bytes. It is slow and
+short on purpose; where it needs more than the page says, the page is wrong.
+
+    python tests/third_reader.py FILE    lists a file
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class Refused(Exception):
+    """The page does not allow this file."""
+
+
+def must(condition: object, what: str) -> None:
+    if not condition:
+        raise Refused(what)
+
+
+# -- XXH64, from https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md
+
+P1, P2, P3, P4, P5 = (
+    0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5,
+)  # fmt: skip
+M64 = (1 << 64) - 1
+
+
+def rotl(value: int, by: int) -> int:
+    value &= M64
+    return (value << by | value >> 64 - by) & M64
+
+
+def xxh64(data: bytes, seed: int = 0) -> int:
+    def one(lane: int, word: int) -> int:
+        return rotl(lane + word * P2, 31) * P1 & M64
+
+    at, size = 0, len(data)
+    if size >= 32:
+        lanes = [seed + P1 + P2, seed + P2, seed, seed - P1]
+        while at + 32 <= size:
+            words = struct.unpack_from("<4Q", data, at)
+            lanes = [one(lane & M64, word) for lane, word in zip(lanes, words, strict=True)]
+            at += 32
+        h = sum(rotl(lane, by) for lane, by in zip(lanes, (1, 7, 12, 18), strict=True)) & M64
+        for lane in lanes:
+            h = ((h ^ one(0, lane)) * P1 + P4) & M64
+    else:
+        h = seed + P5 & M64
+    h = h + size & M64
+    while at + 8 <= size:
+        h = (rotl(h ^ one(0, int.from_bytes(data[at : at + 8], "little")), 27) * P1 + P4) & M64
+        at += 8
+    if at + 4 <= size:
+        h = (rotl(h ^ int.from_bytes(data[at : at + 4], "little") * P1 & M64, 23) * P2 + P3) & M64
+        at += 4
+    while at < size:
+        h = rotl(h ^ data[at] * P5 & M64, 11) * P1 & M64
+        at += 1
+    h = (h ^ h >> 33) * P2 & M64
+    h = (h ^ h >> 29) * P3 & M64
+    return h ^ h >> 32
+
+
+# -- section 3
+
+TYPES = [("BOOL", 8), ("U8", 8), ("I8", 8), ("F8_E5M2", 8), ("F8_E4M3", 8), ("I16", 16), ("U16", 16), ("F16", 16),
+         ("BF16", 16), ("I32", 32), ("U32", 32), ("F32", 32), ("I64", 64), ("U64", 64), ("F64", 64), ("F8_E8M0", 8),
+         ("F4", 4), ("F6_E2M3", 6), ("F6_E3M2", 6), ("C64", 64)]  # fmt: skip
+ROLES = {"data": 0, "codes": 1, "mask": 2, "scales": 3, "zeros": 4}
+LARGE = 4096
+
+
+@dataclass
+class Stream:
+    role: str
+    coding: int
+    stored: int
+    decoded: int
+    offset: int
+    checksum: int
+    kind: int = 0  # 0 large, 1 small pressed, 2..5 small plain
+    padded: int = 0
+
+
+@dataclass
+class Tensor:
+    name: str
+    dtype: str
+    bits: int  # an element
+    shape: list[int]
+    bitmap: bool
+    code_bits: int  # 0: values are kept
+    affine: bool
+    granularity: int
+    axis: int
+    group: int
+    survivors: int
+    streams: list[Stream] = field(default_factory=list)
+    data: bytes = b""  # the elements, decoded
+    decoded: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def elements(self) -> int:
+        return product(self.shape)
+
+    @property
+    def plain(self) -> bool:
+        name_ok = self.name != "__metadata__" and not self.name.startswith("bitpress.")
+        return not self.bitmap and not self.code_bits and self.streams[0].coding == 0 and name_ok
+
+
+@dataclass
+class File:
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+    graph: list[str]
+
+
+def product(numbers: list[int]) -> int:
+    out = 1
+    for number in numbers:
+        out *= number
+    return out
+
+
+def up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+# -- sections 1 and 2
+
+
+def read(data: bytes) -> File:
+    must(len(data) >= 8, "no length word")
+    n = int.from_bytes(data[:8], "little")
+    must(n % 8 == 0 and n <= 100_000_000 and 8 + n <= len(data), "length of the JSON")
+    manifest, sections = read_manifest(data, 8 + n)
+    tensors = list(read_tensors(sections))
+    read_order(sections, [tensor.name for tensor in tensors])
+    place(data, 8 + n, len(manifest), tensors)
+    metadata: dict[str, str] = {}
+    if 5 in sections:
+        metadata = strict_json(sections[5][1])
+        must(metadata and all(type(value) is str for value in metadata.values()), "metadata")
+    check_json(data[8 : 8 + n], len(manifest), tensors, metadata)
+    for tensor in tensors:
+        for stream in tensor.streams:
+            stored = data[stream.offset : stream.offset + stream.stored]
+            padding = data[stream.offset + stream.stored : stream.offset + stream.padded]
+            must(not any(padding), "padding")
+            must(xxh64(stored + padding) == stream.checksum, f"checksum of {tensor.name}")
+            tensor.decoded[stream.role] = undo(stored, stream)
+        tensor.data = elements_of(tensor)
+    graph = list_graph(sections[6][1], tensors) if 6 in sections else []
+    return File({tensor.name: tensor for tensor in tensors}, metadata, graph)
+
+
+def read_manifest(data: bytes, at: int) -> tuple[bytes, dict[int, tuple[int, bytes]]]:
+    must(len(data) >= at + 40, "manifest")
+    magic, version, count, m, length, head_sum, own_sum = struct.unpack_from("<8sHHIQQQ", data, at)
+    must(magic == b"BITPRESS" and version == 0 and count <= 16, "magic, version or sections")
+    must(m % 8 == 0 and 40 + 8 * count <= m and at + m <= len(data), "length of the manifest")
+    must(length == len(data), "length of the file")
+    manifest = data[at : at + m]
+    must(xxh64(data[:at]) == head_sum, "checksum of the head")
+    must(xxh64(manifest[40:], xxh64(manifest[:32])) == own_sum, "checksum of the manifest")
+    sections: dict[int, tuple[int, bytes]] = {}
+    where, last = 40 + 8 * count, 0
+    for kind, flags, size in struct.iter_unpack("<HHI", manifest[40:where]):
+        must(kind > last, "order of sections")
+        must(flags & ~(3 if kind == 3 else 1) == 0, "flags")
+        must(kind in range(1, 7) or not flags & 1, "a required section that is not known")
+        must(kind > 6 or bool(flags & 1) == (kind <= 4), "flags of a known section")
+        must(where + size <= m, "a section outside the manifest")
+        must(not any(manifest[where + size : min(m, up(where + size, 8))]), "bytes between sections")
+        sections[kind] = flags, manifest[where : where + size]
+        where, last = up(where + size, 8), kind
+    must(where == m and {1, 2, 3, 4} <= sections.keys(), "end of the manifest")
+    return manifest, sections
+
+
+def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
+    flags, raw = sections[3]
+    width = 8 if flags & 2 else 4
+    must(len(sections[1][1]) % 20 == 0 and len(sections[2][1]) % 16 == 0 and len(raw) % width == 0, "whole records")
+    numbers = [int.from_bytes(raw[i : i + width], "little") for i in range(0, len(raw), width)]
+    streams = list(struct.iter_unpack("<QQ", sections[2][1]))
+    records = list(struct.iter_unpack("<IIIIBBBB", sections[1][1]))
+    names = sections[4][1]
+    next_name = next_number = next_stream = 0
+    for index, (name_at, number, first, _, dtype, shape_byte, value_byte, flag_byte) in enumerate(records):
+        must((name_at, number, first) == (next_name, next_number, next_stream), "records follow each other")
+        next_name = records[index + 1][0] if index + 1 < len(records) else len(names)
+        must(name_at < next_name <= len(names), "name")
+        try:
+            name = names[name_at:next_name].decode("utf-8")
+        except UnicodeDecodeError:
+            raise Refused("a name is not UTF-8") from None
+        must(dtype < len(TYPES) and shape_byte & 15 <= 8 and shape_byte >> 4 <= 1, "type, rank or structure")
+        values, code_bits = value_byte & 15, value_byte >> 4
+        must(values in (0, 3), "values")
+        must(1 <= code_bits <= 8 if values else code_bits == flag_byte == 0, "bits and flags")
+        must(not values or TYPES[dtype][0] in ("F16", "BF16", "F32", "F64"), "integer values of this type")
+        granularity, axis, rank = flag_byte >> 1 & 3, flag_byte >> 3 & 7, shape_byte & 15
+        must(granularity <= 2 and flag_byte >> 6 == 0, "granularity")
+        must(axis < rank if granularity == 1 else axis == 0, "axis")
+        bitmap = shape_byte >> 4 == 1
+        more = (granularity == 2) + bitmap
+        must(number + rank + more <= len(numbers), "numbers")
+        shape = numbers[number : number + rank]
+        must(product(shape) < 1 << 63, "shape")
+        next_number = number + rank + more
+        group = numbers[number + rank] if granularity == 2 else 0
+        must(granularity != 2 or 1 <= group < 1 << 32, "group size")
+        survivors = numbers[next_number - 1] if bitmap else product(shape)
+        must(survivors <= product(shape), "survivors")
+        tensor = Tensor(
+            name, *TYPES[dtype], shape, bitmap, code_bits, bool(flag_byte & 1), granularity, axis, group, survivors
+        )
+        must(not bitmap or code_bits or tensor.bits % 8 == 0, "a bitmap of elements that are not whole bytes")
+        for role, decoded in lengths(tensor):
+            must(next_stream < len(streams), "streams")
+            checksum, word = streams[next_stream]
+            next_stream += 1
+            coding = word >> 48 & 255
+            must(coding in (0, 1, 3) and word >> 56 == 0, "coding or layout")
+            stored = decoded
+            if coding:
+                must(next_number < len(numbers), "numbers")
+                stored = numbers[next_number]
+                next_number += 1
+            tensor.streams.append(Stream(role, coding, stored, decoded, word & (1 << 48) - 1, checksum))
+        yield tensor
+    must((next_name, next_number, next_stream) == (len(names), len(numbers), len(streams)), "records end sections")
+
+
+def lengths(tensor: Tensor) -> Iterator[tuple[str, int]]:
+    """Role and decoded length of each stream (sections 2 and 4)."""
+    if not tensor.code_bits:
+        yield "data", -(-tensor.survivors * tensor.bits // 8)
+    else:
+        yield "codes", -(-tensor.survivors * tensor.code_bits // 8)
+    if tensor.bitmap:
+        yield "mask", -(-tensor.elements // 8)
+    if tensor.code_bits:
+        count = scale_count(tensor)
+        yield "scales", 4 * count
+        if tensor.affine:
+            yield "zeros", count
+
+
+def scale_count(tensor: Tensor) -> int:
+    if tensor.elements == 0:
+        return 0
+    if tensor.granularity == 1:
+        return tensor.shape[tensor.axis]
+    if tensor.granularity == 2:
+        rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
+        return rows * -(-(tensor.elements // rows) // tensor.group)
+    return 1
+
+
+def read_order(sections: dict[int, tuple[int, bytes]], names: list[str]) -> None:
+    order = [record[3] for record in struct.iter_unpack("<IIIIBBBB", sections[1][1])]
+    must(all(index < len(names) for index in order), "order of names")
+    sorted_names = [names[index].encode() for index in order]
+    must(all(a < b for a, b in zip(sorted_names, sorted_names[1:], strict=False)), "names rise")
+
+
+def place(data: bytes, manifest_at: int, m: int, tensors: list[Tensor]) -> None:
+    """Gives each stream its kind and padding, and checks that offsets are where the lengths say."""
+    for tensor in tensors:
+        for stream in tensor.streams:
+            small = {64: 2, 32: 3, 16: 4}.get(tensor.bits, 5) if tensor.plain else 1
+            stream.kind = 0 if stream.stored >= LARGE else small
+            stream.padded = up(stream.stored, {0: 64, 1: 8}.get(stream.kind, 1))
+    at = manifest_at + m
+    ordered = sorted(((s.kind, i, k) for i, t in enumerate(tensors) for k, s in enumerate(t.streams)), key=lambda x: x[0])
+    must(not ordered or ordered[0][0] != 0 or at % 64 == 0, "alignment")
+    for _, i, k in ordered:
+        stream = tensors[i].streams[k]
+        must(stream.offset == at, f"place of {tensors[i].name}")
+        at += stream.padded
+        must(at <= len(data), f"{tensors[i].name} is outside the file")
+    must(at == len(data), "the file ends with its last stream")
+
+
+def strict_json(text: bytes) -> dict[str, Any]:
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        must(len(dict(items)) == len(items), "a key is there twice")
+        return dict(items)
+
+    def refuse(text: str) -> Any:
+        raise Refused(f"{text} in the JSON")
+
+    try:
+        table = json.loads(text.decode("utf-8"), object_pairs_hook=pairs, parse_float=refuse, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        raise Refused("malformed JSON") from None
+    must(type(table) is dict, "the JSON is not an object")
+    return table
+
+
+def check_json(text: bytes, m: int, tensors: list[Tensor], metadata: dict[str, str]) -> None:
+    table = strict_json(text)
+    must(table.pop("__metadata__", None) == {"format": "bitpress", **metadata}, "__metadata__")
+    base = None
+    expected: dict[str, tuple[str, list[int], list[int]]] = {"bitpress.manifest": ("U8", [m], [0, m])}
+    small: list[int] = []
+    pads = 0
+    ordered = [(stream.kind, tensor, stream) for tensor in tensors for stream in tensor.streams]
+    for kind, tensor, stream in sorted(ordered, key=lambda item: item[0]):
+        base = stream.offset - m if base is None else base
+        begin, end = stream.offset - base, stream.offset - base + stream.padded
+        if kind == 1:
+            small += [begin, end]
+        elif tensor.plain:
+            expected[tensor.name] = (tensor.dtype, tensor.shape, [begin, begin + stream.stored])
+            if stream.padded != stream.stored:
+                expected[f"bitpress.pad.{pads}"] = ("U8", [stream.padded - stream.stored], [begin + stream.stored, end])
+                pads += 1
+        else:
+            expected[f"bitpress.{stream.role}:{tensor.name}"] = ("U8", [end - begin], [begin, end])
+    if small and small[-1] != small[0]:
+        expected["bitpress.small"] = ("U8", [small[-1] - small[0]], [small[0], small[-1]])
+    must(table.keys() == expected.keys(), "tensors of the JSON")
+    for name, (dtype, shape, offsets) in expected.items():
+        entry = table[name]
+        must(entry == {"dtype": dtype, "shape": shape, "data_offsets": offsets}, f"{name} in the JSON")
+        must(not any(type(number) is bool for number in entry["shape"] + entry["data_offsets"]), f"{name} in the JSON")
+
+
+# -- section 5
+
+
+class Bits:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def bit(self) -> int:
+        must(self.at < 8 * len(self.data), "bits end early")
+        bit = self.data[self.at // 8] >> self.at % 8 & 1
+        self.at += 1
+        return bit
+
+    def number(self, width: int) -> int:
+        return sum(self.bit() << i for i in range(width))
+
+    def rest_of_byte(self) -> int:
+        """Skips to the next byte, whose index it gives; the bits skipped are zero."""
+        while self.at % 8:
+            must(self.bit() == 0, "bits after the end")
+        return self.at // 8
+
+
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for i in range(7):
+        must(at + i < len(data), "varint ends early")
+        byte = data[at + i]
+        value |= (byte & 127) << 7 * i
+        if byte < 128:
+            must(byte or i == 0, "varint is not the shortest")
+            return value, at + i + 1
+    raise Refused("varint is too long")
+
+
+def undo(stored: bytes, stream: Stream) -> bytes:
+    if stream.coding == 0:
+        return stored
+    out = frame(stored, stream.coding)
+    must(len(out) == stream.decoded, "decoded length")
+    return out
+
+
+def frame(data: bytes, coding: int) -> bytes:
+    n, at = varint(data, 0)
+    must(n < 1 << 48, "decoded length")
+    if n == 0:
+        must(at == len(data), "bytes after an empty frame")
+        return b""
+    must(at < len(data), "frame ends early")
+    head = data[at]
+    at += 1
+    c = (head & 15) + 12
+    must(c <= 20 and head >> 5 == 0, "head of a frame")
+    must(coding == 1 or not head & 16, "a shared table of LZW")
+    chunks = n + (1 << c) - 1 >> c
+    must(at + 3 * chunks <= len(data), "chunk table ends early")
+    entries = [int.from_bytes(data[at + 3 * i : at + 3 * i + 3], "little") for i in range(chunks)]
+    at += 3 * chunks
+    shared = None
+    if head & 16:
+        bits = Bits(data[at:])
+        shared = code_table(bits)
+        at += bits.rest_of_byte()
+    out = bytearray()
+    for i, entry in enumerate(entries):
+        kind, s, size = entry & 3, entry >> 2 & 3, (entry >> 4) + 1
+        m = min(n - (i << c), 1 << c)
+        must(at + size <= len(data), "chunk ends early")
+        chunk = data[at : at + size]
+        at += size
+        must(s == 0 or (kind >= 2 and coding == 1), "streams of a chunk")
+        if kind == 0:
+            must(size == m, "a stored chunk's length")
+            out += chunk
+        elif kind == 1:
+            must(size == 1, "a filled chunk's length")
+            out += chunk * m
+        else:
+            must(size < m, "a coded chunk's length")
+            must(kind == 2 or shared is not None, "no shared table")
+            out += huffman_chunk(chunk, m, s, shared if kind == 3 else None) if coding == 1 else lzw_chunk(chunk, m)
+    must(at == len(data), "bytes after the last chunk")
+    return bytes(out)
+
+
+def code_table(bits: Bits) -> dict[tuple[int, int], int]:
+    """(length, code word) -> symbol."""
+    sizes: list[int] = []
+    total, previous = 0, 8
+    while total < 1 << 11:
+        must(len(sizes) < 256, "a symbol above 255")
+        if bits.bit() == 0:
+            size = previous
+        elif bits.bit() == 0:
+            size = previous - 1 if bits.bit() else previous + 1
+        elif bits.bit() == 0:
+            size = bits.number(4)
+        else:
+            k = 0
+            while bits.bit() == 0:
+                k += 1
+                must(k <= 7, "a run that is too long")
+            run = (1 << k) + bits.number(k)
+            sizes += [0] * run
+            must(len(sizes) <= 256, "a symbol above 255")
+            continue
+        must(1 <= size <= 11, "a code's length")
+        sizes.append(size)
+        previous = size
+        total += 1 << 11 - size
+    must(total == 1 << 11, "the code is not complete")
+    words: dict[tuple[int, int], int] = {}
+    word, length = 0, 0
+    for size, symbol in sorted((size, symbol) for symbol, size in enumerate(sizes) if size):
+        word = (word + 1 if words else 0) << size - length
+        length = size
+        words[size, word] = symbol
+    must(len(words) >= 2, "fewer than two symbols")
+    return words
+
+
+def huffman_chunk(chunk: bytes, m: int, s: int, words: dict[tuple[int, int], int] | None) -> bytes:
+    at = 0
+    if words is None:
+        bits = Bits(chunk)
+        words = code_table(bits)
+        at = bits.rest_of_byte()
+    count = 1 << s
+    must(count == 1 or m >= 1024, "too many streams")
+    sizes = []
+    for _ in range(count - 1):
+        size, at = varint(chunk, at)
+        sizes.append(size)
+    must(at + sum(sizes) <= len(chunk), "streams end early")
+    sizes.append(len(chunk) - at - sum(sizes))
+    out = bytearray()
+    segment = -(-m // count)
+    for i, size in enumerate(sizes):
+        bits = Bits(chunk[at : at + size])
+        at += size
+        for _ in range(min(segment, m - i * segment)):
+            length = word = 0
+            while (length, word) not in words:
+                must(length < 11, "no such code word")
+                word, length = word << 1 | bits.bit(), length + 1
+            out.append(words[length, word])
+        must(bits.rest_of_byte() == size, "bytes after a stream")
+    return bytes(out)
+
+
+def lzw_chunk(chunk: bytes, m: int) -> bytes:
+    bits = Bits(chunk)
+    strings = [bytes([i]) for i in range(256)]
+    out = bytearray()
+    previous = b""
+    i = 0
+    while len(out) < m:
+        below = min(256 + i, 65536)
+        width = max(9, (below - 1).bit_length())
+        word = bits.number(width)
+        must(word < below, "no such code")
+        if i and len(strings) < 65536:
+            first = previous[:1] if word == len(strings) else strings[word][:1]
+            strings.append(previous + first)
+        previous = strings[word]
+        out += previous
+        i += 1
+    must(len(out) == m, "a string goes beyond the chunk")
+    must(bits.rest_of_byte() == len(chunk), "bytes after the codes")
+    return bytes(out)
+
+
+# -- section 4
+
+
+def float32(value: float) -> float:
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])
+
+
+def elements_of(tensor: Tensor) -> bytes:
+    """The tensor's elements in its own type, row-major."""
+    mask = [True] * tensor.elements
+    if tensor.bitmap:
+        raw = tensor.decoded["mask"]
+        mask = [bool(raw[i // 8] >> i % 8 & 1) for i in range(8 * len(raw))]
+        must(not any(mask[tensor.elements :]), "mask bits after the last element")
+        mask = mask[: tensor.elements]
+        must(sum(mask) == tensor.survivors, "population of the mask")
+    if not tensor.code_bits:
+        data = tensor.decoded["data"]
+        if not tensor.bitmap:
+            unused = -tensor.survivors * tensor.bits % 8
+            must(unused == 0 or data[-1] >> 8 - unused == 0, "bits after the last element")
+            return data
+        size = tensor.bits // 8
+        pieces = (data[i : i + size] for i in range(0, len(data), size))
+        return b"".join(next(pieces) if held else bytes(size) for held in mask)
+    bits = Bits(tensor.decoded["codes"])
+    codes = [bits.number(tensor.code_bits) for _ in range(tensor.survivors)]
+    bits.rest_of_byte()
+    scales = [scale for (scale,) in struct.iter_unpack("<f", tensor.decoded["scales"])]
+    for scale in scales:
+        must(0 < scale < float("inf"), "a scale")
+        must(scale * 2**tensor.code_bits < 2.0**128 - 2.0**103, "a scale whose values are not finite")
+    middle = 0.5 if tensor.code_bits == 1 else 2.0 ** (tensor.code_bits - 1)
+    zeros = [float(zero) for zero in tensor.decoded["zeros"]] if tensor.affine else [middle] * len(scales)
+    must(all(zero < 2**tensor.code_bits for zero in zeros), "a zero that is no code")
+    out = bytearray()
+    survivors = iter(codes)
+    for i, held in enumerate(mask):
+        k = scale_index(tensor, i)
+        value = float32(scales[k] * float32(next(survivors) - zeros[k])) if held else 0.0
+        out += element(tensor.dtype, value)
+    return bytes(out)
+
+
+def scale_index(tensor: Tensor, i: int) -> int:
+    if tensor.granularity == 1:
+        return i // product(tensor.shape[tensor.axis + 1 :]) % tensor.shape[tensor.axis]
+    if tensor.granularity == 2:
+        rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
+        columns = tensor.elements // rows
+        return i // columns * -(-columns // tensor.group) + i % columns // tensor.group
+    return 0
+
+
+def element(dtype: str, value: float) -> bytes:
+    """A float32 value in F32, F64, F16 or BF16: to nearest even; over the largest finite value, that value."""
+    if dtype == "F32":
+        return struct.pack("<f", value)
+    if dtype == "F64":
+        return struct.pack("<d", value)
+    if dtype == "F16":
+        return struct.pack("<e", max(-65504.0, min(65504.0, value)))
+    word = struct.unpack("<I", struct.pack("<f", value))[0]
+    high, low = word >> 16, word & 0xFFFF
+    high += low > 0x8000 or (low == 0x8000 and high & 1)
+    if high & 0x7FFF >= 0x7F80:
+        high = high & 0x8000 | 0x7F7F
+    return struct.pack("<H", high)
+
+
+# -- section 6
+
+
+def list_graph(data: bytes, tensors: list[Tensor]) -> list[str]:
+    """One line a node: operator number, name, inputs, outputs."""
+    must(len(data) >= 32, "graph")
+    values, nodes, inputs, outputs, links, attributes, payload, strings = struct.unpack_from("<8I", data)
+    nodes_at = 32 + 24 * values
+    links_at = nodes_at + 32 * nodes
+    attributes_at = up(links_at + 4 * links, 8)
+    strings_at = attributes_at + 16 * attributes + payload
+    must(strings_at + strings == len(data), "length of the graph")
+
+    def text(at: int, size: int) -> str:
+        must(strings_at <= at and at + size <= len(data), "a string outside the graph's strings")
+        return data[at : at + size].decode("utf-8")
+
+    names = []
+    for i in range(values):
+        at, size, _, _, kind, zero, index, _ = struct.unpack_from("<IIBBBBII", data, 32 + 24 * i)
+        must(kind <= 2 and zero == 0, "value")
+        must(index < len(tensors) if kind == 2 else index == 0xFFFFFFFF, "tensor of a value")
+        names.append(text(at, size))
+    table = struct.unpack_from(f"<{links}I", data, links_at)
+    must(all(link < values or link == 0xFFFFFFFF for link in table), "link")
+    called = ["-" if link == 0xFFFFFFFF else names[link] for link in table]
+    lines = [f"inputs {called[:inputs]}, outputs {called[inputs : inputs + outputs]}"]
+    next_link = inputs + outputs
+    for i in range(nodes):
+        op, ins, outs, _, first, _, at, size, _ = struct.unpack_from("<HHHHIIIIQ", data, nodes_at + 32 * i)
+        must(first == next_link and first + ins + outs <= links, "links of a node")
+        next_link += ins + outs
+        lines.append(f"{op} {text(at, size)!r}: {called[first : first + ins]} -> {called[first + ins : next_link]}")
+    must(next_link == links, "links of no node")
+    return lines
+
+
+def main() -> None:
+    file = read(Path(sys.argv[1]).read_bytes())
+    for tensor in file.tensors.values():
+        parts = ", ".join(f"{s.role} {s.stored} bytes at {s.offset} (coding {s.coding})" for s in tensor.streams)
+        print(f"{tensor.name!r}: {tensor.dtype} {tensor.shape}: {parts}")
+    for line in file.graph:
+        print(line)
+    print(file.metadata)
+
+
+if __name__ == "__main__":
+    main()
