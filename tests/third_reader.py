@@ -1,13 +1,14 @@
 """A reader of bitpress files written from docs/format.md alone, in plain Python: it shares no line with the library.
 
-``read(data)`` checks everything that the page lets a reader check and gives back the file's tensors as bytes. It is slow and
-short on purpose; where it needs more than the page says, the page is wrong.
+``read(data)`` checks everything that the page lets a reader check and gives back the file's tensors as bytes. It is
+slow and short on purpose; where it needs more than the page says, the page is wrong.
 
     python tests/third_reader.py FILE    lists a file
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 import sys
@@ -273,7 +274,7 @@ def read_order(sections: dict[int, tuple[int, bytes]], names: list[str]) -> None
     order = [record[3] for record in struct.iter_unpack("<IIIIBBBB", sections[1][1])]
     must(all(index < len(names) for index in order), "order of names")
     sorted_names = [names[index].encode() for index in order]
-    must(all(a < b for a, b in zip(sorted_names, sorted_names[1:], strict=False)), "names rise")
+    must(all(a < b for a, b in itertools.pairwise(sorted_names)), "names rise")
 
 
 def place(data: bytes, manifest_at: int, m: int, tensors: list[Tensor]) -> None:
@@ -284,7 +285,9 @@ def place(data: bytes, manifest_at: int, m: int, tensors: list[Tensor]) -> None:
             stream.kind = 0 if stream.stored >= LARGE else small
             stream.padded = up(stream.stored, {0: 64, 1: 8}.get(stream.kind, 1))
     at = manifest_at + m
-    ordered = sorted(((s.kind, i, k) for i, t in enumerate(tensors) for k, s in enumerate(t.streams)), key=lambda x: x[0])
+    ordered = sorted(
+        ((s.kind, i, k) for i, t in enumerate(tensors) for k, s in enumerate(t.streams)), key=lambda x: x[0]
+    )
     must(not ordered or ordered[0][0] != 0 or at % 64 == 0, "alignment")
     for _, i, k in ordered:
         stream = tensors[i].streams[k]

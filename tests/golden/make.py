@@ -2,8 +2,8 @@
 
     python tests/golden/make.py FOLDER
 
-Until 1.0 the format may change and these files with it (each time with a line in CHANGELOG.md); from 1.0 on they are only
-added to. The numbers come from a generator of our own, so that no library's random numbers matter.
+Until 1.0 the format may change and these files with it (each time with a line in CHANGELOG.md); from 1.0 on they are
+only added to. The numbers come from a generator of our own, so that no library's random numbers matter.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def weights(shape: tuple[int, ...], seed: int) -> np.ndarray:
     return (raw / 256).astype(np.float32).reshape(shape)
 
 
-def store(path: Path, tensors: dict[str, PackedTensor], graph: bytes = b"", metadata: dict[str, str] | None = None) -> None:
+def store(
+    path: Path, tensors: dict[str, PackedTensor], graph: bytes = b"", metadata: dict[str, str] | None = None
+) -> None:
     specs = [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in tensors.items()]
     write(path, specs, tensors.values(), graph=graph, metadata=metadata)
 
@@ -74,9 +76,13 @@ def schemes(path: Path) -> None:
     tensors["vector.groups"] = bp.pack(weights((30,), 21), bp.Scheme.int(3, group_size=8, symmetric=False))
     tensors["one.scale"] = bp.pack(weights((4, 9), 22), bp.Scheme.int(6))
     tensors["bitmap.keep"] = bp.pack(weights((9, 11), 23), bp.Scheme.lossless(sparse=True, coding="raw"))
-    tensors["bitmap.half"] = bp.pack(weights((13,), 24).astype(np.float16), bp.Scheme.lossless(sparse=True, coding="raw"))
+    tensors["bitmap.half"] = bp.pack(
+        weights((13,), 24).astype(np.float16), bp.Scheme.lossless(sparse=True, coding="raw")
+    )
     tensors["bitmap.int"] = bp.pack(weights((9, 11), 25), bp.Scheme.int(5, axis=1, sparse=True))
-    tensors["bitmap.affine"] = bp.pack(weights((9, 11), 26), bp.Scheme.int(2, group_size=4, sparse=True, symmetric=False))
+    tensors["bitmap.affine"] = bp.pack(
+        weights((9, 11), 26), bp.Scheme.int(2, group_size=4, sparse=True, symmetric=False)
+    )
     tensors["half"] = bp.pack(weights((7, 5), 27).astype(np.float16), bp.Scheme.int(8, axis=0))
     tensors["double"] = bp.pack(weights((7, 5), 28).astype(np.float64), bp.Scheme.int(8, axis=0))
     tensors["empty"] = bp.pack(np.zeros((0, 4), np.float32), bp.Scheme.int(4, axis=1, sparse=True))

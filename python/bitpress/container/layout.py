@@ -21,6 +21,8 @@ LARGE = 4096  # stored bytes from which a stream is a tensor of its own
 MAX_JSON = 100_000_000  # safetensors' own limit
 KINDS = 6  # large, small pressed, small plain of 8, 4, 2 and 1 bytes an element
 RAW = 0
+_PLAIN_KIND = {name: {64: 2, 32: 3, 16: 4}.get(dtype.bits, 5) for name, dtype in DTYPES.items()}
+_MULTIPLE = (64, 8, 1, 1, 1, 1)  # of what, by kind, a stream with its padding is a multiple
 
 
 @dataclass
@@ -54,25 +56,26 @@ class TensorRecord:
     @property
     def plain(self) -> bool:
         """Whether it stands under its own name, dtype and shape."""
-        return (
-            self.scheme[:2] == (0, 0)
-            and self.streams[0].coding == RAW
-            and self.name != METADATA
-            and not self.name.startswith("bitpress.")
-        )
+        structure, values = self.scheme[:2]
+        if structure or values or self.streams[0].coding != RAW:
+            return False
+        return self.name != METADATA and not self.name.startswith("bitpress.")
 
     def kind(self, stream: StreamRecord) -> int:
         """The place of a stream: 0 large, 1 small pressed, 2..5 small plain by falling element size."""
-        if stream.large:
+        if stream.stored >= LARGE:
             return 0
-        if not self.plain:
-            return 1
-        return {64: 2, 32: 3, 16: 4}.get(DTYPES[self.dtype].bits, 5)
+        return _PLAIN_KIND[self.dtype] if self.plain else 1
 
     def padded(self, stream: StreamRecord) -> int:
         """The stored length with the zeros that follow."""
-        multiple = (64, 8, 1, 1, 1, 1)[self.kind(stream)]
-        return -(-stream.stored // multiple) * multiple
+        return padded(self.kind(stream), stream.stored)
+
+
+def padded(kind: int, stored: int) -> int:
+    """A stored length with the zeros that follow a stream of this kind."""
+    multiple = _MULTIPLE[kind]
+    return -(-stored // multiple) * multiple
 
 
 @dataclass(frozen=True)
@@ -96,25 +99,24 @@ def roles_of(scheme: Scheme) -> list[Role]:
     return roles
 
 
-def place(tensors: Iterable[TensorRecord], start: int) -> Iterator[tuple[TensorRecord, StreamRecord, int]]:
-    """Every stream in the order of the file, and its offset where the first one begins at ``start``."""
+def place(tensors: Iterable[TensorRecord], start: int) -> Iterator[tuple[int, TensorRecord, StreamRecord, int, int]]:
+    """Every stream in the order of the file: kind, tensor, record, and where it begins and ends from ``start`` on."""
     kinds: list[list[tuple[TensorRecord, StreamRecord]]] = [[] for _ in range(KINDS)]
     for tensor in tensors:
         for stream in tensor.streams:
             kinds[tensor.kind(stream)].append((tensor, stream))
-    for kind in kinds:
-        for tensor, stream in kind:
-            yield tensor, stream, start
-            start += tensor.padded(stream)
+    for kind, members in enumerate(kinds):
+        for tensor, stream in members:
+            end = start + padded(kind, stream.stored)
+            yield kind, tensor, stream, start, end
+            start = end
 
 
 def header_entries(tensors: Iterable[TensorRecord], manifest_bytes: int) -> dict[str, Entry]:
     """What the JSON header must hold, in the order of the file."""
     entries = {MANIFEST: Entry("U8", (manifest_bytes,), 0, manifest_bytes)}
     pads = 0
-    for tensor, stream, begin in place(tensors, manifest_bytes):
-        end = begin + tensor.padded(stream)
-        kind = tensor.kind(stream)
+    for kind, tensor, stream, begin, end in place(tensors, manifest_bytes):
         if kind == 1:
             if end > begin:
                 first = entries[SMALL].begin if SMALL in entries else begin

@@ -83,9 +83,8 @@ def reserved(tensors: Sequence[TensorRecord], metadata: bytes, graph: bytes) -> 
 def build(tensors: Sequence[TensorRecord], start: int, metadata: bytes, graph: bytes) -> tuple[bytearray, int]:
     """The manifest without its checksums, and the file's length; the first stream begins at ``start``. Sets offsets."""
     end = start
-    for tensor, stream, offset in place(tensors, start):
+    for _, _, stream, offset, end in place(tensors, start):  # noqa: B007
         stream.offset = offset
-        end = offset + tensor.padded(stream)
     sections = _sections(tensors, metadata, graph)
     table = b"".join(_ENTRY.pack(kind, flags, len(content)) for kind, flags, content in sections)
     body = b"".join(content + bytes(-len(content) % 8) for _, _, content in sections)

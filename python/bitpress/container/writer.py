@@ -24,6 +24,7 @@ from .layout import (
     TensorRecord,
     header_entries,
     header_text,
+    padded,
     roles_of,
 )
 
@@ -209,15 +210,15 @@ class _Output:
         stored = memoryview(stored).cast("B")
         record.stored = stored.nbytes
         kind = tensor.kind(record)
-        padding = tensor.padded(record) - record.stored
-        padded = bytes(stored) + bytes(padding) if padding or kind or self.held else stored
-        record.checksum = _core.checksum(padded)
+        padding = padded(kind, record.stored) - record.stored
+        whole = bytes(stored) + bytes(padding) if padding or kind or self.held else stored
+        record.checksum = _core.checksum(whole)
         if kind:
-            self.small[kind].append(bytes(padded))
+            self.small[kind].append(bytes(whole))
         elif self.held:
-            self.large.append(bytes(padded))
+            self.large.append(bytes(whole))
         else:
-            self.file.write(padded)
+            self.file.write(whole)
 
     def finish(self) -> None:
         if self.held:
