@@ -175,7 +175,7 @@ Status check_decode(std::uint64_t decoded, MutableBytes out, MutableBytes worksp
 }
 
 Status check_encode(std::size_t bound, Bytes in, MutableBytes out, MutableBytes workspace, std::size_t need) noexcept {
-    if (in.size() > frame_max_decoded) return Status::too_large;
+    if (std::uint64_t{in.size()} > frame_max_decoded) return Status::too_large;
     if (out.size() < bound) return Status::output_too_small;
     return check_workspace(workspace, need);
 }

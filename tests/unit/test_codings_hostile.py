@@ -34,7 +34,7 @@ def bits(*numbers: tuple[int, int] | str) -> bytes:
     writer = BitWriter()
     for number in numbers:
         if isinstance(number, str):
-            writer.bits += [int(bit) for bit in number]
+            writer.put_bits(number)
         else:
             writer.put(*number)
     return writer.bytes()
@@ -107,10 +107,10 @@ def test_enormous_claims_cost_nothing(coding: str, claim: int) -> None:
     """Refused in constant time, before anything is allocated; also where a megabyte of frame follows."""
     blob = frame(claim, (FILL, 0, b"x"), head=8)
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(bp.FormatError):
         _core.decode(coding, blob)
-    assert time.perf_counter() - start < 0.01
+    assert time.process_time() - start < 0.01
     assert tracemalloc.get_traced_memory()[1] < 100_000
     tracemalloc.stop()
     if claim > 2**40:

@@ -32,19 +32,16 @@ class BitReader:
 
     def take(self, count: int) -> int:
         """The number of ``count`` bits that comes next."""
-        value = 0
-        for k in range(count):
-            if self.position >= 8 * len(self.data):
-                raise ValueError("the bits end too early")
-            value |= (self.data[self.position // 8] >> self.position % 8 & 1) << k
-            self.position += 1
-        return value
+        start, end = self.position, self.position + count
+        if end > 8 * len(self.data):
+            raise ValueError("the bits end too early")
+        self.position = end
+        return int.from_bytes(self.data[start // 8 : (end + 7) // 8], "little") >> start % 8 & ((1 << count) - 1)
 
     def finish(self) -> int:
         """Skips the zero bits up to the next whole byte and returns how many bytes were used."""
-        while self.position % 8:
-            if self.take(1):
-                raise ValueError("the bits after the last one are not zero")
+        if self.take(-self.position % 8):
+            raise ValueError("the bits after the last one are not zero")
         return self.position // 8
 
 
@@ -52,18 +49,21 @@ class BitWriter:
     """Collects bits, least significant first."""
 
     def __init__(self) -> None:
-        self.bits: list[int] = []
+        self.parts: list[str] = []  # of the characters 0 and 1, in the order in which the bits stand
+        self.count = 0
 
     def put(self, value: int, count: int) -> None:
         """Appends a number of ``count`` bits."""
-        self.bits += [value >> k & 1 for k in range(count)]
+        self.put_bits(f"{value:0{count}b}"[::-1] if count else "")
+
+    def put_bits(self, bits: str) -> None:
+        """Appends bits as they stand."""
+        self.parts.append(bits)
+        self.count += len(bits)
 
     def bytes(self) -> bytes:
         """All bits, filled up with zeros to whole bytes."""
-        out = bytearray((len(self.bits) + 7) // 8)
-        for k, bit in enumerate(self.bits):
-            out[k // 8] |= bit << k % 8
-        return bytes(out)
+        return int("".join(self.parts)[::-1] or "0", 2).to_bytes((self.count + 7) // 8, "little")
 
 
 def read_varint(data: bytes, at: int) -> tuple[int, int]:

@@ -112,14 +112,11 @@ def _segments(decoded: int, streams: int) -> list[tuple[int, int]]:
 
 
 def _encode_with(chunk: bytes, streams_log: int, lengths: dict[int, int]) -> bytes:
-    words = {}
-    for symbol, (word, length) in canonical_codes(lengths).items():
-        words[symbol] = [word >> (length - 1 - k) & 1 for k in range(length)]
+    words = {symbol: f"{word:0{length}b}" for symbol, (word, length) in canonical_codes(lengths).items()}
     streams = []
     for start, end in _segments(len(chunk), 2**streams_log):
         bits = BitWriter()
-        for byte in chunk[start:end]:
-            bits.bits += words[byte]
+        bits.put_bits("".join([words[byte] for byte in chunk[start:end]]))
         streams.append(bits.bytes())
     return b"".join(write_varint(len(stream)) for stream in streams[:-1]) + b"".join(streams)
 

@@ -101,8 +101,8 @@ def encode_z(data: bytes, max_bits: int = 16, *, block: bool = True) -> bytes:
 
     def end_group(width: int) -> None:
         nonlocal group
-        bits.put(0, -(len(bits.bits) - group) % (8 * width))
-        group = len(bits.bits)
+        bits.put(0, -(bits.count - group) % (8 * width))
+        group = bits.count
 
     strings = {bytes([byte]): byte for byte in range(256)}
     following, width, i, checkpoint, last_ratio = first, 9, 0, CHECK_GAP, 0
@@ -124,7 +124,7 @@ def encode_z(data: bytes, max_bits: int = 16, *, block: bool = True) -> bytes:
             width = wider
         if block and following == 2**max_bits and position >= checkpoint and position < len(data):
             checkpoint = position + CHECK_GAP
-            written = 3 + len(bits.bits) // 8
+            written = 3 + bits.count // 8
             ratio = 256 * position // written if position <= 0x7FFFFF else position // (written // 256)
             if ratio >= last_ratio:
                 last_ratio = ratio
