@@ -44,6 +44,7 @@ lint: build
 	ruff format --check .
 	mypy
 	clang-format --dry-run --Werror $(SOURCES)
+	$(PY) tools/layers.py
 	tools/tidy.sh build/dev $(JOBS)
 
 format: $(VENV)/ready

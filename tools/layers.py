@@ -1,7 +1,8 @@
 """The layers of bitpress: who may include or import whom, who does, and a drawing of it.
 
-``python tools/layers.py`` lists every arrow that goes the wrong way (exit status 1 where there is one);
-``python tools/layers.py --draw`` writes docs/layers.dot and, where graphviz is installed, docs/layers.svg.
+``python tools/layers.py`` lists every arrow that goes the wrong way, and says where docs/layers.dot is not what the tree
+looks like (exit status 1); ``python tools/layers.py --draw`` writes docs/layers.dot and, where graphviz is installed,
+docs/layers.svg.
 docs/design.md, "Layers", says why.
 """
 
@@ -226,6 +227,8 @@ def main() -> int:
             subprocess.run(["dot", "-Tsvg", str(dot), "-o", str(dot.with_suffix(".svg"))], check=True)
         return 0
     wrong = wrong_cpp(list(cpp_arrows())) + wrong_python(list(python_arrows()))
+    if (ROOT / "docs" / "layers.dot").read_text() != drawing():
+        wrong.append("docs/layers.dot is not what the tree looks like: python tools/layers.py --draw (needs graphviz)")
     print(*wrong, sep="\n", end="\n" if wrong else "")
     return 1 if wrong else 0
 
