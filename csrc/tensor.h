@@ -116,6 +116,7 @@ Status unpack_codes(const TensorView& view, std::uint64_t first, MutableBytes ou
 Status unpack_keep(const TensorView& view, MutableBytes out) noexcept;
 
 // Elements that a bitmap stores: for integer values those that are not +-0, for keep those with a byte that is not 0.
+// element_bytes: 1, 2, 4 or 8, of which data holds a whole number.
 std::uint64_t count_survivors(std::span<const float> values) noexcept;
 std::uint64_t count_survivors(Bytes data, unsigned element_bytes) noexcept;
 

@@ -63,7 +63,7 @@ void quantize_block(const Kernels& k, const Steps& steps, const Scheme& scheme, 
     if (grid.run < long_run) {
         float scale[block_elements];
         float zero[block_elements];
-        spread_steps(steps, cursor, n, scale, zero);
+        spread_steps(steps, grid, cursor, n, scale, zero);
         k.quantize_each(x, n, scale, zero, low, high, codes);
         return;
     }
@@ -99,11 +99,34 @@ class BitWriter {
     std::size_t count_ = 0;
 };
 
-bool nonzero(const std::uint8_t* p, unsigned n) noexcept {
-    unsigned any = 0;
-    for (unsigned i = 0; i < n; ++i) any |= p[i];
-    return any != 0;
-}
+// Elements of a known width are looked at as one number: on their way, no byte order matters.
+template <class Number>
+struct Elements {
+    static bool stored(const std::uint8_t* p) noexcept {
+        Number number;
+        memcpy(&number, p, sizeof number);
+        return number != 0;
+    }
+    static std::uint64_t count(Bytes data) noexcept {
+        std::uint64_t count = 0;
+        for (std::size_t i = 0; i < data.size(); i += sizeof(Number)) count += stored(data.data() + i);
+        return count;
+    }
+    static void compress(Bytes data, std::uint8_t* survivors, std::uint8_t* mask) noexcept {
+        const std::size_t count = data.size() / sizeof(Number);
+        for (std::size_t i = 0; i < count; i += 8) {
+            const std::uint8_t* group = data.data() + i * sizeof(Number);
+            unsigned byte = 0;
+            for (unsigned j = 0; j < 8 && i + j < count; ++j) byte |= unsigned{stored(group + j * sizeof(Number))} << j;
+            for (unsigned left = byte; left != 0; left &= left - 1) {
+                const unsigned j = static_cast<unsigned>(__builtin_ctz(left));
+                memcpy(survivors, group + j * sizeof(Number), sizeof(Number));
+                survivors += sizeof(Number);
+            }
+            mask[i / 8] = static_cast<std::uint8_t>(byte);
+        }
+    }
+};
 
 Status check_sizes(std::span<const float> values, const Shape& shape, const Scheme& scheme, const Grid& grid,
                    std::span<float> ranges, const MutableBytes (&streams)[role_count]) noexcept {
@@ -121,15 +144,25 @@ Status check_sizes(std::span<const float> values, const Shape& shape, const Sche
 }  // namespace
 
 std::uint64_t count_survivors(std::span<const float> values) noexcept {
+    const Kernels* k = kernels();
     std::uint64_t count = 0;
-    for (const float value : values) count += value != 0.0F;
+    std::uint8_t mask[block_elements / 8];
+    for (std::size_t i = 0; k != nullptr && i < values.size(); i += block_elements) {
+        const std::size_t n = values.size() - i < block_elements ? values.size() - i : block_elements;
+        k->mask_nonzero(values.data() + i, n, mask);
+        count += k->count_bits(mask, (n + 7) / 8);
+    }
     return count;
 }
 
 std::uint64_t count_survivors(Bytes data, unsigned element_bytes) noexcept {
-    std::uint64_t count = 0;
-    for (std::size_t i = 0; i < data.size(); i += element_bytes) count += nonzero(data.data() + i, element_bytes);
-    return count;
+    switch (element_bytes) {
+        case 1: return Elements<std::uint8_t>::count(data);
+        case 2: return Elements<std::uint16_t>::count(data);
+        case 4: return Elements<std::uint32_t>::count(data);
+        case 8: return Elements<std::uint64_t>::count(data);
+        default: return 0;
+    }
 }
 
 Status pack(std::span<const float> values, const Shape& shape, const Scheme& scheme, std::span<float> ranges,
@@ -172,19 +205,17 @@ Status pack(std::span<const float> values, const Shape& shape, const Scheme& sch
 }
 
 Status pack_keep(Bytes data, unsigned element_bytes, MutableBytes survivors, MutableBytes mask) noexcept {
-    if (element_bytes == 0 || data.size() % element_bytes != 0) return Status::bad_argument;
-    const std::size_t count = data.size() / element_bytes;
-    if (mask.size() != packed_bytes(count, 1)) return Status::output_too_small;
+    if (element_bytes == 0 || element_bytes > 8 || (element_bytes & (element_bytes - 1)) != 0 ||
+        data.size() % element_bytes != 0) {
+        return Status::bad_argument;
+    }
+    if (mask.size() != packed_bytes(data.size() / element_bytes, 1)) return Status::output_too_small;
     if (survivors.size() != count_survivors(data, element_bytes) * element_bytes) return Status::output_too_small;
-    if (count == 0) return Status::ok;
-    memset(mask.data(), 0, mask.size());
-    std::uint8_t* next = survivors.data();
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::uint8_t* element = data.data() + i * element_bytes;
-        if (!nonzero(element, element_bytes)) continue;
-        memcpy(next, element, element_bytes);
-        next += element_bytes;
-        mask[i / 8] = static_cast<std::uint8_t>(mask[i / 8] | 1U << i % 8);
+    switch (element_bytes) {
+        case 1: Elements<std::uint8_t>::compress(data, survivors.data(), mask.data()); break;
+        case 2: Elements<std::uint16_t>::compress(data, survivors.data(), mask.data()); break;
+        case 4: Elements<std::uint32_t>::compress(data, survivors.data(), mask.data()); break;
+        default: Elements<std::uint64_t>::compress(data, survivors.data(), mask.data()); break;
     }
     return Status::ok;
 }

@@ -8,7 +8,7 @@ namespace bitpress {
 // Elements are packed and unpacked in blocks of this many, held on the stack. A multiple of 8.
 inline constexpr std::size_t block_elements = 256;
 // Runs at least this long are handed to a kernel one by one; shorter ones have their scales spread over a block first.
-inline constexpr std::uint64_t long_run = 48;
+inline constexpr std::uint64_t long_run = 24;
 
 // Where an element stands in a grid that is not empty: which scale it has, and how many more share it without a break.
 class RunCursor {
@@ -32,6 +32,12 @@ class RunCursor {
         left_ = grid_.run < grid_.row - column_ ? grid_.run : grid_.row - column_;
     }
 
+    // Where runs are single elements: n of them, n <= scales - scale().
+    void advance_singles(std::uint64_t n) noexcept {
+        scale_ = scale_ + n == grid_.scales ? 0 : scale_ + n;
+        column_ = column_ + n == grid_.row ? 0 : column_ + n;
+    }
+
   private:
     const Grid& grid_;
     std::uint64_t column_ = 0;
@@ -51,7 +57,20 @@ struct Steps {
 };
 
 // scale[i] and zero[i] of the next n elements; moves the cursor past them.
-inline void spread_steps(const Steps& steps, RunCursor& cursor, std::size_t n, float* scale, float* zero) noexcept {
+inline void spread_steps(const Steps& steps, const Grid& grid, RunCursor& cursor, std::size_t n, float* scale,
+                         float* zero) noexcept {
+    if (grid.run == 1) {
+        for (std::size_t i = 0; i < n;) {
+            const std::uint64_t first = cursor.scale();
+            const std::uint64_t left = grid.scales - first;
+            const std::size_t m = left < n - i ? static_cast<std::size_t>(left) : n - i;
+            for (std::size_t j = 0; j < m; ++j) scale[i + j] = steps.scale(first + j);
+            for (std::size_t j = 0; j < m; ++j) zero[i + j] = steps.zero(first + j);
+            cursor.advance_singles(m);
+            i += m;
+        }
+        return;
+    }
     for (std::size_t i = 0; i < n;) {
         const float s = steps.scale(cursor.scale());
         const float z = steps.zero(cursor.scale());

@@ -25,7 +25,7 @@ void dequantize_block(const Kernels& k, const Steps& steps, const Grid& grid, Ru
     if (grid.run < long_run) {
         float scale[block_elements];
         float zero[block_elements];
-        spread_steps(steps, cursor, n, scale, zero);
+        spread_steps(steps, grid, cursor, n, scale, zero);
         k.dequantize_each(codes, n, scale, zero, out);
         return;
     }
@@ -156,10 +156,12 @@ Status unpack_keep(const TensorView& view, MutableBytes out) noexcept {
     const std::uint8_t* mask = view.stream(Role::mask).data();
     const std::uint8_t* next = data.data();
     memset(out.data(), 0, out.size());
-    for (std::size_t i = 0; i < count; ++i) {
-        if ((mask[i / 8] >> i % 8 & 1) == 0) continue;
-        memcpy(out.data() + i * element, next, element);
-        next += element;
+    for (std::size_t i = 0; i < count; i += 8) {
+        for (unsigned left = mask[i / 8]; left != 0; left &= left - 1) {
+            const std::size_t at = i + static_cast<unsigned>(__builtin_ctz(left));
+            memcpy(out.data() + at * element, next, element);
+            next += element;
+        }
     }
     return Status::ok;
 }

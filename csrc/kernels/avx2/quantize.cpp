@@ -29,6 +29,19 @@ __m256 load_codes(const uint8_t* codes) noexcept {
 
 __m256 floor8(__m256 x) noexcept { return _mm256_round_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 
+template <bool largest>
+__m128 pick(__m128 a, __m128 b) noexcept {
+    return largest ? _mm_max_ps(a, b) : _mm_min_ps(a, b);
+}
+
+// The smallest or the largest of eight, in the lowest place.
+template <bool largest>
+__m128 reduce(__m256 x) noexcept {
+    __m128 best = pick<largest>(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    best = pick<largest>(best, _mm_movehl_ps(best, best));
+    return pick<largest>(best, _mm_shuffle_ps(best, best, 1));
+}
+
 // All ones where the exponent is: NaN and infinity.
 __m256i not_finite(__m256 x) noexcept {
     const __m256i exponent = _mm256_set1_epi32(0x7F800000);
@@ -94,13 +107,8 @@ void min_max(const float* x, size_t n, float* low, float* high, bool* finite) no
         largest = _mm256_max_ps(largest, values);
         bad = _mm256_or_si256(bad, not_finite(values));
     }
-    float lanes[8];
-    bool ignored;
-    float other;
-    _mm256_storeu_ps(lanes, smallest);
-    scalar::min_max(lanes, 8, low, &other, &ignored);
-    _mm256_storeu_ps(lanes, largest);
-    scalar::min_max(lanes, 8, &other, high, &ignored);
+    *low = _mm_cvtss_f32(reduce<false>(smallest)) + 0.0F;  // -0 becomes +0
+    *high = _mm_cvtss_f32(reduce<true>(largest)) + 0.0F;
     *finite = _mm256_testz_si256(bad, bad) != 0;
 }
 
