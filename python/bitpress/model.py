@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from . import graph as graphs
 from .container import Container, open_container, write
+from .errors import FormatError, UnsupportedError
 from .graph import Graph
 from .tensor import PackedTensor, TensorSpec
 
@@ -80,11 +81,14 @@ def load(path: str | os.PathLike[str], *, resaved: bool = False, max_bytes: int 
     the most that all tensors may take when decoded, before they are unpacked.
 
     Raises OSError where the file cannot be read, FormatError where it is no bitpress file, CorruptError where it
-    contradicts itself or a checksum.
+    contradicts itself or a checksum, UnsupportedError where its graph has an operator that this version does not know.
     """
     container = open_container(path, resaved=resaved, max_bytes=max_bytes)
     stored = _Stored(container)
     graph = None
     if container.graph.nbytes:
-        graph = graphs.decode(container.graph, list(stored))
+        try:
+            graph = graphs.decode(container.graph, list(stored))
+        except (FormatError, UnsupportedError) as error:
+            raise type(error)(f"{os.fspath(path)}: {error}") from None
     return Model(stored, graph, container.metadata)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bitpress as bp
+from bitpress import _core
 from bitpress.container import Container, open_container, verify, write
 from bitpress.dtypes import DTYPES, stored_bytes
 from bitpress.tensor import PackedTensor, TensorSpec, pack_bytes
@@ -224,6 +227,50 @@ def test_a_resaved_file_is_named_and_put_back(tmp_path: Path) -> None:
     safetensors.numpy.save_file(parts, again)
     with pytest.raises(bp.FormatError, match="rewrote"):
         bp.load(again, resaved=True)
+
+
+def test_a_dimension_that_needs_eight_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "wide"
+    store(
+        path, {"w": pack_bytes(b"", "U8", (0, 1 << 40), bp.Scheme()), "v": bp.pack(weights((3, 5)), bp.Scheme.int(4))}
+    )
+    container = Container.open(path)
+    assert container.tensors["w"].shape == (0, 1 << 40) and verify(path) == []
+    assert np.array_equal(container.packed("v").unpack(), bp.pack(weights((3, 5)), bp.Scheme.int(4)).unpack())
+
+
+def test_names_are_found_by_bisection(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    names = [f"{i * 7919 % 1009}" for i in range(400)]
+    bp.save_file({name: np.float32(i) for i, name in enumerate(names)}, path)
+    native = _core.File(path.read_bytes(), True, "x")
+    assert [native.find(name) for name in names] == list(range(400))
+    assert [native.find(name) for name in ("", "a", "1009", "00", "\U0001f600")] == [-1] * 5
+
+
+def test_one_tensor_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    """The source of a file larger than memory is read tensor by tensor."""
+    size = 4 << 20
+
+    def items() -> Iterator[PackedTensor]:
+        for i in range(8):
+            yield bp.pack(np.full(size, i, np.uint8), bp.Scheme())
+
+    specs = [TensorSpec(f"w{i}", "U8", (size,), bp.Scheme()) for i in range(8)]
+    tracemalloc.start()
+    write(tmp_path / "x", specs, items())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.5 * size  # the array, and what is stored of it
+
+
+def test_a_graph_that_is_damaged_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    store(path, {"w": bp.pack(weights((3, 5)), bp.Scheme())}, graph=b"no graph at all, but its checksum is right")
+    with pytest.raises(bp.CorruptError, match=r"x: graph: "):
+        bp.load(path)
+    findings = verify(path)
+    assert len(findings) == 1 and findings[0].startswith(f"{path}: graph: ")
 
 
 def five_layers() -> dict[str, PackedTensor]:

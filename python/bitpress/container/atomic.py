@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(f"{os.fspath(path)}: not a regular file")
         mode = stat.S_IMODE(status.st_mode)
-    temporary = target.parent / f".{target.name[:64]}.{secrets.token_hex(4)}.bitpress-tmp"
+    temporary = target.parent / f".{target.name[:64]}.{os.urandom(4).hex()}.bitpress-tmp"
     try:
         file = temporary.open("xb")
     except OSError as error:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, NoReturn, cast
 
 from .. import _core
+from .. import graph as graphs
 from ..codings import CODING_NUMBERS, decode_stream
 from ..errors import BitpressError, CorruptError, FormatError
 from ..scheme import Coding, Scheme
@@ -242,6 +243,11 @@ def verify(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> lis
     except FormatError as error:
         return [str(error)]
     findings = list(_bad_tensors(container))
+    if container.graph.nbytes:
+        try:
+            graphs.decode(container.graph, list(container.tensors))
+        except FormatError as error:
+            findings.append(f"{container.name}: {error}")
     if not findings:
         try:
             Container(data, os.fspath(path), full=True, max_bytes=max_bytes)

@@ -63,6 +63,7 @@ def write(
             record.survivors = item.survivors
             for stream in record.streams:
                 output.add(record, stream, item.streams[stream.role], spec.scheme.coding)
+            del item  # before the next one is made
         output.finish()
 
 
