@@ -1,7 +1,7 @@
 """The layers of bitpress: who may include or import whom, who does, and a drawing of it.
 
-``python tools/layers.py`` lists every arrow that goes the wrong way, and says where docs/layers.dot is out of date (exit
-status 1); ``python tools/layers.py --draw`` writes docs/layers.dot and, where graphviz is installed,
+``python tools/layers.py`` lists every arrow that goes the wrong way, and says where docs/layers.dot is out of date
+(exit status 1); ``python tools/layers.py --draw`` writes docs/layers.dot and, where graphviz is installed,
 docs/layers.svg.
 docs/design.md, "Layers", says why.
 """
