@@ -37,6 +37,15 @@ bool cpu_has_avx2() noexcept {
 }
 #endif
 
+#ifdef BITPRESS_WITH_AVX512
+// Ice Lake, Zen 4 and later: the first AVX-512 without byte permutes is not worth a table of its own.
+bool cpu_has_avx512() noexcept {
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
+}
+#endif
+
 struct Tables {
     Kernels table[isa_count] = {};
     bool present[isa_count] = {};
@@ -57,6 +66,9 @@ struct Tables {
         chosen = &table[0];
 #ifdef BITPRESS_WITH_AVX2
         if (cpu_has_avx2()) add(Isa::avx2, table[0], avx2::fill);
+#endif
+#ifdef BITPRESS_WITH_AVX512
+        if (cpu_has_avx512()) add(Isa::avx512, table[static_cast<int>(Isa::avx2)], avx512::fill);
 #endif
 #ifdef BITPRESS_WITH_NEON
         add(Isa::neon, table[0], neon::fill);  // every 64-bit Arm has it

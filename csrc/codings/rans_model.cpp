@@ -1,0 +1,223 @@
+#include "codings/rans_model.h"
+
+#include "codings/bits.h"
+
+namespace bitpress {
+namespace {
+
+unsigned bit_length(unsigned value) noexcept {
+    return value == 0 ? 0 : 32 - static_cast<unsigned>(__builtin_clz(value));
+}
+
+// Of the symbols that occur (and, to lower, have a frequency over 1), the one whose frequency costs least to move by
+// one. To a whole number's precision the derivative of count * log(f) at the middle of the step decides: count / (2 f
+// +- 1).
+unsigned cheapest(const std::uint64_t counts[256], const RansFrequencies& frequencies, bool raise) noexcept {
+    unsigned best = 256;
+    std::uint64_t best_count = 0;
+    std::uint64_t best_middle = 1;
+    for (unsigned s = 0; s < 256; ++s) {
+        const std::uint64_t f = frequencies.of[s];
+        if (f == 0 || (!raise && f == 1)) continue;
+        const std::uint64_t middle = raise ? 2 * f + 1 : 2 * f - 1;
+        const std::uint64_t here = counts[s] * best_middle;
+        const std::uint64_t there = best_count * middle;
+        if (best == 256 || (raise ? here > there : here < there)) {
+            best = s;
+            best_count = counts[s];
+            best_middle = middle;
+        }
+    }
+    return best;
+}
+
+// log2(value) * 65536, rounded down: the digits by repeated squaring. 1 <= value < 2^16.
+std::uint32_t log2_fixed(unsigned value) noexcept {
+    const unsigned whole = bit_length(value) - 1;
+    std::uint64_t mantissa = static_cast<std::uint64_t>(value) << (31 - whole);  // 1.0 is 2^31
+    std::uint32_t digits = 0;
+    for (int i = 0; i < 16; ++i) {
+        mantissa = (mantissa * mantissa) >> 31;
+        digits <<= 1;
+        if (mantissa >> 32 != 0) {
+            mantissa >>= 1;
+            digits |= 1;
+        }
+    }
+    return (whole << 16) | digits;
+}
+
+}  // namespace
+
+void rans_frequencies(const std::uint64_t counts[256], RansFrequencies* frequencies) noexcept {
+    std::uint64_t total = 0;
+    for (unsigned s = 0; s < 256; ++s) total += counts[s];
+    unsigned sum = 0;
+    for (unsigned s = 0; s < 256; ++s) {
+        const std::uint64_t nearest = (counts[s] * rans_sum + total / 2) / total;
+        frequencies->of[s] = counts[s] == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(nearest == 0 ? 1 : nearest);
+        sum += frequencies->of[s];
+    }
+    for (; sum < rans_sum; ++sum) ++frequencies->of[cheapest(counts, *frequencies, true)];
+    for (; sum > rans_sum; --sum) --frequencies->of[cheapest(counts, *frequencies, false)];
+}
+
+std::uint64_t rans_cost(const std::uint64_t counts[256], const RansFrequencies& frequencies) noexcept {
+    std::uint64_t cost = 0;
+    for (unsigned s = 0; s < 256; ++s) {
+        if (counts[s] != 0) cost += counts[s] * ((rans_sum_log << 16) - log2_fixed(frequencies.of[s]));
+    }
+    return cost;
+}
+
+std::size_t write_rans_table(const RansFrequencies& frequencies, std::uint8_t* out) noexcept {
+    BitWriter bits(out, out + rans_max_table_bytes);
+    unsigned previous = 0;
+    for (unsigned s = 0; s < 256;) {
+        const unsigned f = frequencies.of[s++];
+        const unsigned length = bit_length(f);
+        const unsigned zigzag = length >= previous ? 2 * (length - previous) : 2 * (previous - length) - 1;
+        bits.put(std::uint64_t{1} << zigzag, zigzag + 1);
+        bits.flush();
+        if (f != 0) bits.put(f & ((1u << (length - 1)) - 1), length - 1);
+        previous = length;
+        if (f == 0) {
+            unsigned run = 1;
+            for (; s < 256 && frequencies.of[s] == 0; ++s) ++run;
+            const unsigned digits = bit_length(run);
+            bits.put(std::uint64_t{1} << (digits - 1), digits);
+            bits.put(run & ((1u << (digits - 1)) - 1), digits - 1);
+        }
+        bits.flush();
+    }
+    return static_cast<std::size_t>(bits.finish() - out);
+}
+
+namespace {
+
+// A unary number: zeros, then a one. False where it is over the limit.
+bool read_unary(Bytes in, std::size_t* position, unsigned limit, unsigned* value) noexcept {
+    const std::uint64_t bits = peek_bits(in, *position);
+    *value = bits == 0 ? 64 : static_cast<unsigned>(__builtin_ctzll(bits));
+    *position += *value + 1;
+    return *value <= limit;
+}
+
+unsigned read_bits(Bytes in, std::size_t* position, unsigned count) noexcept {
+    const std::uint64_t bits = peek_bits(in, *position);
+    *position += count;
+    return static_cast<unsigned>(bits & ((std::uint64_t{1} << count) - 1));
+}
+
+}  // namespace
+
+Status read_rans_table(Bytes in, RansFrequencies* frequencies, std::size_t* used) noexcept {
+    std::memset(frequencies, 0, sizeof *frequencies);
+    std::size_t position = 0;
+    unsigned length = 0;
+    unsigned sum = 0;
+    for (unsigned s = 0; s < 256;) {
+        unsigned zigzag = 0;
+        if (!read_unary(in, &position, 2 * rans_sum_log, &zigzag)) return Status::corrupt;
+        const unsigned step = (zigzag + 1) / 2;
+        if (zigzag % 2 == 1 ? step > length : length + step > rans_sum_log) return Status::corrupt;
+        length = zigzag % 2 == 1 ? length - step : length + step;
+        if (length == 0) {
+            unsigned digits = 0;
+            if (!read_unary(in, &position, 8, &digits)) return Status::corrupt;
+            const unsigned run = (1u << digits) | read_bits(in, &position, digits);
+            if (run > 256 - s) return Status::corrupt;
+            s += run;
+        } else {
+            const unsigned f = (1u << (length - 1)) | read_bits(in, &position, length - 1);
+            frequencies->of[s++] = static_cast<std::uint16_t>(f);
+            sum += f;
+        }
+    }
+    *used = (position + 7) / 8;
+    if (*used > in.size()) return Status::truncated;
+    if (sum != rans_sum || !ends_in_last_byte(in.first(*used), position)) return Status::corrupt;
+    return Status::ok;
+}
+
+namespace {
+
+struct Buckets {
+    unsigned count = 0;
+    unsigned size = 0;
+    unsigned own[256];    // slots of a bucket that are its own item's
+    unsigned alias[256];  // the item that has the others
+};
+
+// Fills each bucket that its own item cannot fill from one item that has too much. The lowest item stands on top of
+// each stack.
+Buckets fill_buckets(const std::uint16_t* frequency, unsigned count) noexcept {
+    Buckets buckets{count, rans_sum / count, {}, {}};
+    unsigned rest[256];
+    unsigned small[256];
+    unsigned large[256];
+    unsigned smalls = 0;
+    unsigned larges = 0;
+    for (unsigned i = count; i-- > 0;) {
+        rest[i] = frequency[i];
+        buckets.own[i] = buckets.size;
+        buckets.alias[i] = i;
+        if (rest[i] < buckets.size) {
+            small[smalls++] = i;
+        } else {
+            large[larges++] = i;
+        }
+    }
+    while (smalls > 0) {
+        const unsigned i = small[--smalls];
+        const unsigned j = large[larges - 1];  // the rest of all is size * buckets left: one has at least its size
+        buckets.own[i] = rest[i];
+        buckets.alias[i] = j;
+        rest[j] -= buckets.size - rest[i];
+        if (rest[j] < buckets.size) {
+            --larges;
+            small[smalls++] = j;
+        }
+    }
+    return buckets;
+}
+
+}  // namespace
+
+void make_rans_table(const RansFrequencies& frequencies, RansTable* table) noexcept {
+    std::memset(table, 0, sizeof *table);
+    std::uint8_t value[256];
+    std::uint16_t frequency[256] = {};
+    unsigned items = 0;
+    for (unsigned s = 0; s < 256; ++s) {
+        if (frequencies.of[s] != 0) value[items++] = static_cast<std::uint8_t>(s);
+    }
+    const bool few = items <= 16;
+    table->bucket_log = few ? 4 : 8;
+    for (unsigned i = 0; i < (few ? items : 256); ++i) {
+        if (!few) value[i] = static_cast<std::uint8_t>(i);
+        frequency[i] = frequencies.of[value[i]];
+        table->frequency_low[i] = static_cast<std::uint8_t>(frequency[i]);
+        table->frequency_high[i] = static_cast<std::uint8_t>(frequency[i] >> 8);
+        if (few) table->value[i] = value[i];
+    }
+    const Buckets buckets = fill_buckets(frequency, 1u << table->bucket_log);
+    unsigned next[256];  // the first rank of an item that its own bucket does not hold
+    for (unsigned i = 0; i < buckets.count; ++i) next[i] = buckets.own[i];
+    std::uint32_t* entry = table->entry;
+    for (unsigned i = 0; i < buckets.count; ++i) {
+        const unsigned own = buckets.own[i];
+        const unsigned j = buckets.alias[i];
+        for (unsigned rank = 0; rank < own; ++rank) *entry++ = value[i] | rank << 8 | std::uint32_t{frequency[i]} << 20;
+        const unsigned threshold = own == buckets.size ? 0 : own;  // a full bucket is its own alias: 8 bits are enough
+        const unsigned base = own == buckets.size ? 0 : next[j] - own;
+        table->threshold[i] = static_cast<std::uint8_t>(threshold);
+        table->alias[i] = static_cast<std::uint8_t>(j);
+        table->alias_rank_low[i] = static_cast<std::uint8_t>(base);
+        table->alias_rank_high[i] = static_cast<std::uint8_t>(base >> 8);
+        for (unsigned o = own; o < buckets.size; ++o)
+            *entry++ = value[j] | next[j]++ << 8 | std::uint32_t{frequency[j]} << 20;
+    }
+}
+
+}  // namespace bitpress
