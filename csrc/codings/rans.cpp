@@ -14,7 +14,7 @@ constexpr unsigned chunk_log = 20;  // 1 MiB
 constexpr std::uint32_t lowest_state = 1u << 16;
 constexpr unsigned max_states = 128;
 constexpr unsigned states_of_log[4] = {1, 8, 32, max_states};
-constexpr std::size_t least_for_states[4] = {0, 4096, 32768, 524288};  // a chunk of fewer bytes has fewer states
+constexpr std::uint64_t least_for_states[4] = {0, 2048, 16384, 131072};  // coded bytes: 1.6% at most go into states
 
 // ---- encoding
 
@@ -70,9 +70,9 @@ void count(Bytes in, EncodeState* state) noexcept {
     }
 }
 
-unsigned states_log_for(std::size_t chunk) noexcept {
+unsigned states_log_for(std::uint64_t coded_bytes) noexcept {
     unsigned log = 0;
-    while (log < 3 && chunk >= least_for_states[log + 1]) ++log;
+    while (log < 3 && coded_bytes >= least_for_states[log + 1]) ++log;
     return log;
 }
 
@@ -133,15 +133,17 @@ bool encode_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, C
     std::size_t table_bytes = write_rans_table(state.own, state.own_table);
     entry->kind = ChunkKind::coded;
     const RansFrequencies* chosen = &state.own;
-    if (may_share &&
-        rans_cost(state.counts, state.shared) <= rans_cost(state.counts, state.own) + (table_bytes * 8 << 16)) {
+    std::uint64_t cost = rans_cost(state.counts, state.own);
+    const std::uint64_t shared_cost = may_share ? rans_cost(state.counts, state.shared) : 0;
+    if (may_share && shared_cost <= cost + (table_bytes * 8 << 16)) {
         entry->kind = ChunkKind::coded_shared;
         chosen = &state.shared;
+        cost = shared_cost;
         table_bytes = 0;
     }
     if (table_bytes > out.size()) return false;
     make_symbols(*chosen, &state);
-    entry->streams_log = states_log_for(chunk.size());
+    entry->streams_log = states_log_for(cost >> 19);
     std::uint8_t* const begin = out.data() + table_bytes;
     std::uint8_t* const end = out.data() + out.size();
     std::uint8_t* const at = code_symbols(chunk, state.symbols, states_of_log[entry->streams_log], begin, end);
@@ -216,7 +218,6 @@ Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes
     } else if (!has_table) {
         return Status::corrupt;
     }
-    if (entry.streams_log != states_log_for(out.size())) return Status::corrupt;
     const unsigned states = states_of_log[entry.streams_log];
     if (payload.size() < std::size_t{4} * states) return Status::truncated;
     std::uint32_t x[max_states];

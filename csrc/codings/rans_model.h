@@ -20,7 +20,7 @@ struct RansFrequencies {
 // whole numbers alone, so that every machine picks the same; docs/format.md says how ties fall.
 void rans_frequencies(const std::uint64_t counts[256], RansFrequencies* frequencies) noexcept;
 
-// Bits that the counted symbols take under the frequencies, times 65536, rounded up a little: for comparing models.
+// Bits that the counted symbols take under the frequencies, times 65536.
 std::uint64_t rans_cost(const std::uint64_t counts[256], const RansFrequencies& frequencies) noexcept;
 
 // Writes the compact form; out has rans_max_table_bytes. Returns its size.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .codings import huffman, lzw
+from .codings import huffman, lzw, rans
 from .compress import compress
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
 from .files import load_file, safe_open, save_file
@@ -34,6 +34,7 @@ __all__ = [
     "lzw",
     "pack",
     "prune",
+    "rans",
     "safe_open",
     "save_file",
 ]

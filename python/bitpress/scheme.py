@@ -26,9 +26,9 @@ class Granularity(enum.IntEnum):
     GROUP = 2
 
 
-Coding = Literal["raw", "huffman", "lzw", "auto"]
+Coding = Literal["raw", "huffman", "rans", "lzw", "auto"]
 Numbers = tuple[int, int, int, bool, int, int, int]
-CODINGS: tuple[str, ...] = ("raw", "huffman", "lzw", "auto")
+CODINGS: tuple[str, ...] = ("raw", "huffman", "rans", "lzw", "auto")
 
 
 @dataclass(frozen=True)
