@@ -54,6 +54,11 @@ for _name, _make in DATA.items():
         codes = make()
         return len(bp.huffman.encode(codes)), codes.size
 
+    @row(f"{_name}, rans")
+    def _rans(make=_make) -> tuple[int, int]:
+        codes = make()
+        return len(bp.rans.encode(codes)), codes.size
+
     @row(f"{_name}, lzw")
     def _lzw(make=_make) -> tuple[int, int]:
         codes = make()

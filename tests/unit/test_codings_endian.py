@@ -22,6 +22,7 @@ def pipe(root: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip("needs a compiler and an emulator: apt install g++-s390x-linux-gnu qemu-user")
     program = tmp_path_factory.mktemp("s390x") / "codings_pipe"
     sources = [root / "tests/cpp/codings_pipe.cpp", root / "csrc/status.cpp", *(root / "csrc/codings").glob("*.cpp")]
+    sources += [*(root / "csrc/kernels").glob("*.cpp"), *(root / "csrc/kernels/scalar").glob("*.cpp")]
     command = [COMPILER, "-std=c++20", "-O1", "-static", "-I", root / "csrc", "-o", program, *sources]
     subprocess.run(command, check=True, capture_output=True)
     return str(program)
