@@ -90,9 +90,9 @@ def schemes(path: Path) -> None:
 
 
 def coded(path: Path) -> None:
-    """Both codings, several chunks, streams that a coding does not make shorter."""
+    """Every coding, several chunks, streams that a coding does not make shorter."""
     tensors = {}
-    for coding in ("huffman", "lzw"):
+    for coding in ("huffman", "rans", "lzw"):
         tensors[f"{coding}.codes"] = bp.pack(weights((40, 100), 1), bp.Scheme.int(8, axis=0, coding=coding))
         tensors[f"{coding}.bitmap"] = bp.pack(weights((30, 50), 2), bp.Scheme.int(4, sparse=True, coding=coding))
         tensors[f"{coding}.small"] = bp.pack(weights((11, 6), 3), bp.Scheme.int(8, coding=coding))
