@@ -225,7 +225,7 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             checksum, word = streams[next_stream]
             next_stream += 1
             coding = word >> 48 & 255
-            must(coding in (0, 1, 3) and word >> 56 == 0, "coding or layout")
+            must(coding in (0, 1, 2, 3) and word >> 56 == 0, "coding or layout")
             stored = decoded
             if coding:
                 must(next_number < len(numbers), "numbers")
