@@ -21,5 +21,7 @@ void register_codings(pybind11::module_& module);
 void register_tensor(pybind11::module_& module);
 void register_packing(pybind11::module_& module);
 void register_format(pybind11::module_& module);
+void register_session(pybind11::module_& module);
+void register_float_kernels(pybind11::module_& module);
 
 }  // namespace bitpress::bind

@@ -11,4 +11,6 @@ PYBIND11_MODULE(_core, module) {
     bitpress::bind::register_tensor(module);
     bitpress::bind::register_packing(module);
     bitpress::bind::register_format(module);
+    bitpress::bind::register_session(module);
+    bitpress::bind::register_float_kernels(module);
 }

@@ -12,6 +12,7 @@ from .methods.magnitude import prune
 from .model import Model, load
 from .recipe import Recipe, Rule
 from .scheme import Scheme
+from .session import Session, SessionMemory
 from .tensor import PackedTensor, pack
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "Rule",
     "Scheme",
     "SchemeError",
+    "Session",
+    "SessionMemory",
     "ShapeError",
     "TrainingError",
     "UnsupportedError",

@@ -21,6 +21,12 @@ void fill(Kernels& table) noexcept {
     table.clear_unmasked = clear_unmasked;
     table.f16_to_f32 = f16_to_f32;
     table.bf16_to_f32 = bf16_to_f32;
+    // float networks
+    table.gemm_f32 = gemm_f32;
+    table.gemv_f32 = gemv_f32;
+    table.depthwise_f32 = depthwise_f32;
+    table.binary_f32 = binary_f32;
+    table.affine_f32 = affine_f32;
 }
 
 }  // namespace bitpress::avx2

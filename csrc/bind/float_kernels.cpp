@@ -1,0 +1,91 @@
+// The float kernels of one named instruction set, so that a test can hold them against each other and the oracles.
+#include <pybind11/numpy.h>
+
+#include "bind/bind.h"
+#include "kernels/kernels.h"
+
+namespace py = pybind11;
+
+namespace bitpress::bind {
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+
+const Kernels& named(const std::string& isa) {
+    for (int i = 0; i < isa_count; ++i) {
+        const Kernels* table = kernels(static_cast<Isa>(i));
+        if (table != nullptr && isa == isa_name(static_cast<Isa>(i))) return *table;
+    }
+    throw py::value_error("no instruction set " + isa + " on this CPU");
+}
+
+void need(bool condition) {
+    if (!condition) throw py::value_error("array sizes do not fit each other");
+}
+
+std::size_t dim(const Floats& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
+std::size_t count(const Floats& array) { return static_cast<std::size_t>(array.size()); }
+
+// c (m x ldc) += a (m x lda, k of them used) * panels, for n columns; in place.
+void gemm(const std::string& isa, std::size_t n, std::size_t k, const Floats& a, const Floats& panels, Floats c,
+          float low, float high) {
+    need(a.ndim() == 2 && c.ndim() == 2 && dim(a, 0) == dim(c, 0) && dim(a, 1) >= k && dim(c, 1) >= n);
+    need(count(panels) == (n + 15) / 16 * 16 * k);
+    named(isa).gemm_f32(dim(a, 0), n, k, a.data(), dim(a, 1), panels.data(), c.mutable_data(), dim(c, 1), low, high);
+}
+
+void gemv(const std::string& isa, std::size_t k, const Floats& a, const Floats& x, Floats y) {
+    need(a.ndim() == 2 && dim(a, 1) >= k && count(x) == k && count(y) == dim(a, 0));
+    named(isa).gemv_f32(dim(a, 0), k, a.data(), dim(a, 1), x.data(), y.mutable_data());
+}
+
+Floats pack_panel(const std::string& isa, std::size_t k, const Floats& a) {
+    need(a.ndim() == 2 && dim(a, 0) <= 16 && dim(a, 1) >= k);
+    Floats panel(static_cast<py::ssize_t>(16 * k));
+    named(isa).pack_panel_f32(a.data(), dim(a, 1), dim(a, 0), k, panel.mutable_data());
+    return panel;
+}
+
+Floats depthwise(const std::string& isa, const Floats& x, const Floats& w, std::size_t row_step,
+                 std::size_t column_step, std::size_t stride, float bias, float low, float high, std::size_t n) {
+    need(w.ndim() == 2 && count(w) > 0 && n > 0);
+    need((n - 1) * stride + (dim(w, 0) - 1) * row_step + (dim(w, 1) - 1) * column_step + 1 + 16 <= count(x));
+    Floats y(static_cast<py::ssize_t>(n));
+    named(isa).depthwise_f32(x.data(), w.data(), dim(w, 0), dim(w, 1), row_step, column_step, stride, bias, low, high,
+                             y.mutable_data(), n);
+    return y;
+}
+
+Floats binary(const std::string& isa, unsigned op, const Floats& a, const Floats& b, std::size_t n, float low,
+              float high) {
+    need(op < 4 && (count(a) == n || count(a) == 1) && (count(b) == n || count(b) == 1));
+    Floats y(static_cast<py::ssize_t>(n));
+    named(isa).binary_f32(op, a.data(), count(a) == n ? 1 : 0, b.data(), count(b) == n ? 1 : 0, y.mutable_data(), n,
+                          low, high);
+    return y;
+}
+
+Floats affine(const std::string& isa, const Floats& x, float scale, float shift, float low, float high) {
+    Floats y(x.size());
+    named(isa).affine_f32(x.data(), count(x), scale, shift, low, high, y.mutable_data());
+    return y;
+}
+
+}  // namespace
+
+void register_float_kernels(py::module_& module) {
+    py::module_ kernels = module.def_submodule("kernels");
+    kernels.def("gemm_f32", gemm, py::arg("isa"), py::arg("n"), py::arg("k"), py::arg("a"), py::arg("panels"),
+                py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
+    kernels.def("gemv_f32", gemv, py::arg("isa"), py::arg("k"), py::arg("a"), py::arg("x"), py::arg("y").noconvert());
+    kernels.def("pack_panel_f32", pack_panel, py::arg("isa"), py::arg("k"), py::arg("a"));
+    kernels.def("depthwise_f32", depthwise, py::arg("isa"), py::arg("x"), py::arg("w"), py::arg("row_step"),
+                py::arg("column_step"), py::arg("stride"), py::arg("bias"), py::arg("low"), py::arg("high"),
+                py::arg("n"));
+    kernels.def("binary_f32", binary, py::arg("isa"), py::arg("op"), py::arg("a"), py::arg("b"), py::arg("n"),
+                py::arg("low"), py::arg("high"));
+    kernels.def("affine_f32", affine, py::arg("isa"), py::arg("x"), py::arg("scale"), py::arg("shift"), py::arg("low"),
+                py::arg("high"));
+}
+
+}  // namespace bitpress::bind

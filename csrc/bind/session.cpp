@@ -1,0 +1,244 @@
+// A Model and its last plan as Python sees them. The GIL is released while the core opens, plans and runs.
+#include "session.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <atomic>
+#include <memory>
+#include <new>
+#include <optional>
+#include <vector>
+
+#include "bind/bind.h"
+
+namespace py = pybind11;
+
+namespace bitpress::bind {
+namespace {
+
+std::string text(std::span<const char> name) {
+    // Names are checked to be UTF-8 nowhere in the graph: what is not becomes a replacement character.
+    py::object decoded = py::reinterpret_steal<py::object>(
+        PyUnicode_DecodeUTF8(name.data(), static_cast<py::ssize_t>(name.size()), "replace"));
+    if (!decoded) throw py::error_already_set();
+    return decoded.cast<std::string>();
+}
+
+// Uninitialized bytes; MemoryError where the system has none.
+class Block {
+  public:
+    void reserve(std::uint64_t bytes, const std::string& what) {
+        if (bytes <= size_) return;
+        data_.reset(bytes > static_cast<std::uint64_t>(PTRDIFF_MAX) ? nullptr : new (std::nothrow) std::uint8_t[bytes]);
+        size_ = data_ ? bytes : 0;
+        if (data_) return;
+        PyErr_SetString(PyExc_MemoryError, (what + " needs " + std::to_string(bytes) + " bytes").c_str());
+        throw py::error_already_set();
+    }
+    MutableBytes bytes() const { return {data_.get(), size_}; }
+
+  private:
+    std::unique_ptr<std::uint8_t[]> data_;
+    std::size_t size_ = 0;
+};
+
+using Array = py::array_t<float, py::array::c_style>;
+using Shapes = std::vector<std::vector<std::int64_t>>;
+
+class PySession {
+  public:
+    PySession(py::object file, bool check, std::string name) : name_(std::move(name)) {
+        if (PyObject_GetBuffer(file.ptr(), &view_, PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
+        try {
+            open(check);
+        } catch (...) {
+            PyBuffer_Release(&view_);
+            throw;
+        }
+    }
+    ~PySession() { PyBuffer_Release(&view_); }
+    PySession(const PySession&) = delete;
+    PySession& operator=(const PySession&) = delete;
+
+    py::list inputs() const { return describe(model_->graph().inputs()); }
+    py::list outputs() const { return describe(model_->graph().outputs()); }
+
+    py::list run(const std::vector<Array>& arrays, std::uint64_t max_arena) {
+        const Guard guard(&busy_, name_);
+        Shapes shapes;
+        for (const Array& array : arrays) shapes.emplace_back(array.shape(), array.shape() + array.ndim());
+        plan(shapes, max_arena);
+        std::vector<Bytes> in;
+        for (const Array& array : arrays) {
+            in.emplace_back(reinterpret_cast<const std::uint8_t*>(array.data()),
+                            static_cast<std::size_t>(array.nbytes()));
+        }
+        std::vector<MutableBytes> out;
+        py::list results;
+        const auto outputs = model_->graph().outputs();
+        for (std::uint32_t i = 0; i < outputs.count; ++i) {
+            py::array result = make_array(session_->value(outputs[i]));
+            out.emplace_back(static_cast<std::uint8_t*>(result.mutable_data()),
+                             static_cast<std::size_t>(result.nbytes()));
+            results.append(std::move(result));
+        }
+        Status status;
+        {
+            const py::gil_scoped_release unlocked;
+            status = session_->run(in, out, arena_.bytes());
+        }
+        raise_for(status, name_);
+        return results;
+    }
+
+    void plan_for(const Shapes& shapes, std::uint64_t max_arena) {
+        const Guard guard(&busy_, name_);
+        plan(shapes, max_arena);
+    }
+
+    // file, weights, tile, arena, plan: bytes. tile and arena are the last plan's, 0 before there is one.
+    py::dict memory() const {
+        py::dict sizes;
+        sizes["file"] = view_.len;
+        sizes["weights"] = model_->weights().in_place + model_->weights().decoded;
+        sizes["decoded"] = model_->weights().decoded;
+        sizes["tile"] = session_ == nullptr ? 0 : session_->bytes().tile;
+        sizes["arena"] = session_ == nullptr ? 0 : session_->bytes().arena;
+        sizes["plan"] = plan_memory_.bytes().size();
+        return sizes;
+    }
+
+  private:
+    // One thread at a time: the plan and the arena are shared.
+    class Guard {
+      public:
+        Guard(std::atomic<bool>* busy, const std::string& name) : busy_(busy) {
+            if (busy_->exchange(true)) {
+                const py::object type = py::module_::import("bitpress.errors").attr("BitpressError");
+                PyErr_SetString(type.ptr(),
+                                (name + ": the session is in use by another thread; give each its own").c_str());
+                throw py::error_already_set();
+            }
+        }
+        ~Guard() { busy_->store(false); }
+        Guard(const Guard&) = delete;
+        Guard& operator=(const Guard&) = delete;
+
+      private:
+        std::atomic<bool>* busy_;
+    };
+
+    void open(bool check) {
+        const Bytes file = {static_cast<const std::uint8_t*>(view_.buf), static_cast<std::size_t>(view_.len)};
+        std::uint64_t bytes = 0;
+        Refusal refusal;
+        Status status = Model::size(file, &bytes, &refusal);
+        if (status == Status::ok) {
+            model_memory_.reserve(bytes, name_);
+            const py::gil_scoped_release unlocked;
+            status = Model::open(file, check ? Check::full : Check::none, model_memory_.bytes(), &model_, &refusal);
+        }
+        if (status == Status::ok) return;
+        std::string line = name_ + ": ";
+        if (!refusal.name.empty()) line += "tensor '" + text(refusal.name) + "': ";
+        raise(status, line + (*refusal.why != '\0' ? refusal.why : message(status)));
+    }
+
+    // unsupported is here a well-formed network that this build cannot run.
+    [[noreturn]] static void raise(Status status, const std::string& line) {
+        if (status == Status::unsupported) {
+            PyErr_SetString(py::module_::import("bitpress.errors").attr("UnsupportedError").ptr(), line.c_str());
+            throw py::error_already_set();
+        }
+        raise_as(status, line);
+    }
+
+    void plan(const Shapes& shapes, std::uint64_t max_arena) {
+        if (session_ != nullptr && shapes == shapes_) return;
+        session_ = nullptr;
+        std::uint64_t bytes = 0;
+        raise_for(Session::size(*model_, &bytes), name_);
+        plan_memory_.reserve(bytes, name_);
+        std::vector<InputShape> inputs;
+        for (const auto& shape : shapes) inputs.push_back({static_cast<unsigned>(shape.size()), shape.data()});
+        const Session* planned = nullptr;
+        std::uint32_t failed = no_value;
+        Status status;
+        {
+            const py::gil_scoped_release unlocked;
+            status = Session::plan(*model_, inputs, plan_memory_.bytes(), &planned, &failed);
+        }
+        if (status != Status::ok) {
+            raise(status, name_ + ": " + (failed == no_value ? "" : node_text(failed) + ": ") + message(status));
+        }
+        if (planned->bytes().arena > max_arena) {
+            raise_for(Status::too_large, name_ + ": the arena needs " + std::to_string(planned->bytes().arena) +
+                                             " bytes, at most " + std::to_string(max_arena) + " allowed");
+        }
+        arena_.reserve(planned->bytes().arena, name_ + ": the arena");
+        session_ = planned;
+        shapes_ = shapes;
+    }
+
+    std::string node_text(std::uint32_t index) const {
+        const GraphNode node = model_->graph().node(index);
+        return "node '" + text(node.name) + "' (" + operator_name(node.op) + ")";
+    }
+
+    py::list describe(PackedList<std::uint32_t> indices) const {
+        py::list list;
+        for (std::uint32_t i = 0; i < indices.count; ++i) {
+            const GraphValue value = model_->graph().value(indices[i]);
+            py::object shape = py::none();
+            if (value.has_rank) {
+                py::tuple dims(value.dims.count);
+                for (std::uint32_t d = 0; d < value.dims.count; ++d) dims[d] = value.dims[d];
+                shape = dims;
+            }
+            list.append(py::make_tuple(text(value.name), static_cast<int>(value.dtype), shape));
+        }
+        return list;
+    }
+
+    static py::array make_array(const PlannedValue& value) {
+        std::vector<py::ssize_t> shape;
+        for (unsigned d = 0; d < value.shape.rank; ++d) shape.push_back(static_cast<py::ssize_t>(value.shape.dims[d]));
+        return py::array(value.dtype == Dtype::i64 ? py::dtype::of<std::int64_t>() : py::dtype::of<float>(), shape);
+    }
+
+    std::string name_;
+    Py_buffer view_{};
+    Block model_memory_;
+    Block plan_memory_;
+    Block arena_;
+    const Model* model_ = nullptr;
+    const Session* session_ = nullptr;
+    Shapes shapes_;
+    std::atomic<bool> busy_{false};
+};
+
+}  // namespace
+
+void register_session(py::module_& module) {
+    py::class_<PySession>(module, "Session")
+        .def(py::init<py::object, bool, std::string>(), py::arg("file"), py::arg("check"), py::arg("name"))
+        .def("inputs", &PySession::inputs)
+        .def("outputs", &PySession::outputs)
+        .def("plan", &PySession::plan_for, py::arg("shapes"), py::arg("max_arena"))
+        .def("run", &PySession::run, py::arg("arrays"), py::arg("max_arena"))
+        .def("memory", &PySession::memory);
+    py::dict operators;
+#define BP_OP(name, number) operators[#name] = number;
+#include "ops/ops.def"
+#undef BP_OP
+    module.attr("OPERATORS") = operators;
+    py::dict attributes;
+#define BP_ATTRIBUTE(name, number, type) \
+    attributes[#name] = py::make_tuple(number, static_cast<int>(AttributeType::type));
+#include "ops/attributes.def"
+#undef BP_ATTRIBUTE
+    module.attr("ATTRIBUTES") = attributes;
+}
+
+}  // namespace bitpress::bind

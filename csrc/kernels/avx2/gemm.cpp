@@ -1,0 +1,125 @@
+// Float matrix products: 6 x 16 sums in 12 registers; matrix-vector products four rows at a time.
+#include <immintrin.h>
+
+#include "kernels/avx2/overrides.h"
+
+namespace bitpress::avx2 {
+namespace {
+
+constexpr size_t panel = 16;
+
+// All ones in the first n (0..8) lanes.
+static __m256i lanes(size_t n) noexcept {
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
+}
+
+struct Clip {
+    __m256 low, high;
+};
+
+// The operands' order lets NaN through.
+static __m256 clip(__m256 x, const Clip& to) noexcept { return _mm256_min_ps(to.high, _mm256_max_ps(to.low, x)); }
+
+// `rows` x `width` of C; width is 16 unless partial.
+template <size_t rows, bool partial>
+static void tile(size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
+                 const Clip& to) noexcept {
+    __m256 left[rows];
+    __m256 right[rows];
+    for (size_t i = 0; i < rows; ++i) left[i] = right[i] = _mm256_setzero_ps();
+    for (size_t p = 0; p < k; ++p) {
+        const __m256 b0 = _mm256_loadu_ps(b + p * panel);
+        const __m256 b1 = _mm256_loadu_ps(b + p * panel + 8);
+#pragma GCC unroll 6
+        for (size_t i = 0; i < rows; ++i) {
+            const __m256 factor = _mm256_broadcast_ss(a + i * lda + p);
+            left[i] = _mm256_fmadd_ps(factor, b0, left[i]);
+            right[i] = _mm256_fmadd_ps(factor, b1, right[i]);
+        }
+    }
+    const __m256i mask0 = lanes(width < 8 ? width : 8);
+    const __m256i mask1 = lanes(width < 8 ? 0 : width - 8);
+#pragma GCC unroll 6
+    for (size_t i = 0; i < rows; ++i) {
+        float* out = c + i * ldc;
+        if (partial) {
+            const __m256 c0 = _mm256_maskload_ps(out, mask0);
+            _mm256_maskstore_ps(out, mask0, clip(_mm256_add_ps(c0, left[i]), to));
+            if (width <= 8) continue;
+            const __m256 c1 = _mm256_maskload_ps(out + 8, mask1);
+            _mm256_maskstore_ps(out + 8, mask1, clip(_mm256_add_ps(c1, right[i]), to));
+        } else {
+            _mm256_storeu_ps(out, clip(_mm256_add_ps(_mm256_loadu_ps(out), left[i]), to));
+            _mm256_storeu_ps(out + 8, clip(_mm256_add_ps(_mm256_loadu_ps(out + 8), right[i]), to));
+        }
+    }
+}
+
+template <bool partial>
+static void column(size_t m, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
+                   const Clip& to) noexcept {
+    size_t i = 0;
+    for (; i + 6 <= m; i += 6) tile<6, partial>(k, a + i * lda, lda, b, c + i * ldc, ldc, width, to);
+    a += i * lda;
+    c += i * ldc;
+    switch (m - i) {
+        case 1: tile<1, partial>(k, a, lda, b, c, ldc, width, to); break;
+        case 2: tile<2, partial>(k, a, lda, b, c, ldc, width, to); break;
+        case 3: tile<3, partial>(k, a, lda, b, c, ldc, width, to); break;
+        case 4: tile<4, partial>(k, a, lda, b, c, ldc, width, to); break;
+        case 5: tile<5, partial>(k, a, lda, b, c, ldc, width, to); break;
+        default: break;
+    }
+}
+
+static float total(__m256 v) noexcept {
+    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
+template <size_t rows>
+static void dots(size_t k, const float* a, size_t lda, const float* x, float* y) noexcept {
+    __m256 even[rows];
+    __m256 odd[rows];
+    for (size_t i = 0; i < rows; ++i) even[i] = odd[i] = _mm256_setzero_ps();
+    size_t p = 0;
+    for (; p + 16 <= k; p += 16) {
+        const __m256 x0 = _mm256_loadu_ps(x + p);
+        const __m256 x1 = _mm256_loadu_ps(x + p + 8);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < rows; ++i) {
+            const float* row = a + i * lda + p;
+            even[i] = _mm256_fmadd_ps(_mm256_loadu_ps(row), x0, even[i]);
+            odd[i] = _mm256_fmadd_ps(_mm256_loadu_ps(row + 8), x1, odd[i]);
+        }
+    }
+    for (; p < k; p += 8) {
+        const __m256i mask = lanes(k - p < 8 ? k - p : 8);
+        const __m256 x0 = _mm256_maskload_ps(x + p, mask);
+        for (size_t i = 0; i < rows; ++i) {
+            const float* row = a + i * lda + p;
+            even[i] = _mm256_fmadd_ps(_mm256_maskload_ps(row, mask), x0, even[i]);
+        }
+    }
+    for (size_t i = 0; i < rows; ++i) y[i] += total(_mm256_add_ps(even[i], odd[i]));
+}
+
+}  // namespace
+
+void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, float low,
+              float high) noexcept {
+    const Clip to = {_mm256_set1_ps(low), _mm256_set1_ps(high)};
+    size_t j = 0;
+    for (; j + panel <= n; j += panel) column<false>(m, k, a, lda, b + j * k, c + j, ldc, panel, to);
+    if (j < n) column<true>(m, k, a, lda, b + j * k, c + j, ldc, n - j, to);
+}
+
+void gemv_f32(size_t m, size_t k, const float* a, size_t lda, const float* x, float* y) noexcept {
+    size_t i = 0;
+    for (; i + 4 <= m; i += 4) dots<4>(k, a + i * lda, lda, x, y + i);
+    for (; i < m; ++i) dots<1>(k, a + i * lda, lda, x, y + i);
+}
+
+}  // namespace bitpress::avx2

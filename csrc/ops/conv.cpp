@@ -1,0 +1,199 @@
+// Convolution as products of blocks: a tile of the weights by panels of 16 output pixels, gathered as they are needed.
+#include "ops/conv.h"
+
+#include <string.h>
+
+namespace bitpress {
+namespace {
+
+constexpr std::uint64_t panel = 16;
+constexpr std::uint64_t panel_target = 65536;  // floats of gathered pixels at once: 256 KiB
+
+Status plan_products(PlanContext& context, ConvParams* p, bool in_place_weights) noexcept {
+    p->block_k = smaller(p->k, 256);
+    p->block_n = smaller(round_up(p->n, panel), larger(panel_target / p->block_k / panel * panel, 4 * panel));
+    const std::uint64_t rows = larger(tile_target / p->block_k / 6 * 6, 6);
+    p->block_m = smaller(p->out_channels, rows);
+    context.tile_floats = in_place_weights ? 0 : p->block_m * p->block_k;
+    p->cursor_floats = WeightRows::cursor_floats(context.inputs[1].stored, p->groups * p->out_channels);
+    context.scratch_floats = p->cursor_floats + p->block_k * p->block_n + context.tile_floats;
+    return Status::ok;
+}
+
+Status plan_conv(PlanContext& context) noexcept {
+    ConvParams& p = context.make<ConvParams>();
+    const Shape& x = context.inputs[0].shape;
+    const Operand& weights = context.inputs[1];
+    const Shape& w = weights.shape;
+    if (x.rank != 3 && x.rank != 4) return Status::unsupported;
+    if (w.rank != x.rank) return Status::bad_shape;
+    const std::int64_t group = context.integer(Key::group, 1);
+    if (group < 1) return Status::bad_argument;
+    p.groups = static_cast<std::uint64_t>(group);
+    if (x.dims[1] % p.groups != 0 || w.dims[0] % p.groups != 0) return Status::bad_shape;
+    p.batch = x.dims[0];
+    p.in_channels = x.dims[1] / p.groups;
+    p.out_channels = w.dims[0] / p.groups;
+    if (w.dims[1] != p.in_channels) return Status::bad_shape;
+    if (context.has(2) && (context.inputs[2].shape.rank != 1 || context.inputs[2].shape.dims[0] != w.dims[0])) {
+        return Status::bad_shape;
+    }
+    const PackedList<std::int64_t> kernel_shape = context.integers(Key::kernel_shape);
+    if (kernel_shape.count != 0) {
+        if (kernel_shape.count != w.rank - 2) return Status::bad_shape;
+        for (std::uint32_t i = 0; i < kernel_shape.count; ++i) {
+            if (kernel_shape[i] != static_cast<std::int64_t>(w.dims[2 + i])) return Status::bad_shape;
+        }
+    }
+    Shape& out = context.outputs[0];
+    BP_TRY(append(&out, x.dims[0]));
+    BP_TRY(append(&out, w.dims[0]));
+    BP_TRY(read_window(context, x, w.dims + 2, false, &p.window, &out));
+    BP_TRY(read_bounds(context, &p.bounds));
+    p.k = p.in_channels * p.kernel_size();
+    if (!checked_mul(p.window.y.out, p.window.x.out, &p.n) || p.n > max_elements) return Status::too_large;
+    std::uint64_t work = 0;
+    if (!checked_mul(p.k, w.dims[0], &work) || !checked_mul(work, p.n, &work) || !checked_mul(work, p.batch, &work)) {
+        return Status::too_large;
+    }
+    context.work = work;
+    const bool in_place = weights.stored == nullptr || stored_floats(*weights.stored) != nullptr;
+    p.depthwise = p.in_channels == 1 && p.groups > 1 ? 1 : 0;
+    return p.depthwise != 0 ? plan_depthwise(context, &p, in_place) : plan_products(context, &p, in_place);
+}
+
+// Gathers k-rows [k0, k0 + depth) of pixels [first, first + width) into one panel of depth x 16.
+void gather_panel(const ConvParams& p, const float* image, std::uint64_t first, std::uint64_t width, std::uint64_t k0,
+                  std::uint64_t depth, float* out) noexcept {
+    const WindowAxis& ay = p.window.y;
+    const WindowAxis& ax = p.window.x;
+    std::int64_t base_y[panel] = {};
+    std::int64_t base_x[panel] = {};
+    for (std::uint64_t i = 0; i < width; ++i) {
+        const std::uint64_t pixel = first + i;
+        base_y[i] = static_cast<std::int64_t>(pixel / ax.out * ay.stride) - static_cast<std::int64_t>(ay.pad_begin);
+        base_x[i] = static_cast<std::int64_t>(pixel % ax.out * ax.stride) - static_cast<std::int64_t>(ax.pad_begin);
+    }
+    const bool one_row = base_y[0] == base_y[width - 1];
+    const std::int64_t in_y = static_cast<std::int64_t>(ay.in);
+    const std::int64_t in_x = static_cast<std::int64_t>(ax.in);
+    std::uint64_t channel = k0 / p.kernel_size();
+    std::uint64_t ky = k0 % p.kernel_size() / ax.kernel;
+    std::uint64_t kx = k0 % ax.kernel;
+    for (std::uint64_t row = 0; row < depth; ++row, out += panel) {
+        const float* plane = image + channel * p.in_plane();
+        const std::int64_t dy = static_cast<std::int64_t>(ky * ay.dilation);
+        const std::int64_t dx = static_cast<std::int64_t>(kx * ax.dilation);
+        const std::int64_t y0 = base_y[0] + dy;
+        const bool inside = one_row && y0 >= 0 && y0 < in_y && base_x[0] + dx >= 0 && base_x[width - 1] + dx < in_x;
+        if (inside && ax.stride == 1) {
+            memcpy(out, plane + y0 * in_x + base_x[0] + dx, width * sizeof(float));
+        } else if (inside) {
+            const float* line = plane + y0 * in_x + base_x[0] + dx;
+            for (std::uint64_t i = 0; i < width; ++i) out[i] = line[i * ax.stride];
+        } else {
+            for (std::uint64_t i = 0; i < width; ++i) {
+                const std::int64_t y = base_y[i] + dy;
+                const std::int64_t x = base_x[i] + dx;
+                out[i] = y >= 0 && y < in_y && x >= 0 && x < in_x ? plane[y * in_x + x] : 0.0F;
+            }
+        }
+        for (std::uint64_t i = width; i < panel; ++i) out[i] = 0.0F;
+        if (++kx < ax.kernel) continue;
+        kx = 0;
+        if (++ky < ay.kernel) continue;
+        ky = 0;
+        ++channel;
+    }
+}
+
+// 1 x 1, stride 1: the rows of a panel are pieces of the image's planes.
+void copy_panel(const ConvParams& p, const float* image, std::uint64_t first, std::uint64_t width, std::uint64_t k0,
+                std::uint64_t depth, float* out) noexcept {
+    const float* in = image + k0 * p.in_plane() + first;
+    if (width == panel) {
+        for (std::uint64_t row = 0; row < depth; ++row)
+            memcpy(out + row * panel, in + row * p.in_plane(), panel * sizeof(float));
+        return;
+    }
+    for (std::uint64_t row = 0; row < depth; ++row) {
+        memcpy(out + row * panel, in + row * p.in_plane(), width * sizeof(float));
+        for (std::uint64_t i = width; i < panel; ++i) out[row * panel + i] = 0.0F;
+    }
+}
+
+void fill_rows(float* out, std::uint64_t stride, std::uint64_t rows, std::uint64_t width, const float* bias) noexcept {
+    for (std::uint64_t i = 0; i < rows; ++i) {
+        const float value = bias == nullptr ? 0.0F : bias[i];
+        for (std::uint64_t j = 0; j < width; ++j) out[i * stride + j] = value;
+    }
+}
+
+struct Blocks {
+    float* panels;
+    float* tile;
+};
+
+// One image, one group: out (out_channels x n) = clip(bias + weights * pixels).
+Status run_group(const RunContext& context, const ConvParams& p, WeightRows& weights, std::uint64_t first_row,
+                 const float* image, const float* bias, float* out, const Blocks& blocks) noexcept {
+    const bool copies = p.window.trivial();
+    for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) {
+        const std::uint64_t width = smaller(p.block_n, p.n - n0);
+        weights.rewind();
+        for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
+            const std::uint64_t depth = smaller(p.block_k, p.k - k0);
+            for (std::uint64_t j = 0; j < width; j += panel) {
+                float* to = blocks.panels + j * depth;
+                const std::uint64_t columns = smaller(panel, width - j);
+                (copies ? copy_panel : gather_panel)(p, image, n0 + j, columns, k0, depth, to);
+            }
+            const bool last = k0 + depth == p.k;
+            const float low = last ? p.bounds.low : -__builtin_inff();
+            const float high = last ? p.bounds.high : __builtin_inff();
+            for (std::uint64_t m0 = 0; m0 < p.out_channels; m0 += p.block_m) {
+                const std::uint64_t rows = smaller(p.block_m, p.out_channels - m0);
+                const float* a = nullptr;
+                std::size_t lda = 0;
+                BP_TRY(weights.read(first_row + m0, rows, k0, depth, blocks.tile, &a, &lda));
+                float* c = out + m0 * p.n + n0;
+                if (k0 == 0) fill_rows(c, p.n, rows, width, bias == nullptr ? nullptr : bias + m0);
+                context.kernels->gemm_f32(rows, width, depth, a, lda, blocks.panels, c, p.n, low, high);
+            }
+        }
+    }
+    return Status::ok;
+}
+
+Status run_conv(const RunContext& context) noexcept {
+    const ConvParams& p = context.parameters<ConvParams>();
+    if (p.depthwise != 0) return run_depthwise(context, p);
+    const float* bias = context.input_count > 2 ? context.input(2) : nullptr;
+    const Blocks blocks = {context.scratch + p.cursor_floats,
+                           context.scratch + p.cursor_floats + p.block_k * p.block_n};
+    WeightRows weights = context.stored[1] != nullptr
+                             ? WeightRows(*context.stored[1], p.groups * p.out_channels, p.k, context.scratch)
+                             : WeightRows(context.input(1), p.k);
+    for (std::uint64_t i = 0; i < p.batch * p.groups; ++i) {
+        const std::uint64_t row = i % p.groups * p.out_channels;
+        const float* image = context.input(0) + i * p.in_channels * p.in_plane();
+        float* out = context.output() + i * p.out_channels * p.n;
+        BP_TRY(run_group(context, p, weights, row, image, bias == nullptr ? nullptr : bias + row, out, blocks));
+    }
+    return Status::ok;
+}
+
+}  // namespace
+
+const Operator op_Conv = {
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .keys = key_bit(Key::strides) | key_bit(Key::pads) | key_bit(Key::dilations) | key_bit(Key::group) |
+            key_bit(Key::kernel_shape) | key_bit(Key::auto_pad) | key_bit(Key::clip_low) | key_bit(Key::clip_high),
+    .reads_stored = 1U << 1,
+    .param_bytes = sizeof(ConvParams),
+    .plan = plan_conv,
+    .run = run_conv,
+};
+
+}  // namespace bitpress

@@ -1,0 +1,33 @@
+// Convolution, planned: what conv.cpp decides and conv.cpp and depthwise.cpp compute.
+#pragma once
+
+#include "ops/weights.h"
+#include "ops/window.h"
+
+namespace bitpress {
+
+struct ConvParams {
+    Window window;
+    std::uint64_t batch = 0;
+    std::uint64_t groups = 0;
+    std::uint64_t in_channels = 0;   // a group
+    std::uint64_t out_channels = 0;  // a group
+    Bounds bounds;
+    std::uint64_t depthwise = 0;
+    // Products: out_channels x k by k x n, blocked.
+    std::uint64_t k = 0;  // in_channels * kernel
+    std::uint64_t n = 0;  // output pixels
+    std::uint64_t block_m = 0;
+    std::uint64_t block_n = 0;
+    std::uint64_t block_k = 0;
+    std::uint64_t cursor_floats = 0;
+
+    std::uint64_t kernel_size() const noexcept { return window.y.kernel * window.x.kernel; }
+    std::uint64_t in_plane() const noexcept { return window.y.in * window.x.in; }
+};
+
+// Depthwise: one input channel a group. Scratch and tile, and the computation.
+Status plan_depthwise(PlanContext& context, ConvParams* params, bool in_place_weights) noexcept;
+Status run_depthwise(const RunContext& context, const ConvParams& params) noexcept;
+
+}  // namespace bitpress

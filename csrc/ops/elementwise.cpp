@@ -1,0 +1,201 @@
+// Operators of one element or of two broadcast ones.
+#include <math.h>
+
+#include "ops/common.h"
+
+namespace bitpress {
+namespace {
+
+constexpr std::uint64_t clip_keys = key_bit(Key::clip_low) | key_bit(Key::clip_high);
+
+// -- two inputs -----------------------------------------------------------------------------------------------------
+
+struct BinaryParams {
+    Loops<3> loops;  // a, b, y
+    Bounds bounds;
+};
+
+Status plan_binary(PlanContext& context) noexcept {
+    BinaryParams& p = context.make<BinaryParams>();
+    Shape& out = context.outputs[0];
+    BP_TRY(broadcast(context.inputs[0].shape, context.inputs[1].shape, &out));
+    BP_TRY(read_bounds(context, &p.bounds));
+    std::uint64_t y_strides[max_rank];
+    contiguous(out, y_strides);
+    std::uint64_t in_strides[2][max_rank];
+    for (unsigned i = 0; i < 2; ++i) {
+        const Shape& in = context.inputs[i].shape;
+        std::uint64_t own[max_rank];
+        contiguous(in, own);
+        const unsigned missing = out.rank - in.rank;
+        for (unsigned d = 0; d < out.rank; ++d) {
+            in_strides[i][d] = d < missing || in.dims[d - missing] == 1 ? 0 : own[d - missing];
+        }
+    }
+    for (unsigned d = 0; d < out.rank; ++d)
+        p.loops.add(out.dims[d], {in_strides[0][d], in_strides[1][d], y_strides[d]});
+    context.work = 1;
+    for (unsigned d = 0; d < out.rank; ++d) {
+        if (!checked_mul(context.work, out.dims[d], &context.work)) return Status::too_large;
+    }
+    return Status::ok;
+}
+
+template <unsigned op>
+Status run_binary(const RunContext& context) noexcept {
+    const BinaryParams& p = context.parameters<BinaryParams>();
+    const float* a = context.input(0);
+    const float* b = context.input(1);
+    float* y = context.output();
+    const std::uint64_t a_step = p.loops.inner_stride(0);
+    const std::uint64_t b_step = p.loops.inner_stride(1);
+    p.loops.each([&](const std::uint64_t (&at)[3]) noexcept {
+        context.kernels->binary_f32(op, a + at[0], a_step, b + at[1], b_step, y + at[2], p.loops.inner(), p.bounds.low,
+                                    p.bounds.high);
+    });
+    return Status::ok;
+}
+
+constexpr Operator binary(Status (*run)(const RunContext&) noexcept) noexcept {
+    return {
+        .min_inputs = 2,
+        .max_inputs = 2,
+        .keys = clip_keys,
+        .flags = op_in_place,
+        .param_bytes = sizeof(BinaryParams),
+        .plan = plan_binary,
+        .run = run,
+    };
+}
+
+// -- one input ------------------------------------------------------------------------------------------------------
+
+struct UnaryParams {
+    std::uint64_t count = 0;
+    float alpha = 0.0F;
+    float beta = 0.0F;
+    Bounds bounds;
+};
+
+Status finish_unary(PlanContext& context) noexcept {
+    UnaryParams& p = context.parameters<UnaryParams>();
+    context.outputs[0] = context.inputs[0].shape;
+    p.count = elements(context.inputs[0].shape);
+    context.work = p.count;
+    return Status::ok;
+}
+
+Status plan_unary(PlanContext& context) noexcept {
+    context.make<UnaryParams>();
+    return finish_unary(context);
+}
+
+template <float function(float) noexcept>
+Status run_unary(const RunContext& context) noexcept {
+    const UnaryParams& p = context.parameters<UnaryParams>();
+    const float* x = context.input(0);
+    float* y = context.output();
+    for (std::uint64_t i = 0; i < p.count; ++i) y[i] = function(x[i]);
+    return Status::ok;
+}
+
+// y = clip(alpha * x + beta).
+Status run_affine(const RunContext& context) noexcept {
+    const UnaryParams& p = context.parameters<UnaryParams>();
+    context.kernels->affine_f32(context.input(0), p.count, p.alpha, p.beta, p.bounds.low, p.bounds.high,
+                                context.output());
+    return Status::ok;
+}
+
+Status plan_relu(PlanContext& context) noexcept {
+    UnaryParams& p = context.make<UnaryParams>();
+    p.alpha = 1.0F;
+    p.bounds = {0.0F, __builtin_inff()};
+    return finish_unary(context);
+}
+
+Status plan_clip(PlanContext& context) noexcept {
+    UnaryParams& p = context.make<UnaryParams>();
+    p.alpha = 1.0F;
+    BP_TRY(read_bounds(context, &p.bounds));
+    return finish_unary(context);
+}
+
+Status plan_hard_sigmoid(PlanContext& context) noexcept {
+    UnaryParams& p = context.make<UnaryParams>();
+    p.alpha = context.real(Key::alpha, 0.2);
+    p.beta = context.real(Key::beta, 0.5);
+    p.bounds = {0.0F, 1.0F};
+    return finish_unary(context);
+}
+
+Status plan_leaky_relu(PlanContext& context) noexcept {
+    context.make<UnaryParams>().alpha = context.real(Key::alpha, 0.01);
+    return finish_unary(context);
+}
+
+Status run_leaky_relu(const RunContext& context) noexcept {
+    const UnaryParams& p = context.parameters<UnaryParams>();
+    const float* x = context.input(0);
+    float* y = context.output();
+    for (std::uint64_t i = 0; i < p.count; ++i) y[i] = x[i] < 0.0F ? p.alpha * x[i] : x[i];
+    return Status::ok;
+}
+
+Status plan_gelu(PlanContext& context) noexcept {
+    const std::int64_t approximate = context.integer(Key::approximate, 0);
+    if (approximate != 0 && approximate != 1) return Status::bad_argument;
+    context.make<UnaryParams>().alpha = static_cast<float>(approximate);
+    return finish_unary(context);
+}
+
+Status run_gelu(const RunContext& context) noexcept {
+    const UnaryParams& p = context.parameters<UnaryParams>();
+    const float* x = context.input(0);
+    float* y = context.output();
+    constexpr float root_half = 0.70710678F;  // sqrt(1/2)
+    constexpr float root_two_over_pi = 0.79788456F;
+    for (std::uint64_t i = 0; i < p.count; ++i) {
+        const float v = x[i];
+        const float inner =
+            p.alpha == 0.0F ? erff(v * root_half) : tanhf(root_two_over_pi * (v + 0.044715F * v * v * v));
+        y[i] = 0.5F * v * (1.0F + inner);
+    }
+    return Status::ok;
+}
+
+float sigmoid(float x) noexcept { return 1.0F / (1.0F + expf(-x)); }
+float hyperbolic_tangent(float x) noexcept { return tanhf(x); }
+float error_function(float x) noexcept { return erff(x); }
+float exponential(float x) noexcept { return expf(x); }
+float square_root(float x) noexcept { return sqrtf(x); }
+float hard_swish(float x) noexcept {
+    const float gate = x * (1.0F / 6.0F) + 0.5F;
+    return x * (gate < 0.0F ? 0.0F : gate > 1.0F ? 1.0F : gate);
+}
+
+constexpr Operator unary(Status (*run)(const RunContext&) noexcept, Status (*plan)(PlanContext&) noexcept = plan_unary,
+                         std::uint64_t keys = 0) noexcept {
+    return {.keys = keys, .flags = op_in_place, .param_bytes = sizeof(UnaryParams), .plan = plan, .run = run};
+}
+
+}  // namespace
+
+const Operator op_Add = binary(run_binary<0>);
+const Operator op_Sub = binary(run_binary<1>);
+const Operator op_Mul = binary(run_binary<2>);
+const Operator op_Div = binary(run_binary<3>);
+
+const Operator op_Relu = unary(run_affine, plan_relu);
+const Operator op_Clip = unary(run_affine, plan_clip, clip_keys);
+const Operator op_HardSigmoid = unary(run_affine, plan_hard_sigmoid, key_bit(Key::alpha) | key_bit(Key::beta));
+const Operator op_LeakyRelu = unary(run_leaky_relu, plan_leaky_relu, key_bit(Key::alpha));
+const Operator op_Gelu = unary(run_gelu, plan_gelu, key_bit(Key::approximate));
+const Operator op_Sigmoid = unary(run_unary<sigmoid>);
+const Operator op_Tanh = unary(run_unary<hyperbolic_tangent>);
+const Operator op_Erf = unary(run_unary<error_function>);
+const Operator op_Exp = unary(run_unary<exponential>);
+const Operator op_Sqrt = unary(run_unary<square_root>);
+const Operator op_HardSwish = unary(run_unary<hard_swish>);
+
+}  // namespace bitpress

@@ -1,0 +1,180 @@
+// Operators that sum, average or compare along axes. Sums are in double: their error is that of the last rounding.
+#include <math.h>
+
+#include "ops/common.h"
+
+namespace bitpress {
+namespace {
+
+// -- means ----------------------------------------------------------------------------------------------------------
+
+struct MeanParams {
+    Loops<2> kept;     // x, y
+    Loops<1> reduced;  // x
+    std::uint64_t count = 0;
+};
+
+// The mean over the axes in `set`; the output's shape keeps them as 1, or drops them.
+Status plan_mean_over(PlanContext& context, unsigned set, bool keep) noexcept {
+    MeanParams& p = context.make<MeanParams>();
+    const Shape& in = context.inputs[0].shape;
+    std::uint64_t strides[max_rank];
+    contiguous(in, strides);
+    p.count = 1;
+    std::uint64_t y_step = 1;
+    for (unsigned d = 0; d < in.rank; ++d) y_step *= (set >> d & 1U) != 0 ? 1 : in.dims[d];
+    for (unsigned d = 0; d < in.rank; ++d) {
+        if ((set >> d & 1U) != 0) {
+            p.reduced.add(in.dims[d], {strides[d]});
+            p.count *= in.dims[d];
+            if (keep) BP_TRY(append(&context.outputs[0], 1));
+        } else {
+            y_step /= in.dims[d];
+            p.kept.add(in.dims[d], {strides[d], y_step});
+            BP_TRY(append(&context.outputs[0], in.dims[d]));
+        }
+    }
+    context.work = elements(in);
+    return Status::ok;
+}
+
+Status plan_reduce_mean(PlanContext& context) noexcept {
+    unsigned set = 0;
+    BP_TRY(axis_set(context.integers(Key::axes), context.inputs[0].shape.rank, true, &set));
+    return plan_mean_over(context, set, context.integer(Key::keepdims, 1) != 0);
+}
+
+Status plan_global_average(PlanContext& context) noexcept {
+    const unsigned rank = context.inputs[0].shape.rank;
+    if (rank < 2) return Status::bad_shape;
+    return plan_mean_over(context, ((1U << rank) - 1U) & ~3U, true);
+}
+
+Status run_mean(const RunContext& context) noexcept {
+    const MeanParams& p = context.parameters<MeanParams>();
+    const std::uint64_t step = p.reduced.inner_stride(0);
+    const double count = static_cast<double>(p.count);
+    p.kept.each([&](const std::uint64_t (&at)[2]) noexcept {
+        for (std::uint64_t i = 0; i < p.kept.inner(); ++i) {
+            const float* x = context.input(0) + at[0] + i * p.kept.inner_stride(0);
+            double sum = 0.0;
+            p.reduced.each([&](const std::uint64_t (&from)[1]) noexcept {
+                const float* line = x + from[0];
+                for (std::uint64_t k = 0; k < p.reduced.inner(); ++k) sum += static_cast<double>(line[k * step]);
+            });
+            context.output()[at[1] + i * p.kept.inner_stride(1)] = static_cast<float>(sum / count);
+        }
+    });
+    return Status::ok;
+}
+
+// -- along one axis: an outer index, the axis, an inner index --------------------------------------------------------
+
+struct AxisParams {
+    std::uint64_t outer = 0;
+    std::uint64_t axis = 0;
+    std::uint64_t inner = 0;
+    std::uint64_t last = 0;  // ArgMax: of equals, the last
+};
+
+Status plan_axis(PlanContext& context, std::int64_t fallback, unsigned* axis) noexcept {
+    AxisParams& p = context.make<AxisParams>();
+    const Shape& in = context.inputs[0].shape;
+    BP_TRY(normalize_axis(context.integer(Key::axis, fallback), in.rank, axis));
+    p.outer = elements(in, 0, *axis);
+    p.axis = in.dims[*axis];
+    p.inner = elements(in, *axis + 1, in.rank);
+    context.work = elements(in);
+    return Status::ok;
+}
+
+Status plan_softmax(PlanContext& context) noexcept {
+    unsigned axis = 0;
+    BP_TRY(plan_axis(context, -1, &axis));
+    context.outputs[0] = context.inputs[0].shape;
+    return Status::ok;
+}
+
+void softmax(const float* x, std::uint64_t n, std::uint64_t step, float* y) noexcept {
+    float top = x[0];
+    for (std::uint64_t i = 0; i < n; ++i) top = x[i * step] > top ? x[i * step] : top;
+    double sum = 0.0;
+    for (std::uint64_t i = 0; i < n; ++i) {
+        const float e = expf(x[i * step] - top);
+        y[i * step] = e;
+        sum += static_cast<double>(e);
+    }
+    const float scale = static_cast<float>(1.0 / sum);
+    for (std::uint64_t i = 0; i < n; ++i) y[i * step] *= scale;
+}
+
+Status run_softmax(const RunContext& context) noexcept {
+    const AxisParams& p = context.parameters<AxisParams>();
+    for (std::uint64_t i = 0; i < p.outer; ++i) {
+        for (std::uint64_t j = 0; j < p.inner; ++j) {
+            const std::uint64_t at = i * p.axis * p.inner + j;
+            softmax(context.input(0) + at, p.axis, p.inner, context.output() + at);
+        }
+    }
+    return Status::ok;
+}
+
+Status plan_argmax(PlanContext& context) noexcept {
+    unsigned axis = 0;
+    BP_TRY(plan_axis(context, 0, &axis));
+    context.parameters<AxisParams>().last = context.integer(Key::select_last_index, 0) != 0 ? 1 : 0;
+    const Shape& in = context.inputs[0].shape;
+    const bool keep = context.integer(Key::keepdims, 1) != 0;
+    for (unsigned d = 0; d < in.rank; ++d) {
+        if (d != axis) BP_TRY(append(&context.outputs[0], in.dims[d]));
+        if (d == axis && keep) BP_TRY(append(&context.outputs[0], 1));
+    }
+    context.output_dtypes[0] = Dtype::i64;
+    return Status::ok;
+}
+
+Status run_argmax(const RunContext& context) noexcept {
+    const AxisParams& p = context.parameters<AxisParams>();
+    auto* out = static_cast<std::int64_t*>(context.outputs[0]);
+    for (std::uint64_t i = 0; i < p.outer; ++i) {
+        for (std::uint64_t j = 0; j < p.inner; ++j) {
+            const float* x = context.input(0) + i * p.axis * p.inner + j;
+            std::uint64_t best = 0;
+            for (std::uint64_t k = 1; k < p.axis; ++k) {
+                const float value = x[k * p.inner];
+                const float top = x[best * p.inner];
+                if (value > top || (p.last != 0 && value == top)) best = k;
+            }
+            *out++ = static_cast<std::int64_t>(best);
+        }
+    }
+    return Status::ok;
+}
+
+}  // namespace
+
+const Operator op_ReduceMean = {
+    .keys = key_bit(Key::axes) | key_bit(Key::keepdims),
+    .param_bytes = sizeof(MeanParams),
+    .plan = plan_reduce_mean,
+    .run = run_mean,
+};
+
+const Operator op_GlobalAveragePool = {.param_bytes = sizeof(MeanParams), .plan = plan_global_average, .run = run_mean};
+
+const Operator op_Softmax = {
+    .keys = key_bit(Key::axis),
+    .flags = op_in_place,
+    .param_bytes = sizeof(AxisParams),
+    .plan = plan_softmax,
+    .run = run_softmax,
+};
+
+const Operator op_ArgMax = {
+    .keys = key_bit(Key::axis) | key_bit(Key::keepdims) | key_bit(Key::select_last_index),
+    .param_bytes = sizeof(AxisParams),
+    .plan = plan_argmax,
+    .run = run_argmax,
+};
+
+}  // namespace bitpress

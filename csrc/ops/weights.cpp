@@ -1,0 +1,80 @@
+#include "ops/weights.h"
+
+namespace bitpress {
+namespace {
+
+bool is_bitmap(const TensorView& view) noexcept { return view.scheme.structure == Structure::bitmap; }
+
+// Bits set in [first, first + n) of a mask.
+std::uint64_t count_range(Bytes mask, std::uint64_t first, std::uint64_t n) noexcept {
+    std::uint64_t count = 0;
+    const std::uint64_t end = first + n;
+    std::uint64_t i = first;
+    for (; i < end && i % 8 != 0; ++i) count += mask[i / 8] >> (i % 8) & 1U;
+    if (i < end) {
+        count += kernels()->count_bits(mask.data() + i / 8, static_cast<std::size_t>((end - i) / 8));
+        i = end - (end - i) % 8;
+    }
+    for (; i < end; ++i) count += mask[i / 8] >> (i % 8) & 1U;
+    return count;
+}
+
+}  // namespace
+
+const float* stored_floats(const TensorView& view) noexcept {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    (void)view;
+    return nullptr;
+#else
+    if (view.scheme.structure != Structure::dense || view.scheme.values != Values::keep || view.dtype != Dtype::f32) {
+        return nullptr;
+    }
+    const std::uint8_t* data = view.stream(Role::data).data();
+    return reinterpret_cast<std::uintptr_t>(data) % alignof(float) == 0 ? reinterpret_cast<const float*>(data)
+                                                                        : nullptr;
+#endif
+}
+
+std::uint64_t WeightRows::cursor_floats(const TensorView* view, std::uint64_t rows) noexcept {
+    return view != nullptr && is_bitmap(*view) ? rows * (sizeof(std::uint64_t) / sizeof(float)) : 0;
+}
+
+WeightRows::WeightRows(const TensorView& view, std::uint64_t rows, std::uint64_t columns, float* cursors) noexcept
+    : direct_(stored_floats(view)), view_(&view), rows_(rows), columns_(columns) {
+    if (!is_bitmap(view)) return;
+    cursors_ = reinterpret_cast<std::uint64_t*>(cursors);
+    rewind();
+}
+
+void WeightRows::rewind() noexcept {
+    if (cursors_ == nullptr) return;
+    const Bytes mask = view_->stream(Role::mask);
+    std::uint64_t before = 0;
+    for (std::uint64_t row = 0; row < rows_; ++row) {
+        cursors_[row] = before;
+        before += count_range(mask, row * columns_, columns_);
+    }
+}
+
+Status WeightRows::read(std::uint64_t row, std::uint64_t count, std::uint64_t column, std::uint64_t width, float* tile,
+                        const float** out, std::size_t* stride) noexcept {
+    if (direct_ != nullptr) {
+        *out = direct_ + row * columns_ + column;
+        *stride = columns_;
+        return Status::ok;
+    }
+    *out = tile;
+    *stride = width;
+    if (cursors_ == nullptr && width == columns_) {  // whole rows: one range
+        std::uint64_t unused = 0;
+        return unpack_range(*view_, row * columns_, {tile, count * width}, &unused);
+    }
+    for (std::uint64_t i = 0; i < count; ++i) {
+        std::uint64_t unused = 0;
+        std::uint64_t* survivors = cursors_ == nullptr ? &unused : &cursors_[row + i];
+        BP_TRY(unpack_range(*view_, (row + i) * columns_ + column, {tile + i * width, width}, survivors));
+    }
+    return Status::ok;
+}
+
+}  // namespace bitpress

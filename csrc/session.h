@@ -1,0 +1,113 @@
+// From a container with a graph to results, in the caller's memory.
+//   Model:   an opened file. Raw streams are used where they stand in the caller's bytes; coded ones are decoded, once,
+//            into the caller's memory. Weights stay packed.
+//   Session: a Model planned for given input shapes: a flat program over an arena. Running changes nothing but the
+//            arena and the outputs, so one Session may run on several threads, each with its own arena.
+#pragma once
+
+#include "format.h"
+#include "ops/graph.h"
+#include "ops/op.h"
+#include "session/memory.h"
+
+namespace bitpress {
+
+// What open() found in the graph's stored values.
+struct WeightBytes {
+    std::uint64_t in_place = 0;  // read from the caller's file bytes
+    std::uint64_t decoded = 0;   // read from the caller's memory
+};
+
+class Model {
+  public:
+    // Bytes of memory that open() needs. Checks the structure of the file, reads no stream but the heads of coded ones.
+    // On failure *refusal, where asked for, says what is wrong with which tensor.
+    static Status size(Bytes file, std::uint64_t* memory_bytes, Refusal* refusal = nullptr) noexcept;
+    // Both `file` and `memory` must outlive the Model and stay where they are; neither needs any alignment.
+    static Status open(Bytes file, Check check, MutableBytes memory, const Model** out,
+                       Refusal* refusal = nullptr) noexcept;
+
+    const Graph& graph() const noexcept { return graph_; }
+    const File& file() const noexcept { return file_; }
+    const WeightBytes& weights() const noexcept { return weights_; }
+    // The stored tensor of a value, or null for values of another kind.
+    const TensorView* stored(std::uint32_t value) const noexcept;
+
+  private:
+    Status read(Bytes file, Check check, Refusal* refusal) noexcept;
+    Status load(Memory* memory, Refusal* refusal) noexcept;
+    Status load_stream(const StoredStream& stream, std::uint64_t most_bytes, Memory* memory, MutableBytes workspace,
+                       Bytes* out) noexcept;
+    Status load_tensor(const StoredTensor& tensor, Memory* memory, MutableBytes workspace, TensorView* view) noexcept;
+    std::uint64_t workspace_bytes() const noexcept;
+
+    File file_;
+    Graph graph_;
+    TensorView* views_ = nullptr;       // one a stored value, in their order
+    std::uint32_t* view_of_ = nullptr;  // value -> index in views_, or no_value
+    WeightBytes weights_;
+};
+
+// A value under given input shapes.
+struct PlannedValue {
+    Dtype dtype = Dtype::f32;
+    Shape shape;
+    std::uint64_t count = 0;  // elements
+    std::uint64_t bytes = 0;
+    std::uint32_t root = no_value;    // the value whose memory it uses: itself, or what it is an alias of
+    std::uint32_t output = no_value;  // index among the graph's outputs, where it is computed into the caller's
+    std::uint32_t input = no_value;   // index among the graph's inputs
+    std::uint32_t last_step = 0;      // the last step that reads it or, for a root, one of its aliases
+    std::uint64_t offset = 0;         // in the arena, for a computed root that is no output
+};
+
+// One operator of the program.
+struct Step {
+    const Operator* op = nullptr;  // null: an alias, nothing to run
+    void* params = nullptr;
+    std::uint64_t scratch = 0;         // offset in the arena
+    std::uint64_t scratch_floats = 0;  // the operator's own; unpacked stored inputs follow
+};
+
+struct InputShape {
+    unsigned rank = 0;
+    const std::int64_t* dims = nullptr;
+};
+
+struct SessionBytes {
+    std::uint64_t arena = 0;  // what run() needs, at any alignment
+    std::uint64_t tile = 0;   // of these, at most at once: dequantized weights
+    std::uint64_t work = 0;   // about how many multiply-adds or element visits a run makes
+};
+
+class Session {
+  public:
+    // Bytes of memory that plan() needs, for any shapes.
+    static Status size(const Model& model, std::uint64_t* memory_bytes) noexcept;
+    // `model` and `memory` must outlive the Session. On failure *failed_node is the node that was being planned, or
+    // no_value. Dims of `shapes`, one an input, must be positive and agree with those that the graph states.
+    static Status plan(const Model& model, std::span<const InputShape> shapes, MutableBytes memory, const Session** out,
+                       std::uint32_t* failed_node) noexcept;
+
+    const Model& model() const noexcept { return *model_; }
+    const SessionBytes& bytes() const noexcept { return bytes_; }
+    const PlannedValue& value(std::uint32_t index) const noexcept { return values_[index]; }
+
+    // Buffers hold the values' exact bytes, aligned to their element, and do not overlap. arena: bytes().arena at
+    // least.
+    Status run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs, MutableBytes arena) const noexcept;
+
+  private:
+    friend class Planner;
+    struct Buffers;
+    Status run_step(std::uint32_t node, const Buffers& buffers) const noexcept;
+    Status copy_outputs(const Buffers& buffers) const noexcept;
+    void* locate(std::uint32_t value, const Buffers& buffers) const noexcept;
+
+    const Model* model_ = nullptr;
+    PlannedValue* values_ = nullptr;
+    Step* steps_ = nullptr;
+    SessionBytes bytes_;
+};
+
+}  // namespace bitpress

@@ -1,0 +1,113 @@
+// Running a planned program.
+#include "session.h"
+
+#include <string.h>
+
+#include "ops/weights.h"
+
+namespace bitpress {
+
+struct Session::Buffers {
+    std::span<const Bytes> inputs;
+    std::span<const MutableBytes> outputs;
+    std::uint8_t* arena = nullptr;
+};
+
+void* Session::locate(std::uint32_t value, const Buffers& buffers) const noexcept {
+    const PlannedValue& root = values_[values_[value].root];
+    // Inputs are only ever read: no operator runs in place on them.
+    if (root.input != no_value) return const_cast<std::uint8_t*>(buffers.inputs[root.input].data());
+    if (root.output != no_value) return buffers.outputs[root.output].data();
+    return buffers.arena + root.offset;
+}
+
+Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept {
+    const Step& step = steps_[n];
+    const GraphNode node = model_->graph().node(n);
+    const void* inputs[max_node_links];
+    const TensorView* stored[max_node_links];
+    std::uint64_t counts[max_node_links];
+    void* outputs[max_outputs];
+    auto* scratch = reinterpret_cast<float*>(buffers.arena + step.scratch);
+    float* unpacked = scratch + step.scratch_floats;
+    for (std::uint32_t k = 0; k < node.inputs.count; ++k) {
+        const std::uint32_t index = node.inputs[k];
+        inputs[k] = nullptr;
+        stored[k] = nullptr;
+        counts[k] = 0;
+        if (index == no_value) continue;
+        counts[k] = values_[index].count;
+        const TensorView* view = model_->stored(index);
+        if (view == nullptr) {
+            inputs[k] = locate(index, buffers);
+        } else if (k < 32 && (step.op->reads_stored >> k & 1U) != 0) {
+            stored[k] = view;
+        } else if (const float* in_place = stored_floats(*view); in_place != nullptr) {
+            inputs[k] = in_place;
+        } else {
+            std::uint64_t survivors = 0;
+            BP_TRY(unpack_range(*view, 0, {unpacked, static_cast<std::size_t>(counts[k])}, &survivors));
+            inputs[k] = unpacked;
+            unpacked += (counts[k] * sizeof(float) + memory_alignment - 1) / memory_alignment * memory_alignment /
+                        sizeof(float);
+        }
+    }
+    for (std::uint32_t k = 0; k < node.outputs.count; ++k) outputs[k] = locate(node.outputs[k], buffers);
+    RunContext context;
+    context.kernels = kernels();
+    context.params = step.params;
+    context.inputs = inputs;
+    context.stored = stored;
+    context.input_counts = counts;
+    context.input_count = node.inputs.count;
+    context.outputs = outputs;
+    context.scratch = scratch;
+    return step.op->run(context);
+}
+
+// Outputs that are graph inputs or stored tensors: no node writes them.
+Status Session::copy_outputs(const Buffers& buffers) const noexcept {
+    const PackedList<std::uint32_t> outputs = model_->graph().outputs();
+    for (std::uint32_t i = 0; i < outputs.count; ++i) {
+        const PlannedValue& value = values_[outputs[i]];
+        std::uint8_t* to = buffers.outputs[i].data();
+        if (value.input != no_value) {
+            memcpy(to, buffers.inputs[value.input].data(), static_cast<std::size_t>(value.bytes));
+        } else if (const TensorView* view = model_->stored(outputs[i]); view != nullptr) {
+            std::uint64_t survivors = 0;
+            BP_TRY(unpack_range(*view, 0, {reinterpret_cast<float*>(to), static_cast<std::size_t>(value.count)},
+                                &survivors));
+        }
+    }
+    return Status::ok;
+}
+
+namespace {
+
+Status check_buffer(const void* data, std::uint64_t bytes, const PlannedValue& value) noexcept {
+    if (bytes != value.bytes) return Status::bad_argument;
+    const std::uintptr_t alignment = value.bytes / value.count;
+    return reinterpret_cast<std::uintptr_t>(data) % alignment == 0 ? Status::ok : Status::bad_argument;
+}
+
+}  // namespace
+
+Status Session::run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs,
+                    MutableBytes arena) const noexcept {
+    const Graph& graph = model_->graph();
+    if (inputs.size() != graph.inputs().count || outputs.size() != graph.outputs().count) return Status::bad_argument;
+    for (std::uint32_t i = 0; i < graph.inputs().count; ++i) {
+        BP_TRY(check_buffer(inputs[i].data(), inputs[i].size(), values_[graph.inputs()[i]]));
+    }
+    for (std::uint32_t i = 0; i < graph.outputs().count; ++i) {
+        BP_TRY(check_buffer(outputs[i].data(), outputs[i].size(), values_[graph.outputs()[i]]));
+    }
+    if (arena.size() < bytes_.arena) return Status::memory_too_small;
+    const Buffers buffers = {inputs, outputs, aligned(arena).data()};
+    for (std::uint32_t n = 0; n < graph.node_count(); ++n) {
+        if (steps_[n].op != nullptr) BP_TRY(run_step(n, buffers));
+    }
+    return copy_outputs(buffers);
+}
+
+}  // namespace bitpress

@@ -1,0 +1,120 @@
+/* bitpress.h: open a bitpress file and run the network in it. A C ABI; libc and libm are all it needs.
+ *
+ * No function allocates, prints, aborts or keeps global state: all memory is the caller's, and its size is asked first.
+ *
+ *     bp_model_size(file, n, &bytes)        ->  bp_model_open(file, n, BP_CHECK_FULL, memory, bytes, &model)
+ *     bp_session_size(model, &bytes)        ->  bp_session_plan(model, shapes, count, memory, bytes, &session)
+ *     bp_session_arena(session)             ->  bp_run(session, inputs, outputs, arena, bytes)
+ *
+ * Ownership. `file` must outlive the model; the model's memory must outlive its sessions; a session's memory must
+ * outlive its runs. None of them may be moved or written meanwhile. There is nothing to close: let go of the memory.
+ * Alignment. `file`, `memory` and `arena` may begin at any address; inputs and outputs at a multiple of their element's
+ * size. Raw weights are read where they stand in `file`: keep it mapped or in flash.
+ * Threads. A model and a session are never written after they are made: any number of threads may use them at once,
+ * each run with its own arena and outputs. Errors. Every function returns BP_OK or says why not; bp_message turns that
+ * into one line. On any other status the outputs of the function are not set, and the content of memory, arena and
+ * result buffers is unspecified. A file may be forged in any way: it is checked before anything is believed.
+ * Environment. BITPRESS_ISA, where set, forces an instruction set; one that the CPU lacks makes functions return
+ * BP_UNSUPPORTED.
+ */
+#ifndef BITPRESS_BITPRESS_H
+#define BITPRESS_BITPRESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Grows where a declaration of this header changes its meaning or layout. bp_abi_version() is the library's. */
+#define BP_ABI_VERSION 1
+uint32_t bp_abi_version(void);
+
+/* Numbers are never reused; new ones may be appended. */
+typedef enum bp_status {
+    BP_OK = 0,
+    BP_TRUNCATED = 1,        /* the input ends before what it announces */
+    BP_CORRUPT = 2,          /* the input contradicts itself or its checksum */
+    BP_UNSUPPORTED = 3,      /* of a version or kind that this build does not know */
+    BP_TOO_LARGE = 4,        /* a size, count, ratio or depth is over the limit */
+    BP_BAD_ARGUMENT = 5,     /* the caller's argument, or an operator's attribute, is wrong */
+    BP_OUTPUT_TOO_SMALL = 6, /* the output cannot hold the result */
+    BP_MEMORY_TOO_SMALL = 7, /* the memory given is smaller than what was asked for */
+    BP_NOT_FINITE = 8,       /* NaN or infinity where a number is needed */
+    BP_BAD_SHAPE = 9,        /* the shapes do not fit */
+    BP_OUT_OF_RANGE = 10,    /* an index is outside its tensor */
+    BP_RESAVED = 11          /* another tool rewrote the file: its manifest moved or its alignment is lost */
+} bp_status;
+/* One line of English, in static storage; never NULL. */
+const char* bp_message(bp_status status);
+
+typedef struct bp_model bp_model;
+typedef struct bp_session bp_session;
+
+/* BP_CHECK_FULL verifies the checksum of every stored byte. BP_CHECK_NONE still refuses whatever could make reading or
+ * running unsafe, but a flipped bit in a weight then goes unseen. */
+typedef enum bp_check { BP_CHECK_NONE = 0, BP_CHECK_FULL = 1 } bp_check;
+
+#define BP_MAX_RANK 8
+/* Element types that inputs and outputs can have, as the file numbers them. */
+#define BP_F32 11
+#define BP_I64 12
+
+/* An input or an output. */
+typedef struct bp_value {
+    const char* name; /* UTF-8, not terminated; in the file's bytes */
+    size_t name_bytes;
+    uint32_t dtype;            /* BP_F32 or BP_I64 */
+    uint32_t rank;             /* 0xFFFFFFFF where the model does not say; then dims mean nothing */
+    int64_t dims[BP_MAX_RANK]; /* -1 where the model does not say */
+} bp_value;
+
+/* Bytes of memory that bp_model_open needs for this file. */
+bp_status bp_model_size(const void* file, size_t file_bytes, size_t* memory_bytes);
+bp_status bp_model_open(const void* file, size_t file_bytes, bp_check check, void* memory, size_t memory_bytes,
+                        const bp_model** model);
+
+uint32_t bp_model_input_count(const bp_model* model);
+uint32_t bp_model_output_count(const bp_model* model);
+/* BP_BAD_ARGUMENT where there is no such input or output. */
+bp_status bp_model_input(const bp_model* model, uint32_t index, bp_value* value);
+bp_status bp_model_output(const bp_model* model, uint32_t index, bp_value* value);
+
+typedef struct bp_shape {
+    uint32_t rank;
+    int64_t dims[BP_MAX_RANK]; /* each at least 1 */
+} bp_shape;
+
+/* Bytes of memory that bp_session_plan needs, for any shapes. */
+bp_status bp_session_size(const bp_model* model, size_t* memory_bytes);
+/* One shape an input, in the order of bp_model_input. To run with other shapes, plan another session (in the same
+ * memory where the old one is no longer used). BP_BAD_SHAPE: the shapes do not fit the model. */
+bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count, void* memory,
+                          size_t memory_bytes, const bp_session** session);
+/* Bytes of arena that bp_run needs, and how many of them at most hold dequantized weights at a time. */
+size_t bp_session_arena(const bp_session* session);
+size_t bp_session_tile(const bp_session* session);
+/* The output with its planned shape. */
+bp_status bp_session_output(const bp_session* session, uint32_t index, bp_value* value);
+
+typedef struct bp_input {
+    const void* data;
+    size_t bytes; /* exactly the input's size */
+} bp_input;
+
+typedef struct bp_output {
+    void* data;
+    size_t bytes; /* exactly the output's size */
+} bp_output;
+
+/* One entry an input and an output of the model, in order, row-major. Outputs overlap neither inputs nor each other.
+ * The first run of a session and every later one with the same inputs give the same bytes on the same CPU. */
+bp_status bp_run(const bp_session* session, const bp_input* inputs, const bp_output* outputs, void* arena,
+                 size_t arena_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,136 @@
+"""Session: a pressed network made ready to run on this CPU, with numpy alone."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from . import _core
+from .errors import CorruptError, ShapeError, UnsupportedError
+from .graph import Value
+from .model import Model
+
+__all__ = ["Session", "SessionMemory"]
+
+_F32, _I64 = 11, 12
+_DTYPES = {_F32: "F32", _I64: "I64"}
+
+
+@dataclass(frozen=True)
+class SessionMemory:
+    """Where a session's bytes are.
+
+    file: of the opened file (mapped, where it was given by its path). weights: packed weights that are read while
+    running, in the file or, where it holds them coded, decoded from it (``decoded`` of them). tile: the most that holds
+    dequantized weights at a time, inside the arena. arena: activations and scratch. plan: the program. The last three
+    are those of the last shapes, 0 before the first run.
+    """
+
+    file: int
+    weights: int
+    decoded: int
+    tile: int
+    arena: int
+    plan: int
+
+
+class Session:
+    """A network from a bitpress file, run on this CPU.
+
+    ``source``: the path of a file (mapped into memory, not read at once), its bytes, or a :class:`Model`. ``check``:
+    "full" verifies every checksum first; "none" only what running safely needs. ``threads``: 1. ``max_arena``: the most
+    bytes of activations and scratch that a run may ask for.
+
+    A session belongs to one thread at a time; a second one that enters gets a BitpressError. Sessions on the same path
+    share its pages.
+
+    Raises FormatError or CorruptError where the file is not one, is forged or damaged; UnsupportedError where it holds
+    no graph or one that this build cannot run; OSError where it cannot be read.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes | bytearray | memoryview | Model,
+        *,
+        check: Literal["full", "none"] = "full",
+        threads: int = 1,
+        max_arena: int = 2**33,
+    ) -> None:
+        if check not in ("full", "none"):
+            raise ValueError(f"check must be 'full' or 'none', not {check!r}")
+        if threads != 1:
+            raise UnsupportedError(f"threads={threads}: a session runs on one thread")
+        self._max_arena = max_arena
+        data, name = _open(source)
+        self._core = _core.Session(data, check == "full", name)
+        self._name = name
+        self.inputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.inputs())
+        self.outputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.outputs())
+
+    @property
+    def memory(self) -> SessionMemory:
+        """The bytes it holds now."""
+        return SessionMemory(**self._core.memory())
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The outputs, by name, for one array an input, by name.
+
+        Arrays of any floating dtype are taken as float32; others raise TypeError. Shapes are those of ``inputs``, where
+        -1 stands for any size; other shapes than in the last run make a new plan. Raises ValueError where a name is
+        missing or unknown, ShapeError where a shape does not fit.
+        """
+        unknown = sorted(set(inputs) - {value.name for value in self.inputs})
+        if unknown:
+            known = ", ".join(repr(value.name) for value in self.inputs)
+            raise ValueError(f"{self._name}: no input {unknown[0]!r}; inputs are {known or 'none'}")
+        arrays = [self._array(value, inputs) for value in self.inputs]
+        results = self._core.run(arrays, self._max_arena)
+        return {value.name: result for value, result in zip(self.outputs, results, strict=True)}
+
+    def _array(self, value: Value, inputs: Mapping[str, Any]) -> np.ndarray:
+        where = f"{self._name}: input {value.name!r}"
+        if value.name not in inputs:
+            raise ValueError(f"{where} is missing")
+        array = np.asarray(inputs[value.name])
+        if array.dtype.kind != "f":
+            raise TypeError(f"{where}: dtype must be floating, not {array.dtype}")
+        shape = value.shape
+        if shape is not None and (
+            len(shape) != array.ndim or any(want not in (-1, got) for want, got in zip(shape, array.shape, strict=True))
+        ):
+            wanted = "x".join("?" if dim == -1 else str(dim) for dim in shape) or "a scalar"
+            raise ShapeError(f"{where}: shape must be {wanted}, not {'x'.join(map(str, array.shape)) or 'a scalar'}")
+        if array.ndim > 8:
+            raise ShapeError(f"{where}: at most 8 dimensions, not {array.ndim}")
+        if array.size == 0:
+            raise ShapeError(f"{where}: no elements, shape {'x'.join(map(str, array.shape))}")
+        with np.errstate(over="ignore"):
+            return np.asarray(array, dtype="=f4", order="C")
+
+
+def _value(name: str, dtype: int, shape: tuple[int, ...] | None) -> Value:
+    return Value(name, _DTYPES.get(dtype, str(dtype)), shape)
+
+
+def _open(source: Any) -> tuple[Any, str]:
+    """The bytes of a source, and what errors call it."""
+    if isinstance(source, Model):
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.bp"
+            source.save(path)
+            return path.read_bytes(), "model"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return source, "file in memory"
+    name = os.fspath(source)
+    with Path(name).open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise CorruptError(f"{name}: the file is empty")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), name

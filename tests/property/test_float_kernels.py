@@ -1,0 +1,104 @@
+"""Every float kernel of every instruction set against the oracles in reference/."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitpress import _core
+from bitpress.reference import float_kernels as oracle
+
+ISAS = _core.isas()
+sizes = st.integers(0, 40)
+bounds = st.sampled_from([(-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0), (-0.25, 0.25)])
+seeds = st.integers(0, 2**32 - 1)
+
+
+def floats(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=60, deadline=None)
+@given(m=st.integers(0, 14), n=sizes, k=st.integers(0, 20), extra=st.integers(0, 3), clip=bounds, seed=seeds)
+def test_gemm(isa: str, m: int, n: int, k: int, extra: int, clip: tuple[float, float], seed: int) -> None:
+    a, c = floats(seed, m, k + extra), floats(seed + 1, m, n + extra)
+    panels = floats(seed + 2, -(-n // 16) * 16 * k)
+    want, error = oracle.gemm(c[:, :n], a[:, :k], oracle.unpack_panels(panels, n, k), *clip)
+    got = c.copy()
+    _core.kernels.gemm_f32(isa, n, k, a, panels, got, *clip)
+    assert np.all(np.abs(got[:, :n] - want) <= error)
+    assert np.array_equal(got[:, n:], c[:, n:])
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=60, deadline=None)
+@given(m=st.integers(0, 9), k=st.integers(0, 70), extra=st.integers(0, 3), seed=seeds)
+def test_gemv(isa: str, m: int, k: int, extra: int, seed: int) -> None:
+    a, x, y = floats(seed, m, k + extra), floats(seed + 1, k), floats(seed + 2, m)
+    want, error = oracle.gemv(y, a[:, :k], x)
+    _core.kernels.gemv_f32(isa, k, a, x, y)
+    assert np.all(np.abs(y - want) <= error)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(0, 16), k=sizes, extra=st.integers(0, 3), seed=seeds)
+def test_pack_panel(isa: str, rows: int, k: int, extra: int, seed: int) -> None:
+    a = floats(seed, rows, k + extra)
+    assert np.array_equal(_core.kernels.pack_panel_f32(isa, k, a), oracle.pack_panel(a[:, :k]))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=80, deadline=None)
+@given(
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    steps=st.tuples(st.integers(1, 60), st.integers(1, 3)),
+    stride=st.integers(1, 3),
+    n=st.integers(1, 70),
+    bias=st.sampled_from([0.0, -1.5]),
+    clip=bounds,
+    seed=seeds,
+)
+def test_depthwise(
+    isa: str,
+    kernel: tuple[int, int],
+    steps: tuple[int, int],
+    stride: int,
+    n: int,
+    bias: float,
+    clip: tuple[float, float],
+    seed: int,
+) -> None:
+    used = (n - 1) * stride + (kernel[0] - 1) * steps[0] + (kernel[1] - 1) * steps[1] + 1
+    x = floats(seed, used + 16)
+    x[used:] = np.nan  # may be read, must not be used
+    w = floats(seed + 1, *kernel)
+    want, error = oracle.depthwise(x, w, *steps, stride, bias, *clip, n)
+    got = _core.kernels.depthwise_f32(isa, x, w, *steps, stride, bias, *clip, n)
+    assert np.all(np.abs(got - want) <= error)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=80, deadline=None)
+@given(op=st.integers(0, 3), n=sizes, single=st.sampled_from(["", "a", "b", "ab"]), clip=bounds, seed=seeds)
+def test_binary(isa: str, op: int, n: int, single: str, clip: tuple[float, float], seed: int) -> None:
+    a = floats(seed, 1 if "a" in single else n)
+    b = floats(seed + 1, 1 if "b" in single else n)
+    special = np.array([0, np.inf, -np.inf, np.nan, -0.0], np.float32)
+    a[: min(3, a.size)] = special[seed % 3 : seed % 3 + min(3, a.size)]
+    with np.errstate(all="ignore"):
+        want = oracle.binary(op, a, b, n, *clip)
+    assert np.array_equal(_core.kernels.binary_f32(isa, op, a, b, n, *clip), want, equal_nan=True)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=40, deadline=None)
+@given(n=sizes, scale=st.sampled_from([1.0, 0.3, -7.0]), shift=st.sampled_from([0.0, 0.7]), clip=bounds, seed=seeds)
+def test_affine(isa: str, n: int, scale: float, shift: float, clip: tuple[float, float], seed: int) -> None:
+    x = floats(seed, n)
+    x[: min(2, n)] = np.array([np.nan, np.inf], np.float32)[: min(2, n)]
+    want = oracle.affine(x, scale, shift, *clip)
+    assert np.array_equal(_core.kernels.affine_f32(isa, x, scale, shift, *clip), want, equal_nan=True)
