@@ -1,0 +1,107 @@
+"""Writes tests/fuzz/corpus/session: small networks that between them hold every operator and scheme.
+
+Run it after a change of the format: PYTHONPATH=python:tests/unit python tests/fuzz/make_session_corpus.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from graph_file import GraphFile, NodeSpec
+
+from bitpress.scheme import Scheme
+from bitpress.tensor import PackedTensor, pack
+
+HERE = Path(__file__).parent / "corpus" / "session"
+
+
+def weights(*shape: int, scheme: Scheme | None = None) -> PackedTensor:
+    """Small whole numbers, many of them zero: every scheme and coding has something to do."""
+    values = np.random.default_rng(sum(shape)).integers(-2, 3, shape).astype(np.float32)
+    return pack(values, scheme or Scheme())
+
+
+def networks() -> dict[str, GraphFile]:
+    """By name."""
+    conv = [
+        NodeSpec("Conv", ["x", "w1", "b"], ["a"], {"pads": [1, 1, 1, 1], "strides": [2, 2], "clip_low": 0.0}),
+        NodeSpec("BatchNormalization", ["a", "b", "b", "b", "v"], ["n"], {"epsilon": 0.1}),
+        NodeSpec("Conv", ["n", "w2"], ["d"], {"group": 4, "pads": [1, 1, 1, 1], "dilations": [1, 1]}),
+        NodeSpec("HardSwish", ["d"], ["s"]),
+        NodeSpec("MaxPool", ["s"], ["m"], {"kernel_shape": [2, 2], "strides": [2, 1], "ceil_mode": 1}),
+        NodeSpec("AveragePool", ["m"], ["p"], {"kernel_shape": [2, 2], "pads": [1, 1, 0, 0], "count_include_pad": 1}),
+        NodeSpec("Conv", ["p", "w3"], ["q"], {"kernel_shape": [1, 1]}),
+        NodeSpec("GlobalAveragePool", ["q"], ["g"]),
+        NodeSpec("Flatten", ["g"], ["y"], {"axis": 1}),
+    ]
+    line = [
+        NodeSpec("Unsqueeze", ["x"], ["u"], {"axes": [1]}),
+        NodeSpec("Conv", ["u", "w"], ["c"], {"strides": [2], "pads": [1, 2], "auto_pad": 0, "group": 1}),
+        NodeSpec("Sigmoid", ["c"], ["s"]),
+        NodeSpec("MaxPool", ["s"], ["m"], {"kernel_shape": [2], "strides": [2], "dilations": [1]}),
+        NodeSpec("Transpose", ["m"], ["t"], {"perm": [0, 2, 1]}),
+        NodeSpec("Softmax", ["t"], ["f"], {"axis": 1}),
+        NodeSpec("ReduceMean", ["f"], ["r"], {"axes": [1, -1], "keepdims": 0}),
+        NodeSpec("ArgMax", ["f"], ["y"], {"axis": 1, "keepdims": 0, "select_last_index": 1}),
+    ]
+    dense = [
+        NodeSpec("Gemm", ["x", "w1", "b1"], ["a"], {"transB": 1, "alpha": 0.5, "beta": 2.0, "clip_high": 6.0}),
+        NodeSpec("Gemm", ["a", "w2"], ["b"], {"transA": 0}),
+        NodeSpec("MatMul", ["b", "w3"], ["c"]),
+        NodeSpec("LeakyRelu", ["c"], ["d"], {"alpha": 0.1}),
+        NodeSpec("MatMul", ["d", "w4"], ["y"]),
+    ]
+    shapes = [
+        NodeSpec("Reshape", ["x"], ["a"], {"shape": [0, -1], "allowzero": 0}),
+        NodeSpec("Add", ["a", "k"], ["b"]),
+        NodeSpec("Transpose", ["b"], ["c"]),
+        NodeSpec("Concat", ["c", "c"], ["d"], {"axis": 0}),
+        NodeSpec("Pad", ["d"], ["e"], {"pads": [1, 0, 0, 2], "value": 0.5}),
+        NodeSpec("Unsqueeze", ["e"], ["f"], {"axes": [0, 2]}),
+        NodeSpec("Squeeze", ["f"], ["g"], {"axes": [2]}),
+        NodeSpec("Identity", ["g"], ["h"]),
+        NodeSpec("MatMul", ["h", "h2"], ["y"]),
+        NodeSpec("Transpose", ["e"], ["h2"]),
+    ]
+    shapes[-2], shapes[-1] = shapes[-1], shapes[-2]
+    unary = ["Relu", "Tanh", "Erf", "Gelu", "Exp", "Sqrt", "HardSigmoid", "Identity"]
+    elementwise = [NodeSpec(op, [f"v{i}" if i else "x"], [f"v{i + 1}"]) for i, op in enumerate(unary)]
+    elementwise += [
+        NodeSpec("Clip", [f"v{len(unary)}"], ["c"], {"clip_low": -1.0, "clip_high": 1.0}),
+        NodeSpec("Sub", ["c", "k"], ["s"], {"clip_low": 0.0}),
+        NodeSpec("Mul", ["s", "x"], ["m"]),
+        NodeSpec("Div", ["m", "c"], ["y"]),
+    ]
+    int4, sparse = Scheme.int(4, group_size=5), Scheme.int(3, sparse=True, axis=0)
+    huffman, lzw = Scheme.int(2, coding="huffman"), Scheme.int(8, symmetric=False, coding="lzw")
+    return {
+        "conv": GraphFile(
+            {"x": (-1, 2, 6, 6)},
+            ["y"],
+            conv,
+            {"w1": weights(4, 2, 3, 3, scheme=int4), "b": weights(4), "v": pack(np.ones(4, np.float32), Scheme()),
+             "w2": weights(4, 1, 3, 3, scheme=sparse), "w3": weights(3, 4, 1, 1, scheme=huffman)},
+        ),
+        "line": GraphFile({"x": (-1, 12)}, ["y", "r"], line, {"w": weights(3, 1, 4, scheme=lzw)}, {"y": 12}),
+        "dense": GraphFile(
+            {"x": (-1, 6)},
+            ["y"],
+            dense,
+            {"w1": weights(20, 6, scheme=sparse), "b1": weights(20), "w2": weights(20, 7, scheme=int4),
+             "w3": weights(7, 18, scheme=huffman), "w4": weights(18, 2, scheme=Scheme.lossless(sparse=True))},
+        ),
+        "shapes": GraphFile({"x": (2, 3, -1)}, ["y", "d"], shapes, {"k": weights(1, 1)}),
+        "elementwise": GraphFile({"x": (-1, 3)}, ["y"], elementwise, {"k": weights(3)}),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """See the module."""
+    HERE.mkdir(parents=True, exist_ok=True)
+    for name, network in networks().items():
+        (HERE / name).write_bytes(network.bytes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+// The runtime on any bytes: opens, plans for shapes that the bytes choose, and runs, in bounded memory. A network that
+// runs is run twice over arenas of different content: the outputs must be the same bits, or something was read that
+// nothing had written. The mutator works inside the graph's section, field by field.
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "format.h"
+
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
+
+namespace {
+
+using namespace bitpress;
+
+constexpr std::uint64_t most_work = 1 << 18;
+constexpr std::uint64_t most_arena = 1 << 20;
+alignas(64) std::uint8_t model_memory[1 << 18];
+alignas(64) std::uint8_t session_memory[1 << 18];
+alignas(64) std::uint8_t input_memory[1 << 18];
+alignas(64) std::uint8_t output_memory[2][1 << 18];
+
+[[noreturn]] void fail() { abort(); }
+
+// Memory for `values`, one after the other at multiples of 64; false where it does not fit.
+template <class Span>
+bool place(const Session& session, PackedList<std::uint32_t> values, std::uint8_t* memory, std::size_t size,
+           Span* out) {
+    std::size_t used = 0;
+    for (std::uint32_t i = 0; i < values.count; ++i) {
+        const std::uint64_t bytes = session.value(values[i]).bytes;
+        if (bytes > size - used) return false;
+        out[i] = Span(memory + used, static_cast<std::size_t>(bytes));
+        used += (static_cast<std::size_t>(bytes) + 63) / 64 * 64;
+        if (used > size) return false;
+    }
+    return true;
+}
+
+void run(const Session& session) {
+    const Graph& graph = session.model().graph();
+    static Bytes inputs[max_node_links];
+    static MutableBytes outputs[max_node_links];
+    if (session.bytes().work > most_work || session.bytes().arena > most_arena) return;
+    if (!place(session, graph.inputs(), input_memory, sizeof input_memory, inputs)) return;
+    Status status[2] = {};
+    for (int pass = 0; pass < 2; ++pass) {
+        if (!place(session, graph.outputs(), output_memory[pass], sizeof output_memory[pass], outputs)) return;
+        // The arena is exactly as large as was asked for, so that the sanitizer sees a step over its end.
+        const auto bytes = static_cast<std::size_t>(session.bytes().arena);
+        std::uint8_t* const exact = static_cast<std::uint8_t*>(malloc(bytes));
+        if (exact == nullptr) fail();
+        memset(exact, pass == 0 ? 0xFF : 0x3C, bytes);
+        status[pass] = session.run({inputs, graph.inputs().count}, {outputs, graph.outputs().count}, {exact, bytes});
+        free(exact);
+    }
+    if (status[0] != status[1]) fail();
+    if (status[0] != Status::ok) return;
+    for (std::uint32_t i = 0; i < graph.outputs().count; ++i) {
+        const std::size_t at = static_cast<std::size_t>(outputs[i].data() - output_memory[1]);
+        if (memcmp(output_memory[0] + at, output_memory[1] + at, outputs[i].size()) != 0) fail();
+    }
+}
+
+// Shapes: what the graph says; what it leaves open is 1, 2 or 3.
+void plan_and_run(const Model& model, std::uint8_t choice) {
+    static std::int64_t dims[max_node_links][max_rank];
+    static InputShape shapes[max_node_links];
+    const Graph& graph = model.graph();
+    for (std::uint32_t i = 0; i < graph.inputs().count; ++i) {
+        const GraphValue value = graph.value(graph.inputs()[i]);
+        for (std::uint32_t d = 0; d < value.dims.count; ++d) {
+            dims[i][d] = value.dims[d] == -1 ? 1 + (choice + d) % 3 : value.dims[d];
+        }
+        shapes[i] = {value.dims.count, dims[i]};
+    }
+    std::uint64_t bytes = 0;
+    if (Session::size(model, &bytes) != Status::ok) fail();
+    if (bytes > sizeof session_memory) return;
+    const Session* session = nullptr;
+    std::uint32_t failed = 0;
+    const Status status = Session::plan(model, {shapes, graph.inputs().count},
+                                        {session_memory, static_cast<std::size_t>(bytes)}, &session, &failed);
+    if (status == Status::memory_too_small) fail();  // it was given what it asked for
+    if (status == Status::ok) run(*session);
+}
+
+// Sets one field of a graph's section to something that might just be accepted.
+void mutate_field(MutableBytes graph, unsigned seed) {
+    if (graph.size() < 32) return;
+    const std::uint64_t values = 32;
+    const std::uint64_t nodes = values + 24ULL * load_le<std::uint32_t>(graph.data());
+    const std::uint64_t links = nodes + 32ULL * load_le<std::uint32_t>(graph.data() + 4);
+    const std::uint64_t attributes = (links + 4ULL * load_le<std::uint32_t>(graph.data() + 16) + 7) / 8 * 8;
+    const std::uint64_t payload = attributes + 16ULL * load_le<std::uint32_t>(graph.data() + 20);
+    const std::uint64_t strings = payload + load_le<std::uint32_t>(graph.data() + 24);
+    if (strings > graph.size()) return;
+    constexpr std::int64_t numbers[] = {-9, -4, -2, -1, 0,   1,       2,         3,         4,
+                                        5,  7,  8,  16, 255, 1 << 16, 1LL << 31, 1LL << 40, INT64_MAX};
+    const std::int64_t number = numbers[(seed >> 3) % (sizeof numbers / sizeof *numbers)];
+    const unsigned place = seed >> 8;
+    const auto pick = [&](std::uint64_t begin, std::uint64_t end, std::uint64_t size) {
+        return end - begin < size ? graph.size() : begin + place % ((end - begin) / size) * size;
+    };
+    std::uint64_t at = graph.size();
+    switch (seed % 8) {
+        case 0: at = pick(nodes, links, 32); break;      // operator
+        case 1: at = pick(links, attributes, 4); break;  // link
+        case 2:
+        case 3: at = pick(payload, strings, 8); break;  // dim or entry of a list
+        case 4: at = pick(attributes, payload, 16); break;
+        case 5: at = pick(attributes, payload, 16); break;
+        case 6: at = pick(attributes, payload, 8); break;
+        default: at = pick(values, nodes, 24); break;
+    }
+    if (at + 24 > graph.size()) return;
+    std::uint8_t* p = graph.data() + at;
+    switch (seed % 8) {
+        case 0: store_le<std::uint16_t>(p, static_cast<std::uint16_t>(1 + (seed >> 3) % 34)); break;
+        case 1: store_le<std::uint32_t>(p, static_cast<std::uint32_t>(number)); break;
+        case 2:
+        case 3: store_le<std::int64_t>(p, number); break;
+        case 4: store_le<std::int64_t>(p + 8, number); break;
+        case 5: store_le<std::uint16_t>(p, static_cast<std::uint16_t>(1 + (seed >> 3) % 24)); break;
+        case 6: p[4] = static_cast<std::uint8_t>((seed >> 3) % 9); break;
+        default: p[9] = static_cast<std::uint8_t>((seed >> 3) % 9); break;
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const Bytes file(data, size);
+    std::uint64_t bytes = 0;
+    if (Model::size(file, &bytes) != Status::ok || bytes > sizeof model_memory) return 0;
+    const Model* model = nullptr;
+    const Status status = Model::open(file, Check::none, {model_memory, static_cast<std::size_t>(bytes)}, &model);
+    if (status == Status::memory_too_small) fail();
+    if (status != Status::ok) return 0;
+    if (input_memory[0] == 0) {  // once: inputs between -1 and 1
+        for (std::size_t i = 0; i < sizeof input_memory; i += 4) {
+            store_le<float>(input_memory + i, static_cast<float>(i * 2654435761U % 1999) / 1000.0F - 0.9995F);
+        }
+    }
+    plan_and_run(*model, data[size - 1]);
+    return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size,
+                                               unsigned seed) {
+    File opened;
+    if (seed % 8 != 0 && File::open({data, size}, Check::none, &opened) == Status::ok && !opened.graph().empty()) {
+        const MutableBytes graph(const_cast<std::uint8_t*>(opened.graph().data()), opened.graph().size());
+        const unsigned times = 1 + (seed >> 3) % 3;
+        for (unsigned i = 0; i < times; ++i) {
+            std::uint64_t mixed = (seed + i) * 0x9E3779B97F4A7C15ULL;
+            mixed ^= mixed >> 29;
+            if (mixed % 16 == 0) {
+                LLVMFuzzerMutate(graph.data(), graph.size(), graph.size());
+            } else {
+                mutate_field(graph, static_cast<unsigned>(mixed >> 8));
+            }
+        }
+        return size;
+    }
+    return LLVMFuzzerMutate(data, size, max_size);
+}
