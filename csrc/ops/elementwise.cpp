@@ -20,12 +20,12 @@ Status plan_binary(PlanContext& context) noexcept {
     Shape& out = context.outputs[0];
     BP_TRY(broadcast(context.inputs[0].shape, context.inputs[1].shape, &out));
     BP_TRY(read_bounds(context, &p.bounds));
-    std::uint64_t y_strides[max_rank];
+    std::uint64_t y_strides[max_rank] = {};
     contiguous(out, y_strides);
-    std::uint64_t in_strides[2][max_rank];
+    std::uint64_t in_strides[2][max_rank] = {};
     for (unsigned i = 0; i < 2; ++i) {
         const Shape& in = context.inputs[i].shape;
-        std::uint64_t own[max_rank];
+        std::uint64_t own[max_rank] = {};
         contiguous(in, own);
         const unsigned missing = out.rank - in.rank;
         for (unsigned d = 0; d < out.rank; ++d) {

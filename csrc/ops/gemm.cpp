@@ -104,7 +104,7 @@ Status plan_matmul(PlanContext& context) noexcept {
     if (elements(b_batch) == 1) {  // one b: the rows of all matrices of a are one matrix
         p.m *= elements(a_batch);
     } else {
-        std::uint64_t y_strides[max_rank];
+        std::uint64_t y_strides[max_rank] = {};
         contiguous(out, y_strides);
         std::uint64_t a_step = elements(a_batch);
         std::uint64_t b_step = elements(b_batch);

@@ -18,7 +18,7 @@ struct MeanParams {
 Status plan_mean_over(PlanContext& context, unsigned set, bool keep) noexcept {
     MeanParams& p = context.make<MeanParams>();
     const Shape& in = context.inputs[0].shape;
-    std::uint64_t strides[max_rank];
+    std::uint64_t strides[max_rank] = {};
     contiguous(in, strides);
     p.count = 1;
     std::uint64_t y_step = 1;

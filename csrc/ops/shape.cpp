@@ -127,8 +127,8 @@ Status plan_transpose(PlanContext& context) noexcept {
         seen |= 1U << from[d];
         BP_TRY(append(&out, in.dims[from[d]]));
     }
-    std::uint64_t in_strides[max_rank];
-    std::uint64_t out_strides[max_rank];
+    std::uint64_t in_strides[max_rank] = {};
+    std::uint64_t out_strides[max_rank] = {};
     contiguous(in, in_strides);
     contiguous(out, out_strides);
     for (unsigned d = 0; d < out.rank; ++d) loops.add(out.dims[d], {in_strides[from[d]], out_strides[d]});
@@ -224,8 +224,8 @@ Status plan_pad(PlanContext& context) noexcept {
         BP_TRY(append(&out, in.dims[d] + static_cast<std::uint64_t>(begin) + static_cast<std::uint64_t>(end)));
         if (!checked_mul(p.count, out.dims[d], &p.count)) return Status::too_large;
     }
-    std::uint64_t in_strides[max_rank];
-    std::uint64_t out_strides[max_rank];
+    std::uint64_t in_strides[max_rank] = {};
+    std::uint64_t out_strides[max_rank] = {};
     contiguous(in, in_strides);
     contiguous(out, out_strides);
     for (unsigned d = 0; d < in.rank; ++d) {
