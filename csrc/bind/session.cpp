@@ -64,11 +64,11 @@ class PySession {
     py::list inputs() const { return describe(model_->graph().inputs()); }
     py::list outputs() const { return describe(model_->graph().outputs()); }
 
-    py::list run(const std::vector<Array>& arrays, std::uint64_t max_arena) {
+    py::list run(const std::vector<Array>& arrays, std::uint64_t max_bytes) {
         const Guard guard(&busy_, name_);
         Shapes shapes;
         for (const Array& array : arrays) shapes.emplace_back(array.shape(), array.shape() + array.ndim());
-        plan(shapes, max_arena);
+        plan(shapes, max_bytes);
         std::vector<Bytes> in;
         for (const Array& array : arrays) {
             in.emplace_back(reinterpret_cast<const std::uint8_t*>(array.data()),
@@ -92,9 +92,9 @@ class PySession {
         return results;
     }
 
-    void plan_for(const Shapes& shapes, std::uint64_t max_arena) {
+    void plan_for(const Shapes& shapes, std::uint64_t max_bytes) {
         const Guard guard(&busy_, name_);
-        plan(shapes, max_arena);
+        plan(shapes, max_bytes);
     }
 
     // file, weights, tile, arena, plan: bytes. tile and arena are the last plan's, 0 before there is one.
@@ -145,16 +145,20 @@ class PySession {
         raise(status, line + (*refusal.why != '\0' ? refusal.why : message(status)));
     }
 
-    // unsupported is here a well-formed network that this build cannot run.
+    // Of a file that was opened: unsupported is a well-formed network that this build cannot run, bad_argument an
+    // attribute of a node.
     [[noreturn]] static void raise(Status status, const std::string& line) {
-        if (status == Status::unsupported) {
-            PyErr_SetString(py::module_::import("bitpress.errors").attr("UnsupportedError").ptr(), line.c_str());
+        const char* type = status == Status::unsupported    ? "UnsupportedError"
+                           : status == Status::bad_argument ? "FormatError"
+                                                            : nullptr;
+        if (type != nullptr) {
+            PyErr_SetString(py::module_::import("bitpress.errors").attr(type).ptr(), line.c_str());
             throw py::error_already_set();
         }
         raise_as(status, line);
     }
 
-    void plan(const Shapes& shapes, std::uint64_t max_arena) {
+    void plan(const Shapes& shapes, std::uint64_t max_bytes) {
         if (session_ != nullptr && shapes == shapes_) return;
         session_ = nullptr;
         std::uint64_t bytes = 0;
@@ -170,11 +174,15 @@ class PySession {
             status = Session::plan(*model_, inputs, plan_memory_.bytes(), &planned, &failed);
         }
         if (status != Status::ok) {
-            raise(status, name_ + ": " + (failed == no_value ? "" : node_text(failed) + ": ") + message(status));
+            raise(status, name_ + ": " + (failed == no_value ? "" : node_text(failed) + ": ") +
+                              (status == Status::bad_argument ? "an attribute is wrong" : message(status)));
         }
-        if (planned->bytes().arena > max_arena) {
-            raise_for(Status::too_large, name_ + ": the arena needs " + std::to_string(planned->bytes().arena) +
-                                             " bytes, at most " + std::to_string(max_arena) + " allowed");
+        std::uint64_t needed = planned->bytes().arena;  // and the results; each at most 2^43
+        const auto outputs = model_->graph().outputs();
+        for (std::uint32_t i = 0; i < outputs.count; ++i) needed += planned->value(outputs[i]).bytes;
+        if (needed > max_bytes) {
+            raise_as(Status::too_large, name_ + ": a run needs " + std::to_string(needed) + " bytes, at most " +
+                                            std::to_string(max_bytes) + " are allowed");
         }
         arena_.reserve(planned->bytes().arena, name_ + ": the arena");
         session_ = planned;
@@ -225,8 +233,8 @@ void register_session(py::module_& module) {
         .def(py::init<py::object, bool, std::string>(), py::arg("file"), py::arg("check"), py::arg("name"))
         .def("inputs", &PySession::inputs)
         .def("outputs", &PySession::outputs)
-        .def("plan", &PySession::plan_for, py::arg("shapes"), py::arg("max_arena"))
-        .def("run", &PySession::run, py::arg("arrays"), py::arg("max_arena"))
+        .def("plan", &PySession::plan_for, py::arg("shapes"), py::arg("max_bytes"))
+        .def("run", &PySession::run, py::arg("arrays"), py::arg("max_bytes"))
         .def("memory", &PySession::memory);
     py::dict operators;
 #define BP_OP(name, number) operators[#name] = number;

@@ -44,8 +44,8 @@ class Session:
     """A network from a bitpress file, run on this CPU.
 
     ``source``: the path of a file (mapped into memory, not read at once), its bytes, or a :class:`Model`. ``check``:
-    "full" verifies every checksum first; "none" only what running safely needs. ``threads``: 1. ``max_arena``: the most
-    bytes of activations and scratch that a run may ask for.
+    "full" verifies every checksum first; "none" only what running safely needs. ``threads``: 1. ``max_bytes``: the most
+    bytes of activations, scratch and results that a run may ask for.
 
     A session belongs to one thread at a time; a second one that enters gets a BitpressError. Sessions on the same path
     share its pages.
@@ -60,13 +60,13 @@ class Session:
         *,
         check: Literal["full", "none"] = "full",
         threads: int = 1,
-        max_arena: int = 2**33,
+        max_bytes: int = 2**33,
     ) -> None:
         if check not in ("full", "none"):
             raise ValueError(f"check must be 'full' or 'none', not {check!r}")
         if threads != 1:
             raise UnsupportedError(f"threads={threads}: a session runs on one thread")
-        self._max_arena = max_arena
+        self._max_bytes = max_bytes
         data, name = _open(source)
         self._core = _core.Session(data, check == "full", name)
         self._name = name
@@ -90,7 +90,7 @@ class Session:
             known = ", ".join(repr(value.name) for value in self.inputs)
             raise ValueError(f"{self._name}: no input {unknown[0]!r}; inputs are {known or 'none'}")
         arrays = [self._array(value, inputs) for value in self.inputs]
-        results = self._core.run(arrays, self._max_arena)
+        results = self._core.run(arrays, self._max_bytes)
         return {value.name: result for value, result in zip(self.outputs, results, strict=True)}
 
     def _array(self, value: Value, inputs: Mapping[str, Any]) -> np.ndarray:

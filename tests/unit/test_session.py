@@ -109,8 +109,8 @@ def test_arguments() -> None:
         Session(data, check="some")  # type: ignore[arg-type]
     with pytest.raises(UnsupportedError, match="threads=2"):
         Session(data, threads=2)
-    with pytest.raises(FormatError, match=r"arena needs .* at most 100 allowed"):
-        Session(data, max_arena=100).run({"x": floats(1, 33)})
+    with pytest.raises(FormatError, match=r"a run needs \d+ bytes, at most 100 are allowed"):
+        Session(data, max_bytes=100).run({"x": floats(1, 33)})
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
