@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from graph_file import GraphFile, NodeSpec, plain
 
+from bitpress import _core
 from bitpress.errors import BitpressError, CorruptError, FormatError, ShapeError, UnsupportedError
+from bitpress.graph import Graph, Node, Value
+from bitpress.model import Model
 from bitpress.scheme import Scheme
 from bitpress.session import Session
 from bitpress.tensor import pack
@@ -63,6 +66,39 @@ def test_path_bytes_and_any_alignment(tmp_path: Path, check: str) -> None:
     for shift in range(1, 9):
         moved = memoryview(bytes(shift) + data)[shift:]
         np.testing.assert_allclose(Session(moved).run({"x": x})["y"], want, rtol=1e-6, atol=1e-6)
+
+
+def test_a_model_that_was_never_saved() -> None:
+    nodes = (Node("Gemm", "only", ("x", "w1", "b1"), ("y",), {"transB": 1}),)
+    graph = Graph((Value("x", "F32", (-1, 33)),), (Value("y", "F32", (-1, 17)),), nodes)
+    session = Session(Model({"w1": plain(W1), "b1": plain(B1)}, graph))
+    x = floats(2, 33)
+    np.testing.assert_allclose(session.run({"x": x})["y"], x @ W1.T + B1, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("isa", _core.isas())
+def test_every_instruction_set(python, tmp_path: Path, isa: str) -> None:
+    (tmp_path / "mlp.bp").write_bytes(mlp().bytes())
+    x = floats(5, 33)
+    np.save(tmp_path / "x.npy", x)
+    code = f"""
+import numpy as np
+import bitpress
+folder = {str(tmp_path)!r}
+session = bitpress.Session(folder + "/mlp.bp")
+np.save(folder + "/y.npy", session.run({{"x": np.load(folder + "/x.npy")}})["y"])
+"""
+    python(code, env={"BITPRESS_ISA": isa})
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), mlp_numpy(x), rtol=1e-5, atol=1e-4)
+
+
+def test_half_floats_as_weights() -> None:
+    w = W1.astype(np.float16)
+    nodes = [NodeSpec("Gemm", ["x", "w"], ["y"], {"transB": 1})]
+    session = Session(GraphFile({"x": (2, 33)}, ["y"], nodes, {"w": plain(w)}).bytes())
+    x = floats(2, 33)
+    np.testing.assert_allclose(session.run({"x": x})["y"], x @ w.astype(np.float32).T, rtol=1e-5, atol=1e-4)
+    assert session.memory.weights == w.nbytes
 
 
 def test_same_bytes_every_time() -> None:

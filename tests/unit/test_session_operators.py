@@ -168,6 +168,13 @@ def test_equals_reference(case: Case, stored: bool) -> None:
     check(result, expected(op, list(arrays), attributes))
 
 
+def test_python_and_the_core_number_alike() -> None:
+    from bitpress import _core, operators
+
+    assert dict(operators.OPERATORS) == _core.OPERATORS
+    assert {name: tuple(entry) for name, entry in operators.ATTRIBUTES.items()} == _core.ATTRIBUTES
+
+
 def test_every_operator_has_a_case() -> None:
     assert {op for op, _, _ in CASES} == set(OPERATORS)
 
