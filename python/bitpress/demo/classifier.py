@@ -46,8 +46,8 @@ class Settings:
 
 
 SETTINGS = {
-    "digits": Settings(32, 20, 1.5e-3, 60, 5e-3, 4.0, 0.9, 0.8, 20, 4),
-    "fashion-mnist": Settings(64, 6, 1.5e-3, 10, 5e-3, 2.0, 0.5, 0.7, 4, 4),
+    "digits": Settings(32, 20, 1.5e-3, 60, 5e-3, 4.0, 0.9, 0.6, 20, 4),
+    "fashion-mnist": Settings(64, 8, 1.5e-3, 12, 5e-3, 2.0, 0.5, 0.5, 4, 5),
 }
 
 
