@@ -15,9 +15,9 @@ __all__ = ["EXAMPLES", "SUMMARY", "command"]
 
 SUMMARY = "Teach, distil, prune, quantize, store and run a network, measured."
 
-EXAMPLES = """bitpress demo
+EXAMPLES = """bitpress demo --output pressed
 bitpress demo --data fashion-mnist --json
-bitpress demo --model efficientnet-lite0 --output pressed"""
+bitpress demo --model efficientnet-lite0"""
 
 
 class Set(str, Enum):
