@@ -105,6 +105,8 @@ def _plain(**defaults: float) -> Callable[[_Reader], Iterable[Node]]:
 
 def _window(reader: _Reader, spatial: int) -> dict[str, Any]:
     """strides, pads, dilations and auto_pad of Conv and the pools."""
+    if spatial not in (1, 2):
+        raise reader.refuse(f"{spatial} spatial dimensions")
     attributes = reader.attributes
     window = {
         "strides": tuple(attributes.get("strides", [1] * spatial)),

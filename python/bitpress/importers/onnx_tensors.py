@@ -109,7 +109,10 @@ class OnnxTensor:
         return Place(path, offset, length)
 
     def read(self) -> np.ndarray:
-        """The elements, in the tensor's shape; external data and large initializers are mapped, not copied."""
+        """The elements, in the tensor's shape.
+
+        External data and large initializers are mapped, and copied only where they stand on an odd offset.
+        """
         dtype = numpy_dtype(self.dtype)
         if self.elements == 0:
             return np.empty(self.shape, dtype)
@@ -132,4 +135,5 @@ class OnnxTensor:
             page = place.offset - place.offset % mmap.ALLOCATIONGRANULARITY
             length = place.offset + place.length - page
             view = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ, offset=page)
-        return np.frombuffer(view, dtype, self.elements, place.offset - page).reshape(self.shape)
+        array = np.frombuffer(view, dtype, self.elements, place.offset - page).reshape(self.shape)
+        return array if array.flags.aligned else array.copy()
