@@ -66,7 +66,7 @@ def command(
     teacher_weights: Annotated[Path | None, typer.Option(help="A state dict (.pt) for the teacher.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The student's weights (.safetensors).")] = None,
     temperature: Annotated[float, typer.Option(min=0.01, help="Temperature of the soft targets.")] = 2.0,
-    alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the soft targets in the loss.")] = 0.9,
+    alpha: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the soft targets in the loss.")] = 0.5,
     epochs: Annotated[int, typer.Option(min=1, help="Times over the transfer data.")] = 30,
     teacher_epochs: Annotated[int | None, typer.Option(min=1, help="Times over the training data.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows a step.")] = 128,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from .data import Part
 
-__all__ = ["loader", "student", "teacher"]
+__all__ = ["loader", "one_thread", "student", "teacher"]
 
 
 def teacher(name: str) -> nn.Module:
@@ -75,3 +77,14 @@ def loader(part: Part, size: int, *, labels: bool = True, shuffle: bool = True) 
     """Batches ``(x, y)`` of a part in memory, or ``(x,)`` without ``labels``."""
     tensors = [torch.from_numpy(part.x), *([torch.from_numpy(part.y)] if labels else [])]
     return DataLoader(TensorDataset(*tensors), batch_size=size, shuffle=shuffle)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread: networks this small gain nothing from two, and the same seed then gives the same bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

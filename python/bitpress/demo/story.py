@@ -44,10 +44,11 @@ def tell(
 
             story = pretrained.run(model, folder, crops=crops, seed=seed, say=say)
         else:
-            from . import classifier
             from . import data as sets
 
             found = sets.digits(seed) if data == "digits" else sets.fashion_mnist(seed, fashion_mnist)
+            from . import classifier  # imports torch: after what may be missing
+
             story = classifier.run(found, folder, seed=seed, say=say, progress=progress)
     story.facts["seconds"] = time.perf_counter() - began
     story.facts["folder"] = str(output) if output else None

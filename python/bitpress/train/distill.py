@@ -173,7 +173,7 @@ def distill(
     train: Loader | None = None,
     labelled: Loader | None = None,
     temperature: float = 2.0,
-    alpha: float = 0.9,
+    alpha: float = 0.5,
     epochs: int = 30,
     teacher_epochs: int | None = None,
     alone_epochs: int | None = None,

@@ -18,7 +18,7 @@ def distillation_loss(
     labels: Tensor | None = None,
     *,
     temperature: float = 2.0,
-    alpha: float = 0.9,
+    alpha: float = 0.5,
 ) -> Tensor:
     """``alpha * T**2 * KL(teacher/T || student/T) + (1 - alpha) * cross_entropy``, a mean over rows.
 
