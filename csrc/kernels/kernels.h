@@ -14,8 +14,8 @@ inline constexpr int isa_count = 8;
 struct RansTable {
     uint32_t entry[4096];  // of each slot: symbol | rank << 8 | frequency << 20
     // The same by buckets of equal size, 2^bucket_log of them (4 or 8). A slot whose offset in its bucket is below the
-    // threshold belongs to the bucket's own item, with the offset as its rank; any other to the bucket's alias, with the
-    // offset plus alias_rank. Items are byte values where there are 256 buckets, else indices of `value`.
+    // threshold belongs to the bucket's own item, with the offset as its rank; any other to the bucket's alias, with
+    // the offset plus alias_rank. Items are byte values where there are 256 buckets, else indices of `value`.
     unsigned bucket_log;
     uint8_t threshold[256], alias[256], alias_rank_low[256], alias_rank_high[256];
     uint8_t frequency_low[256], frequency_high[256];  // by item
