@@ -175,7 +175,7 @@ HOSTILE: dict[str, tuple[Edit, str]] = {
     "a stream beyond the file": (lambda f: move_stream(f, 0, 1 << 40), "'aa': a stream is not in its place"),
     "a stream inside the manifest": (lambda f: move_stream(f, 0, -5000), "a stream is not in its place"),
     "swapped streams": (lambda f: (move_stream(f, 1, 8), move_stream(f, 2, -8)), "a stream is not in its place"),
-    "a reserved coding": (lambda f: set_stream_byte(f, 0, 14, 2), "'aa': unknown coding"),
+    "an unknown coding": (lambda f: set_stream_byte(f, 0, 14, 4), "'aa': unknown coding"),
     "an unknown layout": (lambda f: set_stream_byte(f, 0, 15, 1), "'aa': unknown layout"),
     "raw bytes under a coding": (lambda f: set_stream_byte(f, 7, 14, 1), "'dd': its streams do not fit"),
     "a duplicate name": (lambda f: rename(f, b"bb", b"aa"), "'aa': its name is there twice"),
