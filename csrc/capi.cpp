@@ -141,21 +141,21 @@ BP_PUBLIC bp_status bp_run(const bp_session* session, const bp_input* inputs, co
                            size_t arena_bytes) {
     if (session == nullptr || arena == nullptr) return BP_BAD_ARGUMENT;
     const Graph& graph = core(session).model().graph();
-    if ((inputs == nullptr && graph.inputs().count != 0) || (outputs == nullptr && graph.outputs().count != 0)) {
-        return BP_BAD_ARGUMENT;
-    }
+    const uint32_t input_count = graph.inputs().count;
+    const uint32_t output_count = graph.outputs().count;
+    if (inputs == nullptr && input_count != 0) return BP_BAD_ARGUMENT;
+    if (outputs == nullptr && output_count != 0) return BP_BAD_ARGUMENT;
     Bytes in[bitpress::max_node_links];
     MutableBytes out[bitpress::max_node_links];
-    for (uint32_t i = 0; i < graph.inputs().count; ++i) {
+    for (uint32_t i = 0; i < input_count; ++i) {
         if (inputs[i].data == nullptr) return BP_BAD_ARGUMENT;
         in[i] = bytes(inputs[i].data, inputs[i].bytes);
     }
-    for (uint32_t i = 0; i < graph.outputs().count; ++i) {
+    for (uint32_t i = 0; i < output_count; ++i) {
         if (outputs[i].data == nullptr) return BP_BAD_ARGUMENT;
         out[i] = bytes(outputs[i].data, outputs[i].bytes);
     }
-    return result(
-        core(session).run({in, graph.inputs().count}, {out, graph.outputs().count}, bytes(arena, arena_bytes)));
+    return result(core(session).run({in, input_count}, {out, output_count}, bytes(arena, arena_bytes)));
 }
 
 }  // extern "C"

@@ -19,7 +19,7 @@ namespace {
 
 std::string text(std::span<const char> name) {
     // Names are checked to be UTF-8 nowhere in the graph: what is not becomes a replacement character.
-    py::object decoded = py::reinterpret_steal<py::object>(
+    const auto decoded = py::reinterpret_steal<py::object>(
         PyUnicode_DecodeUTF8(name.data(), static_cast<py::ssize_t>(name.size()), "replace"));
     if (!decoded) throw py::error_already_set();
     return decoded.cast<std::string>();
@@ -67,9 +67,11 @@ class PySession {
     py::list run(const std::vector<Array>& arrays, std::uint64_t max_bytes) {
         const Guard guard(&busy_, name_);
         Shapes shapes;
+        shapes.reserve(arrays.size());
         for (const Array& array : arrays) shapes.emplace_back(array.shape(), array.shape() + array.ndim());
         plan(shapes, max_bytes);
         std::vector<Bytes> in;
+        in.reserve(arrays.size());
         for (const Array& array : arrays) {
             in.emplace_back(reinterpret_cast<const std::uint8_t*>(array.data()),
                             static_cast<std::size_t>(array.nbytes()));
@@ -165,6 +167,7 @@ class PySession {
         raise_for(Session::size(*model_, &bytes), name_);
         plan_memory_.reserve(bytes, name_);
         std::vector<InputShape> inputs;
+        inputs.reserve(shapes.size());
         for (const auto& shape : shapes) inputs.push_back({static_cast<unsigned>(shape.size()), shape.data()});
         const Session* planned = nullptr;
         std::uint32_t failed = no_value;
@@ -200,7 +203,7 @@ class PySession {
             const GraphValue value = model_->graph().value(indices[i]);
             py::object shape = py::none();
             if (value.has_rank) {
-                py::tuple dims(value.dims.count);
+                const py::tuple dims(value.dims.count);
                 for (std::uint32_t d = 0; d < value.dims.count; ++d) dims[d] = value.dims[d];
                 shape = dims;
             }
@@ -211,6 +214,7 @@ class PySession {
 
     static py::array make_array(const PlannedValue& value) {
         std::vector<py::ssize_t> shape;
+        shape.reserve(value.shape.rank);
         for (unsigned d = 0; d < value.shape.rank; ++d) shape.push_back(static_cast<py::ssize_t>(value.shape.dims[d]));
         return py::array(value.dtype == Dtype::i64 ? py::dtype::of<std::int64_t>() : py::dtype::of<float>(), shape);
     }
@@ -236,17 +240,17 @@ void register_session(py::module_& module) {
         .def("plan", &PySession::plan_for, py::arg("shapes"), py::arg("max_bytes"))
         .def("run", &PySession::run, py::arg("arrays"), py::arg("max_bytes"))
         .def("memory", &PySession::memory);
-    py::dict operators;
+    const py::dict operators;
 #define BP_OP(name, number) operators[#name] = number;
 #include "ops/ops.def"
 #undef BP_OP
-    module.attr("OPERATORS") = operators;
-    py::dict attributes;
+    module.add_object("OPERATORS", operators);
+    const py::dict attributes;
 #define BP_ATTRIBUTE(name, number, type) \
     attributes[#name] = py::make_tuple(number, static_cast<int>(AttributeType::type));
 #include "ops/attributes.def"
 #undef BP_ATTRIBUTE
-    module.attr("ATTRIBUTES") = attributes;
+    module.add_object("ATTRIBUTES", attributes);
 }
 
 }  // namespace bitpress::bind

@@ -42,7 +42,7 @@ Status broadcast(const Shape& a, const Shape& b, Shape* out) noexcept {
 Status read_bounds(const PlanContext& context, Bounds* out) noexcept {
     out->low = context.real(Key::clip_low, -__builtin_inf());
     out->high = context.real(Key::clip_high, __builtin_inf());
-    return out->low == out->low && out->high == out->high ? Status::ok : Status::bad_argument;
+    return __builtin_isnan(out->low) || __builtin_isnan(out->high) ? Status::bad_argument : Status::ok;
 }
 
 }  // namespace bitpress

@@ -12,13 +12,11 @@ constexpr std::uint8_t unknown_rank = 255;
 
 // The type of a key, or 0 for a key this build does not know.
 unsigned type_of(unsigned key) noexcept {
-    switch (key) {
 #define BP_ATTRIBUTE(name, number, type) \
-    case number: return static_cast<unsigned>(AttributeType::type);
+    if (key == (number)) return static_cast<unsigned>(AttributeType::type);
 #include "ops/attributes.def"
 #undef BP_ATTRIBUTE
-        default: return 0;
-    }
+    return 0;
 }
 
 bool known_op(unsigned number) noexcept {
@@ -145,7 +143,7 @@ Status Graph::check_nodes(std::uint32_t link_count, std::uint32_t attribute_coun
         if (next_attribute + attributes > attribute_count) return Status::corrupt;
         for (std::uint32_t k = 0; k < inputs + outputs; ++k) {
             const std::uint32_t value = load_le<std::uint32_t>(links_ + (next_link + k) * link_bytes);
-            if (value >= value_count_ && !(value == no_value && k < inputs)) return Status::corrupt;
+            if (value >= value_count_ && (value != no_value || k >= inputs)) return Status::corrupt;
         }
         next_link += inputs + outputs;
         next_attribute += attributes;

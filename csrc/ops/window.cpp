@@ -36,10 +36,9 @@ Status finish(WindowAxis* axis, std::int64_t auto_pad, bool ceil_mode) noexcept 
     const std::uint64_t padded = axis->in + axis->pad_begin + axis->pad_end;
     if (padded < covered) return Status::bad_shape;
     axis->out = (padded - covered) / axis->stride + 1;
-    if (ceil_mode && (padded - covered) % axis->stride != 0) {
-        // A window that begins in the padding at the end does not count.
-        if (axis->out * axis->stride < axis->in + axis->pad_begin) ++axis->out;
-    }
+    const bool partial = ceil_mode && (padded - covered) % axis->stride != 0;
+    // A window that begins in the padding at the end does not count.
+    if (partial && axis->out * axis->stride < axis->in + axis->pad_begin) ++axis->out;
     return Status::ok;
 }
 

@@ -228,7 +228,7 @@ Status Planner::read_operands(const GraphNode& node, const Operator& op) noexcep
 }
 
 Status Planner::plan_node(std::uint32_t n) noexcept {
-    Step& step = memory_.steps[n];
+    const Step& step = memory_.steps[n];
     PlanContext context;
     context.graph = &graph_;
     context.node = graph_.node(n);

@@ -48,8 +48,8 @@ Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept
             std::uint64_t survivors = 0;
             BP_TRY(unpack_range(*view, 0, {unpacked, static_cast<std::size_t>(counts[k])}, &survivors));
             inputs[k] = unpacked;
-            unpacked += (counts[k] * sizeof(float) + memory_alignment - 1) / memory_alignment * memory_alignment /
-                        sizeof(float);
+            constexpr std::uint64_t step_floats = memory_alignment / sizeof(float);
+            unpacked += (counts[k] + step_floats - 1) / step_floats * step_floats;
         }
     }
     for (std::uint32_t k = 0; k < node.outputs.count; ++k) outputs[k] = locate(node.outputs[k], buffers);
