@@ -57,7 +57,7 @@ std::unique_ptr<Opened> open_file(const py::buffer& buffer, bool full, const std
 py::tuple tensor_record(const Opened& opened, std::uint32_t index) {
     if (index >= opened.file.tensor_count()) throw py::index_error("no such tensor");
     const StoredTensor t = opened.file.tensor(index);
-    py::tuple shape(t.shape.rank);
+    const py::tuple shape(t.shape.rank);
     for (unsigned k = 0; k < t.shape.rank; ++k) shape[k] = t.shape.dims[k];
     const py::tuple scheme =
         py::make_tuple(static_cast<int>(t.scheme.structure), static_cast<int>(t.scheme.values), t.scheme.bits,
