@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,8 +22,10 @@ from typer.testing import CliRunner
 
 import bitpress as bp
 from bitpress.cli.app import COMMANDS, app
+from bitpress.cli.compress import CodingName
 from bitpress.cli.files import Entry, ordered, write_safetensors
 from bitpress.dtypes import DTYPES, stored_bytes
+from bitpress.scheme import CODINGS
 
 Bitpress = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -110,6 +113,14 @@ def test_options_choose_the_scheme(folder: Path, tmp_path: Path, options: list[s
     assert report["bytes"] == (tmp_path / "o.bp").stat().st_size and report["tensors"] == 3
     held = {t["name"]: t["scheme"] for t in json.loads(call("inspect", tmp_path / "o.bp", "--json")[1])["tensors"]}
     assert held["layers.0.weight"].startswith(scheme)
+
+
+def test_every_coding_can_be_chosen(folder: Path, tmp_path: Path) -> None:
+    names = [member.value for member in CodingName]
+    assert sorted(names) == sorted(CODINGS)
+    for name in names:
+        assert call("compress", folder / "net.safetensors", "-o", tmp_path / "c.bp", "--coding", name)[0] == 0
+        assert call("verify", tmp_path / "c.bp")[0] == 0
 
 
 def test_sparsity_is_exact(folder: Path, tmp_path: Path) -> None:
@@ -321,3 +332,32 @@ def test_a_stopped_compress_leaves_nothing(tmp_path: Path, number: signal.Signal
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number and b"Traceback" not in err
     assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def test_progress_is_for_terminals(folder: Path, tmp_path: Path) -> None:
+    """On a terminal stderr shows the tensors as they pass, and is wiped; stdout stays clean."""
+    import pty
+
+    master, slave = pty.openpty()
+    path = os.pathsep.join([str(Path(bp.__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    command = [
+        sys.executable,
+        "-m",
+        "bitpress",
+        "compress",
+        folder / "net.safetensors",
+        "-o",
+        tmp_path / "o.bp",
+        "--json",
+    ]
+    env = {**os.environ, "PYTHONPATH": path, "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=env)
+    os.close(slave)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end was closed
+        while piece := os.read(master, 4096):
+            shown += piece
+    out, _ = process.communicate(timeout=60)
+    os.close(master)
+    assert process.returncode == 0 and json.loads(out)["tensors"] == 3
+    assert b"pressing" in shown and b"layers.1.weight" in shown

@@ -43,6 +43,7 @@ class CodingName(str, enum.Enum):
     """How streams are coded."""
 
     HUFFMAN = "huffman"
+    RANS = "rans"
     LZW = "lzw"
     RAW = "raw"
     AUTO = "auto"

@@ -112,7 +112,7 @@ def command(
         raise UsageProblem(f"networks and data do not fit: {str(error).splitlines()[0]}") from error
     if target is not None:
         _save(networks[1], target)
-    _show(report, target, json)
+    _show(report, output, json)
 
 
 def _show(report: Report, target: Path | None, json: bool) -> None:

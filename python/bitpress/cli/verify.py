@@ -21,17 +21,14 @@ bitpress verify models/*.bp --json"""
 
 def _findings(path: Path) -> list[str]:
     """What is wrong with a file: a line each, which begins with its name."""
-    from bitpress import BitpressError, load
+    from bitpress import BitpressError
     from bitpress.container import verify
 
     try:
-        found = verify(existing(path))
-        if not found:
-            load(path)  # the graph too
+        return verify(existing(path))
     except (BitpressError, OSError) as error:
         said = str(error)
         return [said if said.startswith(str(path)) else f"{path}: {said}"]
-    return found
 
 
 def command(

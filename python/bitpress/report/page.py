@@ -126,7 +126,7 @@ def _card(tensor: TensorLine, numbers: TensorStatistics, link: str) -> str:
     return (
         f'<article class="card" id="{link}"><header><h3>{escape(tensor.name)}</h3>'
         f'<p><span class="chip">{escape(tensor.scheme)}</span> {escape(tensor.dtype)} {_shape(tensor.shape)}'
-        f" \N{MIDDLE DOT} {_size(tensor.nbytes)} \N{MIDDLE DOT} {tensor.bits_per_weight:.2f} bits a weight</p></header>"
+        f" \N{MIDDLE DOT} {_size(tensor.nbytes)} \N{MIDDLE DOT} {tensor.bits_per_weight:.2f} bits/weight</p></header>"
         f'<div class="plots">{"".join(plots)}</div><dl>{_facts(tensor, numbers)}</dl></article>'
     )
 

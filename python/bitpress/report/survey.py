@@ -14,6 +14,7 @@ from bitpress import graph as graphs
 from bitpress.codings import CODING_NUMBERS
 from bitpress.container import Container, open_container
 from bitpress.dtypes import DTYPES
+from bitpress.errors import FormatError, UnsupportedError
 from bitpress.scheme import Scheme
 
 __all__ = ["GraphSummary", "StreamLine", "Survey", "TensorLine", "survey_of"]
@@ -181,7 +182,10 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 def _graph(container: Container, names: Sequence[str]) -> GraphSummary | None:
     if not container.graph.nbytes:
         return None
-    graph = graphs.decode(container.graph, names)
+    try:
+        graph = graphs.decode(container.graph, names)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{container.name}: {error}") from None
     ends = [tuple((v.name, v.dtype, _shape(v.shape)) for v in values) for values in (graph.inputs, graph.outputs)]
     return GraphSummary(ends[0], ends[1], dict(Counter(node.op for node in graph.nodes).most_common()))
 
