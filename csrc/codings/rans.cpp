@@ -191,7 +191,7 @@ Status finish(const RansTable& table, std::uint32_t* x, unsigned states, Bytes w
               MutableBytes out) noexcept {
     std::size_t at = 0;
     for (std::size_t i = done; i < out.size(); ++i) {
-        std::uint32_t& state = x[i % states];
+        std::uint32_t& state = x[i % states];  // NOLINT(clang-analyzer-core.DivideZero): 1, 8, 32 or 128
         const std::uint32_t entry = table.entry[state % rans_sum];
         out[i] = static_cast<std::uint8_t>(entry);
         state = (entry >> 20) * (state >> rans_sum_log) + ((entry >> 8) % rans_sum);

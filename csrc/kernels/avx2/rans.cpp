@@ -42,7 +42,6 @@ struct SpreadWords {
 constexpr SpreadWords spread_words;
 
 inline const __m128i* as128(const void* p) { return static_cast<const __m128i*>(p); }
-inline const __m256i* as256(const void* p) { return static_cast<const __m256i*>(p); }
 inline __m256i* as256(void* p) { return static_cast<__m256i*>(p); }
 
 inline __m128i load4(const uint32_t* entries, uint64_t slots01, uint64_t slots23) {

@@ -1,4 +1,8 @@
 // rANS with states as planes of 16 bits and the whole table in registers: byte permutes look up 16 or 256 buckets.
+#if defined(__GNUC__) && !defined(__clang__)  // GCC bug 105593: the header's own undefined vectors are warned of
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 
 #include "kernels/avx2/overrides.h"
