@@ -170,8 +170,8 @@ Buckets fill_buckets(const std::uint16_t* frequency, unsigned count) noexcept {
     }
     while (smalls > 0) {
         const unsigned i = small[--smalls];
+        // NOLINTNEXTLINE(clang-analyzer-security.ArrayBound): there are 256 items at most
         const unsigned j = large[larges - 1];  // the rest of all is size * buckets left: one has at least its size  //
-                                               // NOLINT(clang-analyzer-security.ArrayBound): 256 items at most
         buckets.own[i] = rest[i];
         buckets.alias[i] = j;
         rest[j] -= buckets.size - rest[i];
