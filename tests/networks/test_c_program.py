@@ -54,10 +54,10 @@ def test_this_cpu(build_folder: Path, case: tuple[Path, Path, np.ndarray]) -> No
 @pytest.mark.skipif(platform.machine() == "aarch64", reason="this CPU is an aarch64: test_this_cpu")
 def test_aarch64_under_qemu(root: Path, case: tuple[Path, Path, np.ndarray]) -> None:
     if shutil.which("qemu-aarch64") is None or not SYSROOT.exists():
-        pytest.skip("needs the apt packages qemu-user and g++-aarch64-linux-gnu")
+        pytest.skip("install the apt packages qemu-user and g++-aarch64-linux-gnu")
     program = root / "build" / "aarch64" / "examples" / "c" / "classify"
     if not program.exists():
         pytest.skip(
-            "needs the apt package g++-aarch64-linux-gnu, then: cmake --preset aarch64 && cmake --build build/aarch64"
+            "install the apt package g++-aarch64-linux-gnu, then: cmake --preset aarch64 && cmake --build build/aarch64"
         )
     check(["qemu-aarch64", "-L", str(SYSROOT), str(program)], case)
