@@ -312,8 +312,16 @@ def test_an_older_output_is_replaced_and_force_replaces_anything(folder: Path, t
     assert call("compress", folder / "net.safetensors", "-o", target, "--force")[0] == 0
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A child sees SIGINT even where a shell started this run in the background, ignoring it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_compress_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_stopped_compress_leaves_nothing(tmp_path: Path, number: signal.Signals, interruptible: None) -> None:
     rng = np.random.default_rng(0)
     big = floats(*((f"w{i}", rng.standard_normal((512, 1024)).astype(np.float32)) for i in range(40)))
     source = write(tmp_path / "big.safetensors", big)
