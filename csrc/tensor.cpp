@@ -1,6 +1,8 @@
 // Sizes, grids and the validation that everything else relies on.
 #include "tensor.h"
 
+#include <math.h>
+
 #include "kernels/kernels.h"
 
 namespace bitpress {
@@ -35,7 +37,7 @@ Status check_steps(const TensorView& view) noexcept {
     for (std::size_t i = 0; i < scales.size(); i += 4) {
         const float scale = load_le<float>(scales.data() + i);
         const float most = scale * levels;
-        if (!(scale > 0.0F) || most - most != 0.0F) return Status::corrupt;
+        if (!(scale > 0.0F) || !(most < HUGE_VALF)) return Status::corrupt;
     }
     for (const std::uint8_t zero : view.stream(Role::zeros)) {
         if (zero >> view.scheme.bits != 0) return Status::corrupt;

@@ -112,8 +112,8 @@ py::dict pack_values(const py::object& values, const py::tuple& dims, const py::
 
 py::dict pack_kept(const py::object& data, unsigned element_bytes) {
     const Buffer in(data, false);
-    const bool whole = element_bytes != 0 && in.bytes().size() % element_bytes == 0;
-    if (!whole) raise_for(Status::bad_argument, "element_bytes");
+    if (element_bytes == 0 || in.bytes().size() % element_bytes != 0)
+        throw py::value_error("element_bytes does not fit");
     Sizes bytes = {};
     const Bytes elements = in.bytes();
     bytes[static_cast<int>(Role::data)] = count_survivors(elements, element_bytes) * element_bytes;

@@ -16,7 +16,7 @@ class RunCursor {
     RunCursor(const Grid& grid, std::uint64_t element) noexcept : grid_(grid) {
         column_ = element % grid.row;
         const std::uint64_t run = element / grid.row * grid.runs_per_row + column_ / grid.run;
-        scale_ = run % grid.scales;
+        scale_ = run % grid.scales;  // NOLINT(clang-analyzer-core.DivideZero): of a grid that is not empty
         const std::uint64_t end = (column_ / grid.run + 1) * grid.run;
         left_ = (end < grid.row ? end : grid.row) - column_;
     }

@@ -75,7 +75,7 @@ Status keep_block(const Kernels& k, const TensorView& view, std::uint64_t first,
     std::uint8_t mask[block_elements / 8];
     mask_block(view.stream(Role::mask), first, out.size(), mask);
     const std::size_t kept = static_cast<std::size_t>(k.count_bits(mask, (out.size() + 7) / 8));
-    float stored[block_elements];
+    float stored[block_elements] = {};
     BP_TRY(widen(k, view.dtype, data + static_cast<std::size_t>(*survivors) * element, kept, stored));
     *survivors += kept;
     const float* next = stored;

@@ -212,7 +212,8 @@ def distill(
 
     ``seed`` seeds torch, numpy and random at the start of each training; the caller's state is put back at the end.
     ``checkpoint`` is written after each epoch and every ``checkpoint_every`` steps; a run that finds it goes on and
-    ends bit for bit as if it had never stopped. ``progress``: True for a bar, False for none, or a callable.
+    ends bit for bit as if it had never stopped (with one thread: several may sum otherwise from run to run).
+    ``progress``: True for a bar, False for none, or a callable.
 
     Sources: Hinton, Vinyals and Dean 2015 (arXiv:1503.02531); Beyer et al. 2022 (arXiv:2106.05237). Raises
     TrainingError where a loss is not finite, ValueError or TypeError for loaders and options that do not fit.
