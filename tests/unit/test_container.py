@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -294,17 +295,18 @@ def test_a_small_network_has_little_overhead(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_the_bound_on_the_header_holds(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Files over the size that is laid out in memory: header and manifest fit the room kept for them."""
+    """A file that is not laid out in memory first: header and manifest fit the room kept for them."""
     path = tmp_path_factory.mktemp("bound") / "x"
     text = st.text(st.characters(codec="utf-8"), max_size=30)
     names = data.draw(st.lists(text.filter(bool), min_size=1, max_size=20, unique=True))
-    tensors = {"\U0001f600big": bp.pack(np.zeros((1 << 20) + 1, np.uint8), bp.Scheme())}
+    tensors = {"\U0001f600big": bp.pack(np.zeros(5001, np.uint8), bp.Scheme())}
     for name in names:
         shape = tuple(data.draw(st.lists(st.sampled_from([0, 1, 2, 3, 13, 40]), max_size=4)))
         scheme = data.draw(st.sampled_from([s for s in SCHEMES.values() if getattr(s.values, "granularity", 0) != 1]))
         tensors[name] = bp.pack(weights(shape), scheme)
     metadata = data.draw(st.dictionaries(text.filter(lambda key: key != "format"), st.just("é")))
-    store(path, tensors, metadata=metadata)
+    with mock.patch("bitpress.container.writer.HELD", 0):
+        store(path, tensors, metadata=metadata)
     container = Container.open(path)
     assert container.metadata == metadata and list(container.tensors) == list(tensors)
     assert all(same_streams(container.packed(name), tensor) for name, tensor in tensors.items())

@@ -30,7 +30,7 @@ from .layout import (
 
 __all__ = ["write"]
 
-HELD = 1 << 20  # a file whose streams take no more is laid out in memory, and then has no slack at all
+HELD = 16 << 20  # a file whose streams take no more is laid out in memory, and then has no slack at all
 MAX_FILE = 1 << 48
 MAX_RANK = 8
 
@@ -162,9 +162,11 @@ class _Plan:
         for tensor in self.tensors:
             name = len(json.dumps(tensor.name, ensure_ascii=False).encode("utf-8")) - 2
             dims = sum(len(str(dim)) + 1 for dim in tensor.shape)
-            # Under its own name with a pad, or as a stream of each role.
-            text += name + dims + 2 * entry + len("bitpress.pad.") + digits
+            # Nothing is coded yet: what may stay plain stands under its own name with a pad, or, as all others, each
+            # large stream under its role's.
             large = sum(stream.decoded >= LARGE for stream in tensor.streams)
+            if tensor.plain:
+                text += name + dims + entry + large * (entry + len("bitpress.pad.") + digits)
             text += large * (name + entry + len("bitpress.scales:") + digits)
             numbers += 8 * (len(tensor.streams) + len(tensor.shape) + 2)
         size = 8 + text + manifest.reserved(self.tensors, self.metadata, self.graph) + numbers + 8
