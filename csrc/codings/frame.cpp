@@ -75,6 +75,13 @@ Status open_frame(Bytes in, Frame* frame) noexcept {
     return Status::ok;
 }
 
+Status frame_decoded_size(Bytes in, std::uint64_t* size) noexcept {
+    Frame frame;
+    BP_TRY(open_frame(in, &frame));
+    *size = frame.decoded;
+    return Status::ok;
+}
+
 std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept {
     if (n == 0) return 1;
     return n + frame_max_varint + 1 + (((n - 1) >> chunk_log) + 1) * frame_entry_bytes;

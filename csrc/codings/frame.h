@@ -55,6 +55,9 @@ using DecodeChunk = Status (*)(void* state, bool has_table, const ChunkEntry& en
 // Decodes every chunk of body (the frame's body after its table); stored and filled ones are done here.
 Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* state, DecodeChunk decode) noexcept;
 
+// What a frame claims to decode to; `decoded_size` of every coding with frames.
+Status frame_decoded_size(Bytes in, std::uint64_t* size) noexcept;
+
 // Codes one chunk into out, whose size is one less than the chunk's: returns false where the result does not fit.
 using EncodeChunk = bool (*)(void* state, bool may_share, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept;
 

@@ -283,13 +283,6 @@ Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes
     }
 }
 
-Status decoded_size(Bytes in, std::uint64_t* size) noexcept {
-    Frame frame;
-    BP_TRY(open_frame(in, &frame));
-    *size = frame.decoded;
-    return Status::ok;
-}
-
 Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     Frame frame;
     BP_TRY(open_frame(in, &frame));
@@ -302,7 +295,7 @@ Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
 
 }  // namespace
 
-const Coding huffman_coding{CodingId::huffman,   "huffman", bound,        sizeof(EncodeState),
-                            sizeof(DecodeState), encode,    decoded_size, decode};
+const Coding huffman_coding{CodingId::huffman,  "huffman", bound, sizeof(EncodeState), sizeof(DecodeState), encode,
+                            frame_decoded_size, decode};
 
 }  // namespace bitpress

@@ -236,13 +236,6 @@ Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes
     return finish(*table, x, states, words, done, out);
 }
 
-Status decoded_size(Bytes in, std::uint64_t* size) noexcept {
-    Frame frame;
-    BP_TRY(open_frame(in, &frame));
-    *size = frame.decoded;
-    return Status::ok;
-}
-
 Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     Frame frame;
     BP_TRY(open_frame(in, &frame));
@@ -255,7 +248,7 @@ Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
 
 }  // namespace
 
-extern const Coding rans_coding{CodingId::rans,      "rans", bound,        sizeof(EncodeState),
-                                sizeof(DecodeState), encode, decoded_size, decode};
+extern const Coding rans_coding{CodingId::rans,     "rans", bound, sizeof(EncodeState), sizeof(DecodeState), encode,
+                                frame_decoded_size, decode};
 
 }  // namespace bitpress

@@ -51,19 +51,17 @@ def _check_max_size(max_size: int | None) -> None:
         raise ValueError(f"max_size must not be negative, not {max_size}")
 
 
-class Huffman:
-    """Huffman's code over bytes: canonical, at most 11 bits a code, optimal under that limit, in independent chunks.
+class _Framed:
+    """A coding whose frames need no options: ``_name`` is the core's."""
 
-    Sources: Huffman, "A method for the construction of minimum-redundancy codes" (1952); Larmore and Hirschberg, "A
-    fast algorithm for optimal length-limited Huffman codes" (1990), here in its package-merge form.
-    """
+    _name: str
 
     def encode(self, data: Any) -> bytes:
         """A frame of any bytes-like object or array (its bytes in row-major order); deterministic.
 
-        It is never longer than the data by more than 8 bytes and 3 a chunk of 128 KiB.
+        It is never longer than the data by more than 8 bytes and 3 a chunk.
         """
-        return _core.encode("huffman", _as_bytes(data))
+        return _core.encode(self._name, _as_bytes(data))
 
     def decode(self, blob: Any, *, max_size: int | None = None) -> bytes:
         """The bytes that a frame holds.
@@ -72,11 +70,21 @@ class Huffman:
         anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**18 * n.
         """
         _check_max_size(max_size)
-        return _core.decode("huffman", _as_bytes(blob), max_size)
+        return _core.decode(self._name, _as_bytes(blob), max_size)
 
 
-class Rans:
-    """rANS over bytes, in independent chunks: a symbol may take less than a bit.
+class Huffman(_Framed):
+    """Huffman's code over bytes: canonical, at most 11 bits a code, optimal under that limit; chunks of 128 KiB.
+
+    Sources: Huffman, "A method for the construction of minimum-redundancy codes" (1952); Larmore and Hirschberg, "A
+    fast algorithm for optimal length-limited Huffman codes" (1990), here in its package-merge form.
+    """
+
+    _name = "huffman"
+
+
+class Rans(_Framed):
+    """rANS over bytes, in independent chunks of 1 MiB: a symbol may take less than a bit.
 
     It comes nearer to the entropy than Huffman's code, most of all where one symbol is frequent, and large chunks
     decode faster; below a few KiB its tables cost more. Sources: Duda, "Asymmetric numeral systems" (2009); Giesen,
@@ -84,21 +92,7 @@ class Rans:
     distribution" (1991).
     """
 
-    def encode(self, data: Any) -> bytes:
-        """A frame of any bytes-like object or array (its bytes in row-major order); deterministic.
-
-        It is never longer than the data by more than 8 bytes and 3 a chunk of 1 MiB.
-        """
-        return _core.encode("rans", _as_bytes(data))
-
-    def decode(self, blob: Any, *, max_size: int | None = None) -> bytes:
-        """The bytes that a frame holds.
-
-        CorruptError: truncated or malformed. FormatError: the frame claims more than ``max_size`` bytes (checked before
-        anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**18 * n.
-        """
-        _check_max_size(max_size)
-        return _core.decode("rans", _as_bytes(blob), max_size)
+    _name = "rans"
 
 
 class Lzw:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 __all__ = [
     "CODED",
@@ -14,6 +15,7 @@ __all__ = [
     "BitWriter",
     "Chunk",
     "Frame",
+    "decode_frame",
     "read_frame",
     "read_varint",
     "write_frame",
@@ -154,6 +156,33 @@ def read_frame(blob: bytes) -> Frame:
         entry = int.from_bytes(blob[at + 3 * k : at + 3 * k + 3], "little")
         entries.append((entry % 4, entry // 4 % 4, entry // 16 + 1))
     return Frame(decoded, head >= 16, entries, 2**chunk_log, blob[at + 3 * count :])
+
+
+Table = TypeVar("Table")
+
+
+def decode_frame(
+    blob: bytes,
+    read_table: Callable[[bytes], tuple[Table, int]],
+    decode_chunk: Callable[[bytes, int, int, Table], bytes],
+) -> bytes:
+    """The bytes that a frame holds. ``read_table`` gives a table and its size, ``decode_chunk(stored, streams_log,
+    decoded bytes, table)`` a coded chunk's bytes.
+    """
+    frame = read_frame(blob)
+    shared = read_table(frame.body) if frame.has_table else None
+    out = []
+    for chunk in frame.chunks(shared[1] if shared else 0):
+        if chunk.kind == STORED:
+            out.append(chunk.stored)
+        elif chunk.kind == FILL:
+            out.append(chunk.stored * chunk.decoded_bytes)
+        elif chunk.kind == CODED_SHARED and shared:
+            out.append(decode_chunk(chunk.stored, chunk.streams_log, chunk.decoded_bytes, shared[0]))
+        else:
+            table, used = read_table(chunk.stored)
+            out.append(decode_chunk(chunk.stored[used:], chunk.streams_log, chunk.decoded_bytes, table))
+    return b"".join(out)
 
 
 def write_frame(

@@ -10,11 +10,10 @@ from collections import Counter
 from .frame import (
     CODED,
     CODED_SHARED,
-    FILL,
     STORED,
     BitReader,
     BitWriter,
-    read_frame,
+    decode_frame,
     read_varint,
     write_frame,
     write_varint,
@@ -174,15 +173,4 @@ def _decode_chunk(stored: bytes, streams_log: int, decoded: int, lengths: dict[i
 
 def decode(blob: bytes) -> bytes:
     """The bytes that a frame holds."""
-    frame = read_frame(blob)
-    shared, used = read_table(frame.body) if frame.has_table else ({}, 0)
-    out = []
-    for chunk in frame.chunks(used):
-        if chunk.kind == STORED:
-            out.append(chunk.stored)
-        elif chunk.kind == FILL:
-            out.append(chunk.stored * chunk.decoded_bytes)
-        else:
-            lengths, table = (shared, 0) if chunk.kind == CODED_SHARED else read_table(chunk.stored)
-            out.append(_decode_chunk(chunk.stored[table:], chunk.streams_log, chunk.decoded_bytes, lengths))
-    return b"".join(out)
+    return decode_frame(blob, read_table, _decode_chunk)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .frame import CODED, CODED_SHARED, FILL, STORED, BitReader, BitWriter, read_frame, write_frame
+from .frame import CODED, CODED_SHARED, STORED, BitReader, BitWriter, decode_frame, write_frame
 
 __all__ = ["decode", "encode", "frequencies", "read_table", "slots", "write_table"]
 
@@ -198,15 +198,4 @@ def _decode_chunk(stored: bytes, log: int, decoded: int, f: dict[int, int]) -> b
 
 def decode(blob: bytes) -> bytes:
     """The bytes that a frame holds."""
-    frame = read_frame(blob)
-    shared, used = read_table(frame.body) if frame.has_table else ({}, 0)
-    out = []
-    for chunk in frame.chunks(used):
-        if chunk.kind == STORED:
-            out.append(chunk.stored)
-        elif chunk.kind == FILL:
-            out.append(chunk.stored * chunk.decoded_bytes)
-        else:
-            f, table = (shared, 0) if chunk.kind == CODED_SHARED else read_table(chunk.stored)
-            out.append(_decode_chunk(chunk.stored[table:], chunk.streams_log, chunk.decoded_bytes, f))
-    return b"".join(out)
+    return decode_frame(blob, read_table, _decode_chunk)
