@@ -230,3 +230,16 @@ def environment() -> dict[str, str]:
     """A child of this Python imports the bitpress that is tested."""
     folder = str(Path(bp.__file__).parent.parent)
     return {**os.environ, "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}
+
+
+def test_an_interrupt_right_after_the_file_was_made_removes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = Path.open
+
+    def interrupted(path: Path, *args: object) -> None:
+        opened(path, *args).close()  # type: ignore[call-overload]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []

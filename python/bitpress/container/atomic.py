@@ -28,12 +28,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise OSError(f"{os.fspath(path)}: not a regular file")
         mode = stat.S_IMODE(status.st_mode)
     temporary = target.parent / f".{target.name[:64]}.{os.urandom(4).hex()}.bitpress-tmp"
-    try:
-        file = temporary.open("xb")
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
-    try:
-        with file:
+    try:  # the file is made inside: an interrupt right after that finds it too
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             if mode is not None:
