@@ -1,9 +1,9 @@
-"""Huffman and LZW beside their peers, over 4 MiB of what packed tensors hold.
+"""Huffman, rANS and LZW beside their peers, over 4 MiB of what packed tensors hold.
 
-Peers of Huffman: deflate without matches (zlib's Z_HUFFMAN_ONLY: a Huffman code a block, one stream), and zstd -1,
-which on such data finds few matches and so is mostly its own Huffman coder with the search for matches on top. Peers
-of LZW: libtiff's (through Pillow, the file's frame included) and ncompress (a process each time, its start included;
-a row of its own says what the start costs). No peer is fed anything but the same bytes.
+Peers of Huffman and rANS: deflate without matches (zlib's Z_HUFFMAN_ONLY: a Huffman code a block, one stream), and
+zstd -1, which on such data finds few matches and so is mostly its own Huffman coder with the search for matches on top.
+Peers of LZW: libtiff's (through Pillow, the file's frame included) and ncompress (a process each time, its start
+included; a row of its own says what the start costs). No peer is fed anything but the same bytes.
 """
 
 from __future__ import annotations
@@ -82,14 +82,17 @@ def _ncompress() -> tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes
 
 OURS = {
     "huffman": (bp.huffman.encode, bp.huffman.decode),
+    "rans": (bp.rans.encode, bp.rans.decode),
     "lzw": (bp.lzw.encode, bp.lzw.decode),
     "lzw .Z": (lambda data: bp.lzw.encode(data, format="z"), bp.lzw.decode),
 }
+ENTROPY_PEERS = {
+    "zlib": lambda: (f"zlib {zlib.ZLIB_RUNTIME_VERSION} Z_HUFFMAN_ONLY", _deflate, _inflate),
+    "zstd": _zstd,
+}
 PEERS = {
-    "huffman": {
-        "zlib": lambda: (f"zlib {zlib.ZLIB_RUNTIME_VERSION} Z_HUFFMAN_ONLY", _deflate, _inflate),
-        "zstd": _zstd,
-    },
+    "huffman": ENTROPY_PEERS,
+    "rans": ENTROPY_PEERS,
     "lzw": {"libtiff": _libtiff},
     "lzw .Z": {"ncompress": _ncompress},
 }
