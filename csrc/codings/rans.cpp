@@ -29,7 +29,6 @@ struct EncodeSymbol {
 
 struct EncodeState {
     std::uint64_t counts[256];
-    std::uint32_t counts4[4][256];
     RansFrequencies shared, own;
     EncodeSymbol symbols[256];
     RansTable slots_table;
@@ -52,22 +51,9 @@ void make_symbols(const RansFrequencies& frequencies, EncodeState* state) noexce
     }
 }
 
-// Four counters a symbol: equal neighbours do not wait for each other.
 void count(Bytes in, EncodeState* state) noexcept {
     std::memset(state->counts, 0, sizeof state->counts);
-    while (!in.empty()) {
-        const Bytes part = in.first(in.size() < (std::size_t{1} << 30) ? in.size() : std::size_t{1} << 30);
-        std::memset(state->counts4, 0, sizeof state->counts4);
-        std::size_t i = 0;
-        for (; i + 4 <= part.size(); i += 4) {
-            for (unsigned k = 0; k < 4; ++k) ++state->counts4[k][part[i + k]];
-        }
-        for (; i < part.size(); ++i) ++state->counts4[0][part[i]];
-        for (unsigned s = 0; s < 256; ++s) {
-            for (unsigned k = 0; k < 4; ++k) state->counts[s] += state->counts4[k][s];
-        }
-        in = in.subspan(part.size());
-    }
+    kernels()->histogram(in.data(), in.size(), state->counts);
 }
 
 unsigned states_log_for(std::uint64_t coded_bytes) noexcept {

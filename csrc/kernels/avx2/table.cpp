@@ -7,6 +7,7 @@ void fill(Kernels& table) noexcept {
     // packing, quantization, bitmaps
     table.pack_bits = pack_bits;
     table.unpack_bits = unpack_bits;
+    table.histogram = histogram;
     table.rans_decode = rans_decode;
     table.quantize = quantize;
     table.dequantize = dequantize;
