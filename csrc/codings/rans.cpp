@@ -18,36 +18,29 @@ constexpr std::uint64_t least_for_states[4] = {0, 2048, 16384, 131072};  // code
 
 // ---- encoding
 
-// x -> x / f * sum + slot of rank x % f, the division by a reciprocal: floor(x * reciprocal / 2^63) is exact for x <
-// 2^32.
-struct EncodeSymbol {
-    std::uint64_t reciprocal;  // ceil(2^63 / f)
-    std::uint32_t most;        // a state of this or more is renewed first: f * 2^20
-    std::uint32_t frequency;
-    std::uint16_t* slots;  // by rank
-};
-
 struct EncodeState {
     std::uint64_t counts[256];
     RansFrequencies shared, own;
-    EncodeSymbol symbols[256];
-    RansTable slots_table;
-    std::uint16_t slots[rans_sum];
+    RansTable slots;
+    RansEncodeTable symbols;
     std::uint8_t table[rans_max_table_bytes];
     std::uint8_t own_table[rans_max_table_bytes];
 };
 
 void make_symbols(const RansFrequencies& frequencies, EncodeState* state) noexcept {
-    std::uint16_t* slots = state->slots;
+    RansEncodeTable& table = state->symbols;
+    std::uint64_t start = 0;
     for (unsigned s = 0; s < 256; ++s) {
-        const std::uint32_t f = frequencies.of[s];
-        if (f != 0) state->symbols[s] = {((std::uint64_t{1} << 63) - 1) / f + 1, f << 20, f, slots};
-        slots += f;
+        const std::uint64_t f = frequencies.of[s];
+        if (f == 0) continue;
+        const std::uint64_t reciprocal = f == 1 ? 0xFFFFFFFFU : (std::uint64_t{1} << 32) / f;
+        table.symbol[s] = reciprocal | f << 32 | start << 48;
+        start += f;
     }
-    make_rans_table(frequencies, &state->slots_table);
+    make_rans_table(frequencies, &state->slots);
     for (std::uint32_t slot = 0; slot < rans_sum; ++slot) {
-        const std::uint32_t entry = state->slots_table.entry[slot];
-        state->symbols[entry & 255].slots[(entry >> 8) % rans_sum] = static_cast<std::uint16_t>(slot);
+        const std::uint32_t entry = state->slots.entry[slot];
+        table.slot[(table.symbol[entry & 255] >> 48) + (entry >> 8) % rans_sum] = static_cast<std::uint16_t>(slot);
     }
 }
 
@@ -62,54 +55,25 @@ unsigned states_log_for(std::uint64_t coded_bytes) noexcept {
     return log;
 }
 
-// Codes one symbol, writing downwards: a word is always stored, and kept where the state had to be renewed.
-inline std::uint8_t* code_symbol(const EncodeSymbol& symbol, std::uint32_t* x, std::uint8_t* at) noexcept {
-    __extension__ using Wide = unsigned __int128;
-    std::uint32_t state = *x;
-    store_le(at - 2, static_cast<std::uint16_t>(state));
-    const unsigned renew =
-        state >= symbol.most ? 1 : 0;  // half of the time: shifts, for a branch would be guessed wrong
-    state >>= 16 * renew;
-    const auto quotient = static_cast<std::uint32_t>((static_cast<Wide>(state) * symbol.reciprocal) >> 63);
-    const std::uint32_t rank = state - quotient * symbol.frequency;
-    *x = quotient << rans_sum_log | symbol.slots[rank];
-    return at - 2 * renew;
-}
-
 // Codes from the last symbol to the first, writing downwards from end: states and words, in the order of decoding.
 // Returns where they begin; null where they would begin before `begin`.
-template <unsigned states>
-std::uint8_t* code_symbols(Bytes chunk, const EncodeSymbol symbols[256], const std::uint8_t* begin,
+std::uint8_t* code_symbols(Bytes chunk, const RansEncodeTable& table, unsigned states, const std::uint8_t* begin,
                            std::uint8_t* end) noexcept {
-    std::uint32_t x[states];
+    std::uint32_t x[max_states];
     for (std::uint32_t& state : x) state = lowest_state;
+    const std::size_t rounds = chunk.size() / states;
+    const std::size_t whole = rounds * states;
     std::uint8_t* at = end;
-    const auto room = [&](std::size_t bytes) { return static_cast<std::size_t>(at - begin) >= bytes; };
-    if (!room(2 * states)) return nullptr;
-    const std::size_t rest = chunk.size() % states;
-    const std::uint8_t* round = chunk.data() + (chunk.size() - rest);
-    for (std::size_t k = rest; k-- > 0;) at = code_symbol(symbols[round[k]], &x[k], at);
-    while (round != chunk.data()) {
-        if (!room(2 * states)) return nullptr;
-        round -= states;
-        for (unsigned k = states; k-- > 0;) at = code_symbol(symbols[round[k]], &x[k], at);
+    for (std::size_t k = chunk.size() - whole; k-- > 0 && at != nullptr;) {
+        at = kernels()->rans_encode(&table, x + k, 1, chunk.data() + whole + k, 1, begin, at);
     }
-    if (!room(4 * states)) return nullptr;
+    if (at != nullptr) at = kernels()->rans_encode(&table, x, states, chunk.data(), rounds, begin, at);
+    if (at == nullptr || static_cast<std::size_t>(at - begin) < std::size_t{4} * states) return nullptr;
     for (unsigned k = states; k-- > 0;) {
         at -= 4;
         store_le(at, x[k]);
     }
     return at;
-}
-
-std::uint8_t* code_symbols(Bytes chunk, const EncodeSymbol symbols[256], unsigned states, const std::uint8_t* begin,
-                           std::uint8_t* end) noexcept {
-    switch (states) {
-        case 1: return code_symbols<1>(chunk, symbols, begin, end);
-        case 8: return code_symbols<8>(chunk, symbols, begin, end);
-        case 32: return code_symbols<32>(chunk, symbols, begin, end);
-        default: return code_symbols<max_states>(chunk, symbols, begin, end);
-    }
 }
 
 bool encode_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept {

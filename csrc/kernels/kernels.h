@@ -22,6 +22,12 @@ struct RansTable {
     uint8_t value[16];
 };
 
+// The same for encoding, where a symbol of frequency f has its slots, by rank, from slot[start] on.
+struct RansEncodeTable {
+    uint64_t symbol[256];  // of each that occurs: floor(2^32 / f), 2^32 - 1 where f is 1 | f << 32 | start << 48
+    uint16_t slot[4096 + 2];  // four bytes can be read at each
+};
+
 struct Kernels {
     Isa isa;
 #define BP_KERNEL(name, result, parameters) result(*name) parameters noexcept;

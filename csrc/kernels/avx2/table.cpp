@@ -9,6 +9,7 @@ void fill(Kernels& table) noexcept {
     table.unpack_bits = unpack_bits;
     table.histogram = histogram;
     table.rans_decode = rans_decode;
+    table.rans_encode = rans_encode;
     table.quantize = quantize;
     table.dequantize = dequantize;
     table.quantize_each = quantize_each;

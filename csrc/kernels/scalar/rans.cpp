@@ -24,4 +24,29 @@ size_t rans_decode(const RansTable* table, uint32_t* states, unsigned state_coun
     return done;
 }
 
+uint8_t* rans_encode(const RansEncodeTable* table, uint32_t* states, unsigned state_count, const uint8_t* in,
+                     size_t rounds, const uint8_t* begin, uint8_t* end) noexcept {
+    uint8_t* at = end;
+    while (rounds-- > 0) {
+        if (static_cast<size_t>(at - begin) < 2 * state_count) return nullptr;
+        const uint8_t* const round = in + rounds * state_count;
+        for (unsigned k = state_count; k-- > 0;) {
+            const uint64_t symbol = table->symbol[round[k]];
+            const uint32_t f = (symbol >> 32) & 65535;
+            uint32_t x = states[k];
+            store_le(at - 2, static_cast<uint16_t>(x));  // kept where the state has to be renewed
+            const unsigned renew = x >> 20 >= f ? 1 : 0;
+            at -= 2 * renew;
+            x >>= 16 * renew;  // below f * 2^20: what follows misses the quotient by one at most
+            uint32_t quotient = static_cast<uint32_t>((x * (symbol & 0xFFFFFFFFU)) >> 32);
+            uint32_t rank = x - quotient * f;
+            const uint32_t more = rank >= f ? 1 : 0;
+            quotient += more;
+            rank -= f & (0U - more);
+            states[k] = quotient << 12 | table->slot[(symbol >> 48) + rank];
+        }
+    }
+    return at;
+}
+
 }  // namespace bitpress::scalar
