@@ -39,8 +39,8 @@ bp_value describe(const GraphValue& value) noexcept {
     out.name = value.name.data();
     out.name_bytes = value.name.size();
     out.dtype = static_cast<uint32_t>(value.dtype);
-    out.rank = value.has_rank ? value.dims.count : 0xFFFFFFFFU;
-    for (uint32_t d = 0; d < value.dims.count; ++d) out.dims[d] = value.dims[d];
+    out.rank = value.has_rank ? static_cast<uint32_t>(value.dims.size()) : 0xFFFFFFFFU;
+    for (uint32_t d = 0; d < static_cast<uint32_t>(value.dims.size()); ++d) out.dims[d] = value.dims[d];
     return out;
 }
 
@@ -73,22 +73,26 @@ BP_PUBLIC bp_status bp_model_open(const void* file, size_t file_bytes, bp_check 
     return result(status);
 }
 
-BP_PUBLIC uint32_t bp_model_input_count(const bp_model* model) { return core(model).graph().inputs().count; }
-BP_PUBLIC uint32_t bp_model_output_count(const bp_model* model) { return core(model).graph().outputs().count; }
+BP_PUBLIC uint32_t bp_model_input_count(const bp_model* model) {
+    return static_cast<uint32_t>(core(model).graph().inputs().size());
+}
+BP_PUBLIC uint32_t bp_model_output_count(const bp_model* model) {
+    return static_cast<uint32_t>(core(model).graph().outputs().size());
+}
 
 BP_PUBLIC bp_status bp_model_input(const bp_model* model, uint32_t index, bp_value* value) {
     if (model == nullptr || value == nullptr) return BP_BAD_ARGUMENT;
     const Graph& graph = core(model).graph();
-    if (index >= graph.inputs().count) return BP_BAD_ARGUMENT;
-    *value = describe(graph.value(graph.inputs()[index]));
+    if (index >= graph.inputs().size()) return BP_BAD_ARGUMENT;
+    *value = describe(graph.inputs()[index]);
     return BP_OK;
 }
 
 BP_PUBLIC bp_status bp_model_output(const bp_model* model, uint32_t index, bp_value* value) {
     if (model == nullptr || value == nullptr) return BP_BAD_ARGUMENT;
     const Graph& graph = core(model).graph();
-    if (index >= graph.outputs().count) return BP_BAD_ARGUMENT;
-    *value = describe(graph.value(graph.outputs()[index]));
+    if (index >= graph.outputs().size()) return BP_BAD_ARGUMENT;
+    *value = describe(graph.values()[graph.outputs()[index]]);
     return BP_OK;
 }
 
@@ -102,7 +106,7 @@ BP_PUBLIC bp_status bp_session_size(const bp_model* model, size_t* memory_bytes)
 BP_PUBLIC bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count, void* memory,
                                     size_t memory_bytes, const bp_session** session) {
     if (model == nullptr || memory == nullptr || session == nullptr) return BP_BAD_ARGUMENT;
-    if (count != core(model).graph().inputs().count || (shapes == nullptr && count != 0)) return BP_BAD_ARGUMENT;
+    if (count != core(model).graph().inputs().size() || (shapes == nullptr && count != 0)) return BP_BAD_ARGUMENT;
     bitpress::InputShape inputs[bitpress::max_node_links];
     for (uint32_t i = 0; i < count; ++i) inputs[i] = {shapes[i].rank, shapes[i].dims};
     uint32_t failed_node = 0;
@@ -124,10 +128,10 @@ BP_PUBLIC size_t bp_session_tile(const bp_session* session) { return static_cast
 BP_PUBLIC bp_status bp_session_output(const bp_session* session, uint32_t index, bp_value* value) {
     if (session == nullptr || value == nullptr) return BP_BAD_ARGUMENT;
     const Graph& graph = core(session).model().graph();
-    if (index >= graph.outputs().count) return BP_BAD_ARGUMENT;
+    if (index >= graph.outputs().size()) return BP_BAD_ARGUMENT;
     const PlannedValue& planned = core(session).value(graph.outputs()[index]);
     bp_value out = {};
-    const GraphValue named = graph.value(graph.outputs()[index]);
+    const GraphValue& named = graph.values()[graph.outputs()[index]];
     out.name = named.name.data();
     out.name_bytes = named.name.size();
     out.dtype = static_cast<uint32_t>(planned.dtype);
@@ -141,17 +145,17 @@ BP_PUBLIC bp_status bp_run(const bp_session* session, const bp_input* inputs, co
                            size_t arena_bytes) {
     if (session == nullptr || arena == nullptr) return BP_BAD_ARGUMENT;
     const Graph& graph = core(session).model().graph();
-    const uint32_t input_count = graph.inputs().count;
-    const uint32_t output_count = graph.outputs().count;
+    const std::size_t input_count = graph.inputs().size();
+    const std::size_t output_count = graph.outputs().size();
     if (inputs == nullptr && input_count != 0) return BP_BAD_ARGUMENT;
     if (outputs == nullptr && output_count != 0) return BP_BAD_ARGUMENT;
     Bytes in[bitpress::max_node_links];
     MutableBytes out[bitpress::max_node_links];
-    for (uint32_t i = 0; i < input_count; ++i) {
+    for (std::size_t i = 0; i < input_count; ++i) {
         if (inputs[i].data == nullptr) return BP_BAD_ARGUMENT;
         in[i] = bytes(inputs[i].data, inputs[i].bytes);
     }
-    for (uint32_t i = 0; i < output_count; ++i) {
+    for (std::size_t i = 0; i < output_count; ++i) {
         if (outputs[i].data == nullptr) return BP_BAD_ARGUMENT;
         out[i] = bytes(outputs[i].data, outputs[i].bytes);
     }

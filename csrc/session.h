@@ -6,9 +6,9 @@
 #pragma once
 
 #include "format.h"
+#include "memory.h"
 #include "ops/graph.h"
 #include "ops/op.h"
-#include "session/memory.h"
 
 namespace bitpress {
 
@@ -34,7 +34,7 @@ class Model {
     const TensorView* stored(std::uint32_t value) const noexcept;
 
   private:
-    Status read(Bytes file, Check check, Refusal* refusal) noexcept;
+    Status read(Bytes file, Check check, Memory* memory, Refusal* refusal) noexcept;
     Status load(Memory* memory, Refusal* refusal) noexcept;
     Status load_stream(const StoredStream& stream, std::uint64_t most_bytes, Memory* memory, MutableBytes workspace,
                        Bytes* out) noexcept;
@@ -43,8 +43,7 @@ class Model {
 
     File file_;
     Graph graph_;
-    TensorView* views_ = nullptr;       // one a stored value, in their order
-    std::uint32_t* view_of_ = nullptr;  // value -> index in views_, or no_value
+    TensorView* views_ = nullptr;  // one a stored value, in their order
     WeightBytes weights_;
 };
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from third_codings import Bits, Refused, frame, must
+from third_graph import list_graph
 
 # -- XXH64, from https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md
 
@@ -153,7 +154,7 @@ def read(data: bytes) -> File:
             must(xxh64(stored + padding) == stream.checksum, f"checksum of {tensor.name}")
             tensor.decoded[stream.role] = undo(stored, stream)
         tensor.data = elements_of(tensor)
-    graph = list_graph(sections[6][1], tensors) if 6 in sections else []
+    graph = list_graph(sections[6][1], [tensor.name for tensor in tensors]) if 6 in sections else []
     return File({tensor.name: tensor for tensor in tensors}, metadata, graph)
 
 
@@ -413,43 +414,6 @@ def element(dtype: str, value: float) -> bytes:
     if high & 0x7FFF >= 0x7F80:
         high = high & 0x8000 | 0x7F7F
     return struct.pack("<H", high)
-
-
-# -- section 6
-
-
-def list_graph(data: bytes, tensors: list[Tensor]) -> list[str]:
-    """One line a node: operator number, name, inputs, outputs."""
-    must(len(data) >= 32, "graph")
-    values, nodes, inputs, outputs, links, attributes, payload, strings = struct.unpack_from("<8I", data)
-    nodes_at = 32 + 24 * values
-    links_at = nodes_at + 32 * nodes
-    attributes_at = up(links_at + 4 * links, 8)
-    strings_at = attributes_at + 16 * attributes + payload
-    must(strings_at + strings == len(data), "length of the graph")
-
-    def text(at: int, size: int) -> str:
-        must(strings_at <= at and at + size <= len(data), "a string outside the graph's strings")
-        return data[at : at + size].decode("utf-8")
-
-    names = []
-    for i in range(values):
-        at, size, _, _, kind, zero, index, _ = struct.unpack_from("<IIBBBBII", data, 32 + 24 * i)
-        must(kind <= 2 and zero == 0, "value")
-        must(index < len(tensors) if kind == 2 else index == 0xFFFFFFFF, "tensor of a value")
-        names.append(text(at, size))
-    table = struct.unpack_from(f"<{links}I", data, links_at)
-    must(all(link < values or link == 0xFFFFFFFF for link in table), "link")
-    called = ["-" if link == 0xFFFFFFFF else names[link] for link in table]
-    lines = [f"inputs {called[:inputs]}, outputs {called[inputs : inputs + outputs]}"]
-    next_link = inputs + outputs
-    for i in range(nodes):
-        op, ins, outs, _, first, _, at, size, _ = struct.unpack_from("<HHHHIIIIQ", data, nodes_at + 32 * i)
-        must(first == next_link and first + ins + outs <= links, "links of a node")
-        next_link += ins + outs
-        lines.append(f"{op} {text(at, size)!r}: {called[first : first + ins]} -> {called[first + ins : next_link]}")
-    must(next_link == links, "links of no node")
-    return lines
 
 
 def main() -> None:

@@ -61,8 +61,17 @@ class PySession {
     PySession(const PySession&) = delete;
     PySession& operator=(const PySession&) = delete;
 
-    py::list inputs() const { return describe(model_->graph().inputs()); }
-    py::list outputs() const { return describe(model_->graph().outputs()); }
+    py::list inputs() const {
+        py::list list;
+        for (const GraphValue& value : model_->graph().inputs()) list.append(describe(value));
+        return list;
+    }
+    py::list outputs() const {
+        py::list list;
+        for (const std::uint32_t index : model_->graph().outputs())
+            list.append(describe(model_->graph().values()[index]));
+        return list;
+    }
 
     py::list run(const std::vector<Array>& arrays, std::uint64_t max_bytes) {
         const Guard guard(&busy_, name_);
@@ -78,9 +87,8 @@ class PySession {
         }
         std::vector<MutableBytes> out;
         py::list results;
-        const auto outputs = model_->graph().outputs();
-        for (std::uint32_t i = 0; i < outputs.count; ++i) {
-            py::array result = make_array(session_->value(outputs[i]));
+        for (const std::uint32_t index : model_->graph().outputs()) {
+            py::array result = make_array(session_->value(index));
             out.emplace_back(static_cast<std::uint8_t*>(result.mutable_data()),
                              static_cast<std::size_t>(result.nbytes()));
             results.append(std::move(result));
@@ -181,8 +189,7 @@ class PySession {
                               (status == Status::bad_argument ? "an attribute is wrong" : message(status)));
         }
         std::uint64_t needed = planned->bytes().arena;  // and the results; each at most 2^43
-        const auto outputs = model_->graph().outputs();
-        for (std::uint32_t i = 0; i < outputs.count; ++i) needed += planned->value(outputs[i]).bytes;
+        for (const std::uint32_t index : model_->graph().outputs()) needed += planned->value(index).bytes;
         if (needed > max_bytes) {
             raise_as(Status::too_large, name_ + ": a run needs " + std::to_string(needed) + " bytes, at most " +
                                             std::to_string(max_bytes) + " are allowed");
@@ -193,23 +200,18 @@ class PySession {
     }
 
     std::string node_text(std::uint32_t index) const {
-        const GraphNode node = model_->graph().node(index);
+        const GraphNode& node = model_->graph().nodes()[index];
         return "node '" + text(node.name) + "' (" + operator_name(node.op) + ")";
     }
 
-    py::list describe(PackedList<std::uint32_t> indices) const {
-        py::list list;
-        for (std::uint32_t i = 0; i < indices.count; ++i) {
-            const GraphValue value = model_->graph().value(indices[i]);
-            py::object shape = py::none();
-            if (value.has_rank) {
-                const py::tuple dims(value.dims.count);
-                for (std::uint32_t d = 0; d < value.dims.count; ++d) dims[d] = value.dims[d];
-                shape = dims;
-            }
-            list.append(py::make_tuple(text(value.name), static_cast<int>(value.dtype), shape));
+    static py::tuple describe(const GraphValue& value) {
+        py::object shape = py::none();
+        if (value.has_rank) {
+            const py::tuple dims(value.dims.size());
+            for (std::size_t d = 0; d < value.dims.size(); ++d) dims[d] = value.dims[d];
+            shape = dims;
         }
-        return list;
+        return py::make_tuple(text(value.name), static_cast<int>(value.dtype), shape);
     }
 
     static py::array make_array(const PlannedValue& value) {

@@ -15,10 +15,10 @@ Status normalize_axis(std::int64_t axis, unsigned rank, unsigned* out) noexcept 
     return Status::ok;
 }
 
-Status axis_set(PackedList<std::int64_t> axes, unsigned rank, bool all_if_empty, unsigned* set) noexcept {
-    *set = axes.count == 0 && all_if_empty ? (1U << rank) - 1U : 0U;
-    if (axes.count > max_rank) return Status::bad_shape;
-    for (std::uint32_t i = 0; i < axes.count; ++i) {
+Status axis_set(std::span<const std::int64_t> axes, unsigned rank, bool all_if_empty, unsigned* set) noexcept {
+    *set = axes.empty() && all_if_empty ? (1U << rank) - 1U : 0U;
+    if (axes.size() > max_rank) return Status::bad_shape;
+    for (std::size_t i = 0; i < axes.size(); ++i) {
         unsigned axis = 0;
         BP_TRY(normalize_axis(axes[i], rank, &axis));
         if ((*set >> axis & 1U) != 0) return Status::bad_shape;
@@ -40,8 +40,8 @@ Status broadcast(const Shape& a, const Shape& b, Shape* out) noexcept {
 }
 
 Status read_bounds(const PlanContext& context, Bounds* out) noexcept {
-    out->low = context.real(Key::clip_low, -__builtin_inf());
-    out->high = context.real(Key::clip_high, __builtin_inf());
+    out->low = context.real(Key::clip_low, -__builtin_inff());
+    out->high = context.real(Key::clip_high, __builtin_inff());
     return __builtin_isnan(out->low) || __builtin_isnan(out->high) ? Status::bad_argument : Status::ok;
 }
 

@@ -28,7 +28,7 @@ Status append(Shape* shape, std::uint64_t dim) noexcept;
 Status normalize_axis(std::int64_t axis, unsigned rank, unsigned* out) noexcept;
 // The set of axes that a list names (all of them where it is empty and `all_if_empty`), as bits; twice the same is
 // bad_shape.
-Status axis_set(PackedList<std::int64_t> axes, unsigned rank, bool all_if_empty, unsigned* set) noexcept;
+Status axis_set(std::span<const std::int64_t> axes, unsigned rank, bool all_if_empty, unsigned* set) noexcept;
 // numpy's broadcasting of two shapes.
 Status broadcast(const Shape& a, const Shape& b, Shape* out) noexcept;
 

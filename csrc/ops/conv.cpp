@@ -38,10 +38,10 @@ Status plan_conv(PlanContext& context) noexcept {
     if (context.has(2) && (context.inputs[2].shape.rank != 1 || context.inputs[2].shape.dims[0] != w.dims[0])) {
         return Status::bad_shape;
     }
-    const PackedList<std::int64_t> kernel_shape = context.integers(Key::kernel_shape);
-    if (kernel_shape.count != 0) {
-        if (kernel_shape.count != w.rank - 2) return Status::bad_shape;
-        for (std::uint32_t i = 0; i < kernel_shape.count; ++i) {
+    const std::span<const std::int64_t> kernel_shape = context.integers(Key::kernel_shape);
+    if (!kernel_shape.empty()) {
+        if (kernel_shape.size() != w.rank - 2) return Status::bad_shape;
+        for (std::uint32_t i = 0; i < kernel_shape.size(); ++i) {
             if (kernel_shape[i] != static_cast<std::int64_t>(w.dims[2 + i])) return Status::bad_shape;
         }
     }

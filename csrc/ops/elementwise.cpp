@@ -123,14 +123,14 @@ Status plan_clip(PlanContext& context) noexcept {
 
 Status plan_hard_sigmoid(PlanContext& context) noexcept {
     UnaryParams& p = context.make<UnaryParams>();
-    p.alpha = context.real(Key::alpha, 0.2);
-    p.beta = context.real(Key::beta, 0.5);
+    p.alpha = context.real(Key::alpha, 0.2F);
+    p.beta = context.real(Key::beta, 0.5F);
     p.bounds = {0.0F, 1.0F};
     return finish_unary(context);
 }
 
 Status plan_leaky_relu(PlanContext& context) noexcept {
-    context.make<UnaryParams>().alpha = context.real(Key::alpha, 0.01);
+    context.make<UnaryParams>().alpha = context.real(Key::alpha, 0.01F);
     return finish_unary(context);
 }
 

@@ -64,7 +64,7 @@ Status plan_gemm(PlanContext& context) noexcept {
     if (a.rank != 2 || b.rank != 2) return Status::bad_shape;
     p.trans_a = context.integer(Key::transA, 0) != 0 ? 1 : 0;
     p.trans_b = context.integer(Key::transB, 0) != 0 ? 1 : 0;
-    p.alpha = context.real(Key::alpha, 1.0);
+    p.alpha = context.real(Key::alpha, 1.0F);
     p.m = a.dims[p.trans_a != 0 ? 1 : 0];
     p.k = a.dims[p.trans_a != 0 ? 0 : 1];
     p.n = b.dims[p.trans_b != 0 ? 0 : 1];
@@ -75,7 +75,7 @@ Status plan_gemm(PlanContext& context) noexcept {
         const std::uint64_t rows = c.rank < 2 ? 1 : c.dims[0];
         const std::uint64_t columns = c.rank < 1 ? 1 : c.dims[c.rank - 1];
         if (c.rank > 2 || (rows != 1 && rows != p.m) || (columns != 1 && columns != p.n)) return Status::bad_shape;
-        p.beta = context.real(Key::beta, 1.0);
+        p.beta = context.real(Key::beta, 1.0F);
         p.c_row = rows == 1 ? 0 : columns;
         p.c_column = columns == 1 ? 0 : 1;
     }

@@ -1,17 +1,17 @@
 #include "ops/graph.h"
 
+#include <string.h>
+
+#include "format.h"
+
 namespace bitpress {
 namespace {
 
-constexpr std::size_t header_bytes = 32;
-constexpr std::size_t value_bytes = 24;
-constexpr std::size_t node_bytes = 32;
-constexpr std::size_t link_bytes = 4;
-constexpr std::size_t attribute_bytes = 16;
-constexpr std::uint8_t unknown_rank = 255;
+constexpr std::uint64_t most_number = ~std::uint64_t{0};
+constexpr std::uint64_t most_dim = std::uint64_t{1} << 62;
 
 // The type of a key, or 0 for a key this build does not know.
-unsigned type_of(unsigned key) noexcept {
+unsigned type_of(std::uint64_t key) noexcept {
 #define BP_ATTRIBUTE(name, number, type) \
     if (key == (number)) return static_cast<unsigned>(AttributeType::type);
 #include "ops/attributes.def"
@@ -19,7 +19,7 @@ unsigned type_of(unsigned key) noexcept {
     return 0;
 }
 
-bool known_op(unsigned number) noexcept {
+bool known_op(std::uint64_t number) noexcept {
     switch (number) {
 #define BP_OP(name, number) case number:
 #include "ops/ops.def"
@@ -29,251 +29,330 @@ bool known_op(unsigned number) noexcept {
     }
 }
 
-// Offsets in the section -> whether [offset, offset + bytes) lies inside `part`, which begins at `part_offset`.
-bool inside(std::uint64_t offset, std::uint64_t bytes, std::uint64_t part_offset, std::uint64_t part_bytes) noexcept {
-    return offset >= part_offset && offset - part_offset <= part_bytes && bytes <= part_bytes - (offset - part_offset);
+// Items of one kind: counted while there is no memory for them.
+template <class T>
+class List {
+  public:
+    std::uint32_t count() const noexcept { return count_; }
+    void restart() noexcept { count_ = 0; }
+    Status place(Memory* memory) noexcept { return memory->take_array(count_, &items_); }
+    void add(const T& item) noexcept {
+        if (items_ != nullptr) items_[count_] = item;
+        ++count_;
+    }
+    // What was added since there were `first` of them.
+    std::span<const T> since(std::uint32_t first) const noexcept {
+        if (items_ == nullptr) return {};
+        return {items_ + first, count_ - first};
+    }
+
+  private:
+    T* items_ = nullptr;
+    std::uint32_t count_ = 0;
+};
+
+}  // namespace
+
+// Reads a section from its beginning to its end, once to count and once to keep. After a failure every number is 0 and
+// every list short, and the first status stays.
+class GraphReader {
+  public:
+    explicit GraphReader(const File& file) noexcept : file_(file) {}
+
+    Status read(Graph* graph) noexcept {
+        at_ = file_.graph();
+        status_ = Status::ok;
+        values_.restart();
+        nodes_.restart();
+        links_.restart();
+        attributes_.restart();
+        numbers_.restart();
+        graph->input_count_ = read_inputs();
+        read_stored(graph);
+        read_nodes();
+        const std::uint32_t first_link = links_.count();
+        read_outputs();
+        if (status_ == Status::ok && !at_.empty()) status_ = Status::corrupt;
+        graph->values_ = values_.since(0);
+        graph->nodes_ = nodes_.since(0);
+        graph->outputs_ = links_.since(first_link);
+        return status_;
+    }
+
+    Status place(Memory* memory) noexcept {
+        BP_TRY(values_.place(memory));
+        BP_TRY(nodes_.place(memory));
+        BP_TRY(links_.place(memory));
+        BP_TRY(attributes_.place(memory));
+        return numbers_.place(memory);
+    }
+
+  private:
+    bool ok() const noexcept { return status_ == Status::ok; }
+    void fail(Status status) noexcept {
+        if (ok()) status_ = status;
+        at_ = {};
+    }
+
+    std::uint8_t byte() noexcept {
+        if (at_.empty()) {
+            fail(Status::truncated);
+            return 0;
+        }
+        const std::uint8_t value = at_[0];
+        at_ = at_.subspan(1);
+        return value;
+    }
+
+    // A varint of at most 64 bits; over: what a number above `most` means.
+    std::uint64_t number(std::uint64_t most, Status over = Status::corrupt) noexcept {
+        std::uint64_t value = 0;
+        for (unsigned shift = 0; ok(); shift += 7) {
+            const std::uint8_t group = byte();
+            if ((shift == 63 && group > 1) || (shift > 0 && group == 0)) fail(Status::corrupt);
+            value |= std::uint64_t{group & 0x7FU} << shift;
+            if ((group & 0x80U) == 0) break;
+        }
+        if (value > most) fail(over);
+        return ok() ? value : 0;
+    }
+
+    std::uint32_t count(std::uint32_t most) noexcept {
+        return static_cast<std::uint32_t>(number(most, Status::too_large));
+    }
+
+    std::int64_t signed_number() noexcept {
+        const std::uint64_t value = number(most_number);
+        return static_cast<std::int64_t>(value >> 1 ^ (0 - (value & 1)));
+    }
+
+    float real() noexcept {
+        if (at_.size() < sizeof(float)) fail(Status::truncated);
+        if (!ok()) return 0;
+        const float value = load_le<float>(at_.data());
+        at_ = at_.subspan(sizeof(float));
+        return value;
+    }
+
+    std::span<const char> string() noexcept {
+        const std::uint64_t size = number(most_number);
+        if (size > at_.size()) fail(Status::truncated);
+        if (!ok()) return {};
+        const Bytes text = at_.first(static_cast<std::size_t>(size));
+        at_ = at_.subspan(text.size());
+        return {reinterpret_cast<const char*>(text.data()), text.size()};
+    }
+
+    void add_value(const GraphValue& value) noexcept {
+        if (values_.count() == max_values) return fail(Status::too_large);
+        values_.add(value);
+    }
+
+    void read_value(ValueKind kind) noexcept {
+        GraphValue value;
+        value.kind = kind;
+        value.name = string();
+        if (value.name.empty()) return fail(Status::corrupt);
+        const std::uint8_t dtype = byte();
+        if (dtype >= dtype_count) return fail(Status::unsupported);
+        value.dtype = static_cast<Dtype>(dtype);
+        const std::uint64_t rank = number(max_rank + 1);  // and one
+        value.has_rank = rank > 0;
+        const std::uint32_t first = numbers_.count();
+        for (std::uint64_t d = 1; d < rank && ok(); ++d) {
+            numbers_.add(static_cast<std::int64_t>(number(most_dim)) - 1);
+        }
+        value.dims = numbers_.since(first);
+        add_value(value);
+    }
+
+    std::uint32_t read_inputs() noexcept {
+        const std::uint32_t inputs = count(max_node_links);
+        for (std::uint32_t i = 0; i < inputs && ok(); ++i) read_value(ValueKind::input);
+        return inputs;
+    }
+
+    void read_stored(Graph* graph) noexcept {
+        const std::uint32_t stored = count(max_values);
+        graph->stored_count_ = stored;
+        graph->stored_ = StoredIndices(at_, stored);
+        std::uint64_t next = 0;
+        for (std::uint32_t i = 0; i < stored && ok(); ++i) {
+            next += number(file_.tensor_count());
+            if (ok() && next >= file_.tensor_count()) fail(Status::corrupt);
+            if (ok()) add_stored(static_cast<std::uint32_t>(next++));
+        }
+    }
+
+    void add_stored(std::uint32_t index) noexcept {
+        const StoredTensor tensor = file_.tensor(index);
+        GraphValue value;
+        value.kind = ValueKind::stored;
+        value.name = tensor.name;
+        value.dtype = tensor.dtype;
+        value.tensor = index;
+        value.has_rank = true;
+        const std::uint32_t first = numbers_.count();
+        for (unsigned d = 0; d < tensor.shape.rank; ++d) {
+            numbers_.add(static_cast<std::int64_t>(tensor.shape.dims[d]));
+        }
+        value.dims = numbers_.since(first);
+        add_value(value);
+    }
+
+    void read_nodes() noexcept {
+        const std::uint32_t nodes = count(max_nodes);
+        for (std::uint32_t n = 0; n < nodes && ok(); ++n) read_node();
+    }
+
+    void read_node() noexcept {
+        GraphNode node;
+        const std::uint64_t op = number(most_number);
+        if (!known_op(op)) return fail(Status::unsupported);
+        node.op = static_cast<OpId>(op);
+        node.name = string();
+        const std::uint32_t first_input = links_.count();
+        const std::uint32_t inputs = count(max_node_links);
+        for (std::uint32_t k = 0; k < inputs && ok(); ++k) {
+            const auto back = static_cast<std::uint32_t>(number(values_.count()));
+            links_.add(back == 0 ? no_value : values_.count() - back);
+        }
+        node.inputs = links_.since(first_input);
+        const std::uint32_t first_output = links_.count();
+        const std::uint32_t outputs = count(max_node_links);
+        for (std::uint32_t k = 0; k < outputs && ok(); ++k) {
+            links_.add(values_.count());
+            read_value(ValueKind::computed);
+        }
+        node.outputs = links_.since(first_output);
+        const std::uint32_t first_attribute = attributes_.count();
+        const std::uint32_t attributes = count(max_node_attributes);
+        std::uint64_t last = 0;
+        for (std::uint32_t k = 0; k < attributes && ok(); ++k) last = read_attribute(last);
+        node.attributes = attributes_.since(first_attribute);
+        nodes_.add(node);
+    }
+
+    // Keys rise. Returns this one.
+    std::uint64_t read_attribute(std::uint64_t last) noexcept {
+        const std::uint64_t key = number(most_number);
+        const unsigned type = type_of(key);
+        if (type == 0) fail(Status::unsupported);
+        if (key <= last) fail(Status::corrupt);
+        if (!ok()) return last;
+        GraphAttribute attribute;
+        attribute.key = static_cast<Key>(key);
+        if (type == static_cast<unsigned>(AttributeType::integer)) {
+            attribute.integer = signed_number();
+        } else if (type == static_cast<unsigned>(AttributeType::real)) {
+            attribute.real = real();
+        } else {
+            const std::uint32_t first = numbers_.count();
+            const std::uint32_t entries = count(max_values);
+            for (std::uint32_t i = 0; i < entries && ok(); ++i) numbers_.add(signed_number());
+            attribute.integers = numbers_.since(first);
+        }
+        attributes_.add(attribute);
+        return key;
+    }
+
+    void read_outputs() noexcept {
+        const std::uint32_t outputs = count(max_node_links);
+        std::uint32_t seen[max_node_links];
+        for (std::uint32_t i = 0; i < outputs && ok(); ++i) {
+            seen[i] = static_cast<std::uint32_t>(number(most_number, Status::corrupt));
+            if (seen[i] >= values_.count()) return fail(Status::corrupt);
+            for (std::uint32_t k = 0; k < i; ++k) {
+                if (seen[k] == seen[i]) return fail(Status::corrupt);
+            }
+            links_.add(seen[i]);
+        }
+    }
+
+    const File& file_;
+    Bytes at_;
+    Status status_ = Status::ok;
+    List<GraphValue> values_;
+    List<GraphNode> nodes_;
+    List<std::uint32_t> links_;
+    List<GraphAttribute> attributes_;
+    List<std::int64_t> numbers_;
+};
+
+namespace {
+
+bool same(std::span<const char> a, std::span<const char> b) noexcept {
+    return a.size() == b.size() && memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+// Callers find inputs and outputs by name. There are at most max_node_links of each.
+bool ends_have_names_of_their_own(const Graph& graph) noexcept {
+    const std::span<const GraphValue> values = graph.values();
+    for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
+        for (std::size_t k = 0; k < i; ++k) {
+            if (same(values[i].name, values[k].name)) return false;
+        }
+    }
+    for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
+        for (std::size_t k = 0; k < i; ++k) {
+            if (same(values[graph.outputs()[i]].name, values[graph.outputs()[k]].name)) return false;
+        }
+    }
+    return true;
 }
 
 }  // namespace
 
-Status Graph::open(Bytes section, std::uint32_t tensor_count, Graph* out) noexcept {
-    if (section.size() < header_bytes) return Status::truncated;
-    const std::uint8_t* p = section.data();
+Status Graph::open(const File& file, Memory* memory, Graph* out) noexcept {
+    GraphReader reader(file);
     Graph graph;
-    graph.section_ = p;
-    graph.value_count_ = load_le<std::uint32_t>(p);
-    graph.node_count_ = load_le<std::uint32_t>(p + 4);
-    graph.input_count_ = load_le<std::uint32_t>(p + 8);
-    graph.output_count_ = load_le<std::uint32_t>(p + 12);
-    const std::uint32_t links = load_le<std::uint32_t>(p + 16);
-    const std::uint32_t attributes = load_le<std::uint32_t>(p + 20);
-    const std::uint32_t payload = load_le<std::uint32_t>(p + 24);
-    const std::uint32_t strings = load_le<std::uint32_t>(p + 28);
-    if (graph.value_count_ > max_values || graph.node_count_ > max_nodes) return Status::too_large;
-    if (payload % 8 != 0) return Status::corrupt;
-
-    // 32-bit counts times small sizes: no sum below can wrap in 64 bits.
-    std::uint64_t at = header_bytes;
-    const std::uint64_t values_at = at;
-    at += std::uint64_t{graph.value_count_} * value_bytes;
-    const std::uint64_t nodes_at = at;
-    at += std::uint64_t{graph.node_count_} * node_bytes;
-    const std::uint64_t links_at = at;
-    at += std::uint64_t{links} * link_bytes;
-    const std::uint64_t links_end = at;
-    at = (at + 7) / 8 * 8;
-    const std::uint64_t attributes_at = at;
-    at += std::uint64_t{attributes} * attribute_bytes;
-    const std::uint64_t payload_at = at;
-    at += payload;
-    const std::uint64_t strings_at = at;
-    at += strings;
-    if (at > section.size()) return Status::truncated;
-    if (at != section.size()) return Status::corrupt;
-    for (std::uint64_t i = links_end; i < attributes_at; ++i) {
-        if (p[i] != 0) return Status::corrupt;
-    }
-    graph.values_ = p + values_at;
-    graph.nodes_ = p + nodes_at;
-    graph.links_ = p + links_at;
-    graph.attributes_ = p + attributes_at;
-    graph.payload_ = section.subspan(payload_at, payload);
-    graph.strings_ = section.subspan(strings_at, strings);
-    if (graph.input_count_ > max_node_links || graph.output_count_ > max_node_links) return Status::too_large;
-    if (std::uint64_t{graph.input_count_} + graph.output_count_ > links) return Status::corrupt;
-    BP_TRY(graph.check_values(tensor_count));
-    BP_TRY(graph.check_nodes(links, attributes));
+    BP_TRY(reader.read(&graph));
+    BP_TRY(reader.place(memory));
     *out = graph;
-    return Status::ok;
+    if (memory->counting()) return Status::ok;
+    BP_TRY(reader.read(out));
+    return ends_have_names_of_their_own(*out) ? Status::ok : Status::corrupt;
 }
 
-Status Graph::check_values(std::uint32_t tensor_count) const noexcept {
-    const auto payload_at = static_cast<std::uint64_t>(payload_.data() - section_);
-    const auto strings_at = static_cast<std::uint64_t>(strings_.data() - section_);
-    std::uint64_t next_tensor = 0;
-    for (std::uint32_t i = 0; i < value_count_; ++i) {
-        const std::uint8_t* p = values_ + std::size_t{i} * value_bytes;
-        const std::uint32_t name_offset = load_le<std::uint32_t>(p);
-        if (!inside(name_offset, load_le<std::uint32_t>(p + 4), strings_at, strings_.size())) return Status::corrupt;
-        if (p[8] >= dtype_count) return Status::unsupported;
-        if (load_le<std::uint32_t>(p + 20) != 0) return Status::corrupt;
-        const std::uint8_t rank = p[9];
-        if (rank > max_rank && rank != unknown_rank) return Status::corrupt;
-        if (p[10] > static_cast<std::uint8_t>(ValueKind::stored) || p[11] != 0) return Status::corrupt;
-        const std::uint32_t tensor = load_le<std::uint32_t>(p + 12);
-        if (p[10] == static_cast<std::uint8_t>(ValueKind::stored)) {
-            if (tensor < next_tensor || tensor >= tensor_count) return Status::corrupt;
-            next_tensor = std::uint64_t{tensor} + 1;
-        } else if (tensor != no_value) {
-            return Status::corrupt;
-        }
-        if (rank == unknown_rank) continue;
-        const std::uint32_t dims_offset = load_le<std::uint32_t>(p + 16);
-        if (rank > 0 && !inside(dims_offset, std::uint64_t{rank} * 8, payload_at, payload_.size()))
-            return Status::corrupt;
-        for (std::uint32_t d = 0; d < rank; ++d) {
-            if (load_le<std::int64_t>(section_ + dims_offset + std::size_t{d} * 8) < -1) return Status::corrupt;
-        }
+std::uint32_t StoredIndices::next() noexcept {
+    std::uint64_t more = 0;
+    unsigned shift = 0;
+    for (std::uint8_t group = 0x80; (group & 0x80U) != 0; shift += 7) {
+        group = at_[0];
+        at_ = at_.subspan(1);
+        more |= std::uint64_t{group & 0x7FU} << shift;
     }
-    return Status::ok;
+    --left_;
+    next_ += static_cast<std::uint32_t>(more) + 1;
+    return next_ - 1;
 }
 
-Status Graph::check_nodes(std::uint32_t link_count, std::uint32_t attribute_count) const noexcept {
-    const auto strings_at = static_cast<std::uint64_t>(strings_.data() - section_);
-    std::uint64_t next_link = std::uint64_t{input_count_} + output_count_;
-    std::uint64_t next_attribute = 0;
-    for (std::uint64_t i = 0; i < next_link; ++i) {
-        if (load_le<std::uint32_t>(links_ + i * link_bytes) >= value_count_) return Status::corrupt;
-    }
-    for (std::uint32_t i = 0; i < node_count_; ++i) {
-        const std::uint8_t* p = nodes_ + std::size_t{i} * node_bytes;
-        if (!known_op(load_le<std::uint16_t>(p))) return Status::unsupported;
-        const std::uint32_t inputs = load_le<std::uint16_t>(p + 2);
-        const std::uint32_t outputs = load_le<std::uint16_t>(p + 4);
-        const std::uint32_t attributes = load_le<std::uint16_t>(p + 6);
-        if (inputs > max_node_links || outputs > max_node_links) return Status::too_large;
-        if (attributes > max_node_attributes) return Status::too_large;
-        if (load_le<std::uint32_t>(p + 8) != next_link) return Status::corrupt;
-        if (load_le<std::uint32_t>(p + 12) != next_attribute) return Status::corrupt;
-        if (!inside(load_le<std::uint32_t>(p + 16), load_le<std::uint32_t>(p + 20), strings_at, strings_.size())) {
-            return Status::corrupt;
-        }
-        if (load_le<std::uint64_t>(p + 24) != 0) return Status::corrupt;
-        if (next_link + inputs + outputs > link_count) return Status::corrupt;
-        if (next_attribute + attributes > attribute_count) return Status::corrupt;
-        for (std::uint32_t k = 0; k < inputs + outputs; ++k) {
-            const std::uint32_t value = load_le<std::uint32_t>(links_ + (next_link + k) * link_bytes);
-            if (value >= value_count_ && (value != no_value || k >= inputs)) return Status::corrupt;
-        }
-        next_link += inputs + outputs;
-        next_attribute += attributes;
-        BP_TRY(check_attributes(node(i)));
-    }
-    return next_link == link_count && next_attribute == attribute_count ? Status::ok : Status::corrupt;
-}
-
-Status Graph::check_attributes(const GraphNode& node) const noexcept {
-    const auto payload_at = static_cast<std::uint64_t>(payload_.data() - section_);
-    std::uint64_t seen = 0;
-    for (std::uint32_t k = 0; k < node.attribute_count; ++k) {
-        const std::uint8_t* a = attributes_ + std::size_t{node.first_attribute + k} * attribute_bytes;
-        const unsigned key = load_le<std::uint16_t>(a);
-        const unsigned type = type_of(key);
-        if (type == 0) return Status::unsupported;
-        const std::uint64_t bit = std::uint64_t{1} << key;
-        if (a[2] != type || a[3] != 0 || (seen & bit) != 0) return Status::corrupt;
-        seen |= bit;
-        const std::uint32_t count = load_le<std::uint32_t>(a + 4);
-        const std::uint64_t where = load_le<std::uint64_t>(a + 8);
-        const bool is_list = type >= static_cast<unsigned>(AttributeType::integers);
-        if (is_list ? !inside(where, std::uint64_t{count} * 8, payload_at, payload_.size()) : count != 1) {
-            return Status::corrupt;
-        }
-    }
-    return Status::ok;
-}
-
-Status Graph::check_order(MutableBytes seen) const noexcept {
-    enum : std::uint8_t { unwritten = 0, written = 1, listed = 2 };
-    if (seen.size() < value_count_) return Status::memory_too_small;
-    std::uint32_t input_values = 0;
-    for (std::uint32_t i = 0; i < value_count_; ++i) {
-        const ValueKind kind = value(i).kind;
-        seen[i] = kind == ValueKind::computed ? unwritten : written;
-        input_values += kind == ValueKind::input ? 1U : 0U;
-    }
-    if (input_values != input_count_) return Status::corrupt;
-    for (std::uint32_t i = 0; i < input_count_; ++i) {
-        const std::uint32_t index = inputs()[i];
-        if (value(index).kind != ValueKind::input || (seen[index] & listed) != 0) return Status::corrupt;
-        seen[index] |= listed;
-    }
-    for (std::uint32_t i = 0; i < input_count_; ++i) seen[inputs()[i]] = written;
-    for (std::uint32_t n = 0; n < node_count_; ++n) {
-        const GraphNode step = node(n);
-        for (std::uint32_t k = 0; k < step.inputs.count; ++k) {
-            const std::uint32_t index = step.inputs[k];
-            if (index != no_value && seen[index] == unwritten) return Status::corrupt;
-        }
-        for (std::uint32_t k = 0; k < step.outputs.count; ++k) {
-            if (seen[step.outputs[k]] != unwritten) return Status::corrupt;
-            seen[step.outputs[k]] = written;
-        }
-    }
-    for (std::uint32_t i = 0; i < value_count_; ++i) {
-        if (seen[i] == unwritten) return Status::corrupt;
-    }
-    for (std::uint32_t i = 0; i < output_count_; ++i) {
-        const std::uint32_t index = outputs()[i];
-        if (seen[index] != written) return Status::corrupt;
-        seen[index] |= listed;
-    }
-    return Status::ok;
-}
-
-PackedList<std::uint32_t> Graph::outputs() const noexcept {
-    return {links_ + std::size_t{input_count_} * link_bytes, output_count_};
-}
-
-GraphValue Graph::value(std::uint32_t index) const noexcept {
-    const std::uint8_t* p = values_ + std::size_t{index} * value_bytes;
-    GraphValue value;
-    value.name = {reinterpret_cast<const char*>(section_ + load_le<std::uint32_t>(p)), load_le<std::uint32_t>(p + 4)};
-    value.dtype = static_cast<Dtype>(p[8]);
-    value.kind = static_cast<ValueKind>(p[10]);
-    value.has_rank = p[9] != unknown_rank;
-    value.tensor = load_le<std::uint32_t>(p + 12);
-    if (value.has_rank && p[9] > 0) value.dims = {section_ + load_le<std::uint32_t>(p + 16), p[9]};
-    return value;
-}
-
-GraphNode Graph::node(std::uint32_t index) const noexcept {
-    const std::uint8_t* p = nodes_ + std::size_t{index} * node_bytes;
-    GraphNode node;
-    node.op = static_cast<OpId>(load_le<std::uint16_t>(p));
-    const std::uint32_t inputs = load_le<std::uint16_t>(p + 2);
-    const std::uint32_t outputs = load_le<std::uint16_t>(p + 4);
-    const std::uint8_t* first = links_ + std::size_t{load_le<std::uint32_t>(p + 8)} * link_bytes;
-    node.inputs = {first, inputs};
-    node.outputs = {first + std::size_t{inputs} * link_bytes, outputs};
-    node.attribute_count = load_le<std::uint16_t>(p + 6);
-    node.first_attribute = load_le<std::uint32_t>(p + 12);
-    node.name = {reinterpret_cast<const char*>(section_ + load_le<std::uint32_t>(p + 16)),
-                 load_le<std::uint32_t>(p + 20)};
-    return node;
-}
-
-const std::uint8_t* Graph::find(const GraphNode& node, Key key) const noexcept {
-    for (std::uint32_t k = 0; k < node.attribute_count; ++k) {
-        const std::uint8_t* a = attributes_ + std::size_t{node.first_attribute + k} * attribute_bytes;
-        if (load_le<std::uint16_t>(a) == static_cast<std::uint16_t>(key)) return a;
+const GraphAttribute* GraphNode::find(Key key) const noexcept {
+    for (const GraphAttribute& attribute : attributes) {
+        if (attribute.key == key) return &attribute;
     }
     return nullptr;
 }
 
-std::uint64_t Graph::keys(const GraphNode& node) const noexcept {
+std::uint64_t GraphNode::keys() const noexcept {
     std::uint64_t set = 0;
-    for (std::uint32_t k = 0; k < node.attribute_count; ++k) {
-        const std::uint8_t* a = attributes_ + std::size_t{node.first_attribute + k} * attribute_bytes;
-        set |= std::uint64_t{1} << load_le<std::uint16_t>(a);
-    }
+    for (const GraphAttribute& attribute : attributes) set |= key_bit(attribute.key);
     return set;
 }
 
-std::int64_t Graph::integer(const GraphNode& node, Key key, std::int64_t fallback) const noexcept {
-    const std::uint8_t* a = find(node, key);
-    return a == nullptr ? fallback : load_le<std::int64_t>(a + 8);
+std::int64_t GraphNode::integer(Key key, std::int64_t fallback) const noexcept {
+    const GraphAttribute* attribute = find(key);
+    return attribute == nullptr ? fallback : attribute->integer;
 }
 
-double Graph::real(const GraphNode& node, Key key, double fallback) const noexcept {
-    const std::uint8_t* a = find(node, key);
-    return a == nullptr ? fallback : load_le<double>(a + 8);
+float GraphNode::real(Key key, float fallback) const noexcept {
+    const GraphAttribute* attribute = find(key);
+    return attribute == nullptr ? fallback : attribute->real;
 }
 
-PackedList<std::int64_t> Graph::integers(const GraphNode& node, Key key) const noexcept {
-    const std::uint8_t* a = find(node, key);
-    if (a == nullptr) return {};
-    return {section_ + load_le<std::uint64_t>(a + 8), load_le<std::uint32_t>(a + 4)};
+std::span<const std::int64_t> GraphNode::integers(Key key) const noexcept {
+    const GraphAttribute* attribute = find(key);
+    return attribute == nullptr ? std::span<const std::int64_t>{} : attribute->integers;
 }
 
 }  // namespace bitpress

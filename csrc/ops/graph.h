@@ -1,8 +1,8 @@
-// The bounds-checked reader of a stored graph (docs/format.md, section 6). It keeps pointers into the caller's bytes
-// and allocates nothing.
+// A stored graph (docs/format.md, section 6), read into the caller's memory. Names stay in the caller's bytes.
 #pragma once
 
 #include "bytes.h"
+#include "memory.h"
 #include "status.h"
 #include "tensor.h"
 
@@ -16,9 +16,10 @@ enum class OpId : std::uint16_t {
 };
 
 // What an attribute holds, as the file numbers it.
-enum class AttributeType : std::uint8_t { integer = 1, real = 2, integers = 3, reals = 4 };
+enum class AttributeType : std::uint8_t { integer = 1, real = 2, integers = 3 };
 
 enum class Key : std::uint16_t {
+    none = 0,
 #define BP_ATTRIBUTE(name, number, type) name = number,
 #include "ops/attributes.def"
 #undef BP_ATTRIBUTE
@@ -34,72 +35,84 @@ inline constexpr std::uint32_t max_nodes = 65536;
 inline constexpr std::uint32_t max_node_links = 256;
 inline constexpr std::uint32_t max_node_attributes = 64;
 
-// A list of little-endian numbers that may stand at any address.
-template <class T>
-struct PackedList {
-    const std::uint8_t* data = nullptr;
-    std::uint32_t count = 0;
-    T operator[](std::uint32_t i) const noexcept { return load_le<T>(data + std::size_t{i} * sizeof(T)); }
-};
-
 struct GraphValue {
     std::span<const char> name;  // UTF-8, not terminated
     Dtype dtype = Dtype::f32;
     ValueKind kind = ValueKind::computed;
     bool has_rank = false;
-    std::uint32_t tensor = no_value;  // index in the container, for stored values
-    PackedList<std::int64_t> dims;    // -1 where not known; empty unless has_rank
+    std::uint32_t tensor = no_value;     // index in the container, for stored values
+    std::span<const std::int64_t> dims;  // -1 where not known; empty unless has_rank
+};
+
+struct GraphAttribute {
+    Key key = Key::none;
+    std::int64_t integer = 0;
+    float real = 0;
+    std::span<const std::int64_t> integers;
 };
 
 struct GraphNode {
     OpId op = OpId::none;
     std::span<const char> name;
-    PackedList<std::uint32_t> inputs;  // value indices, or no_value
-    PackedList<std::uint32_t> outputs;
-    std::uint32_t first_attribute = 0;
-    std::uint32_t attribute_count = 0;
-};
+    std::span<const std::uint32_t> inputs;  // value indices, or no_value
+    std::span<const std::uint32_t> outputs;
+    std::span<const GraphAttribute> attributes;
 
-class Graph {
-  public:
-    // Validates everything but the order of the nodes: counts, ranges, kinds, types, known operators and keys, stored
-    // values against the container's tensor_count. Linear in the section.
-    static Status open(Bytes section, std::uint32_t tensor_count, Graph* out) noexcept;
-    // Each computed value is written exactly once, before it is read; each graph input occurs once among the inputs,
-    // each output once among the outputs. `seen` is workspace of value_count() bytes.
-    Status check_order(MutableBytes seen) const noexcept;
-
-    std::uint32_t value_count() const noexcept { return value_count_; }
-    std::uint32_t node_count() const noexcept { return node_count_; }
-    PackedList<std::uint32_t> inputs() const noexcept { return {links_, input_count_}; }
-    PackedList<std::uint32_t> outputs() const noexcept;
-    GraphValue value(std::uint32_t index) const noexcept;  // index < value_count()
-    GraphNode node(std::uint32_t index) const noexcept;    // index < node_count()
-
-    // Attributes of a node, or the fallback where it has none of that key. The set of keys it has, as key_bit.
-    std::uint64_t keys(const GraphNode& node) const noexcept;
-    std::int64_t integer(const GraphNode& node, Key key, std::int64_t fallback) const noexcept;
-    double real(const GraphNode& node, Key key, double fallback) const noexcept;
+    // The set of keys it has, as key_bit.
+    std::uint64_t keys() const noexcept;
+    // An attribute, or the fallback where it has none of that key.
+    std::int64_t integer(Key key, std::int64_t fallback) const noexcept;
+    float real(Key key, float fallback) const noexcept;
     // Empty where absent.
-    PackedList<std::int64_t> integers(const GraphNode& node, Key key) const noexcept;
+    std::span<const std::int64_t> integers(Key key) const noexcept;
 
   private:
-    const std::uint8_t* find(const GraphNode& node, Key key) const noexcept;
-    Status check_values(std::uint32_t tensor_count) const noexcept;
-    Status check_nodes(std::uint32_t link_count, std::uint32_t attribute_count) const noexcept;
-    Status check_attributes(const GraphNode& node) const noexcept;
+    const GraphAttribute* find(Key key) const noexcept;
+};
 
-    const std::uint8_t* values_ = nullptr;
-    const std::uint8_t* nodes_ = nullptr;
-    const std::uint8_t* links_ = nullptr;
-    const std::uint8_t* attributes_ = nullptr;
-    Bytes payload_;
-    Bytes strings_;
-    std::uint32_t value_count_ = 0;
-    std::uint32_t node_count_ = 0;
+class File;
+
+// The stored tensors that a graph reads, in rising order: their indices in the container. Of a graph that was checked.
+class StoredIndices {
+  public:
+    StoredIndices() noexcept = default;
+    StoredIndices(Bytes from, std::uint32_t count) noexcept : at_(from), left_(count) {}
+    bool empty() const noexcept { return left_ == 0; }
+    std::uint32_t next() noexcept;  // where not empty()
+
+  private:
+    Bytes at_;
+    std::uint32_t left_ = 0;
+    std::uint32_t next_ = 0;
+};
+
+// Values in the order in which they come to be: the graph's inputs, the stored tensors, then what the nodes write, node
+// after node. So each is written once, before it is read.
+class Graph {
+  public:
+    // Reads the file's graph and checks all of it: counts, ranges, types, known operators and keys. Linear in the
+    // section. While `memory` only counts, the graph knows its stored tensors and nothing else.
+    static Status open(const File& file, Memory* memory, Graph* out) noexcept;
+
+    std::span<const GraphValue> values() const noexcept { return values_; }
+    std::span<const GraphNode> nodes() const noexcept { return nodes_; }
+    std::span<const GraphValue> inputs() const noexcept { return values_.first(input_count_); }
+    std::span<const std::uint32_t> outputs() const noexcept { return outputs_; }
+    StoredIndices stored() const noexcept { return stored_; }
+    std::uint32_t stored_count() const noexcept { return stored_count_; }
+    // Which of the stored tensors a value is: stored_count() or more where it is none.
+    std::uint32_t stored_index(std::uint32_t value) const noexcept {
+        return value < input_count_ ? no_value : value - input_count_;
+    }
+
+  private:
+    friend class GraphReader;
+    std::span<const GraphValue> values_;
+    std::span<const GraphNode> nodes_;
+    std::span<const std::uint32_t> outputs_;
+    StoredIndices stored_;
     std::uint32_t input_count_ = 0;
-    std::uint32_t output_count_ = 0;
-    const std::uint8_t* section_ = nullptr;
+    std::uint32_t stored_count_ = 0;
 };
 
 }  // namespace bitpress

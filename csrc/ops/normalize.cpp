@@ -25,7 +25,7 @@ Status plan_batch_normalization(PlanContext& context) noexcept {
     p.batch = in.dims[0];
     p.channels = in.dims[1];
     p.plane = elements(in, 2, in.rank);
-    p.epsilon = context.real(Key::epsilon, 1e-5);
+    p.epsilon = context.real(Key::epsilon, 1e-5F);
     BP_TRY(read_bounds(context, &p.bounds));
     context.outputs[0] = in;
     context.work = elements(in);

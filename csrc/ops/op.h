@@ -23,9 +23,8 @@ struct Operand {
 
 // What plan() reads and fills.
 struct PlanContext {
-    const Graph* graph = nullptr;
     GraphNode node;
-    const Operand* inputs = nullptr;  // node.inputs.count of them
+    const Operand* inputs = nullptr;  // node.inputs.size() of them
     void* params = nullptr;           // the operator's own, param_bytes, aligned to 64
 
     Shape outputs[max_outputs];
@@ -34,10 +33,10 @@ struct PlanContext {
     std::uint64_t tile_floats = 0;     // of these: dequantized weights
     std::uint64_t work = 0;            // about how many multiply-adds or element visits run() makes
 
-    bool has(unsigned i) const noexcept { return i < node.inputs.count && inputs[i].present; }
-    std::int64_t integer(Key key, std::int64_t fallback) const noexcept { return graph->integer(node, key, fallback); }
-    float real(Key key, double fallback) const noexcept { return static_cast<float>(graph->real(node, key, fallback)); }
-    PackedList<std::int64_t> integers(Key key) const noexcept { return graph->integers(node, key); }
+    bool has(unsigned i) const noexcept { return i < node.inputs.size() && inputs[i].present; }
+    std::int64_t integer(Key key, std::int64_t fallback) const noexcept { return node.integer(key, fallback); }
+    float real(Key key, float fallback) const noexcept { return node.real(key, fallback); }
+    std::span<const std::int64_t> integers(Key key) const noexcept { return node.integers(key); }
     // The operator's own parameters: made once, at their defaults, then the same.
     template <class P>
     P& make() const noexcept {

@@ -14,10 +14,10 @@ Status plan_pool(PlanContext& context) noexcept {
     PoolParams& p = context.make<PoolParams>();
     const Shape& x = context.inputs[0].shape;
     if (x.rank != 3 && x.rank != 4) return Status::unsupported;
-    const PackedList<std::int64_t> shape = context.integers(Key::kernel_shape);
-    if (shape.count != x.rank - 2) return Status::bad_shape;
+    const std::span<const std::int64_t> shape = context.integers(Key::kernel_shape);
+    if (shape.size() != x.rank - 2) return Status::bad_shape;
     std::uint64_t kernel[2] = {};
-    for (std::uint32_t i = 0; i < shape.count; ++i) {
+    for (std::uint32_t i = 0; i < shape.size(); ++i) {
         if (shape[i] < 1) return Status::bad_argument;
         kernel[i] = static_cast<std::uint64_t>(shape[i]);
     }

@@ -38,12 +38,12 @@ Status plan_identity(PlanContext& context) noexcept {
 Status plan_reshape(PlanContext& context) noexcept {
     const Shape& in = context.inputs[0].shape;
     Shape& out = context.outputs[0];
-    const PackedList<std::int64_t> shape = context.integers(Key::shape);
-    if (shape.count > max_rank) return Status::bad_shape;
+    const std::span<const std::int64_t> shape = context.integers(Key::shape);
+    if (shape.size() > max_rank) return Status::bad_shape;
     const bool allow_zero = context.integer(Key::allowzero, 0) != 0;
     unsigned inferred = max_rank;
     std::uint64_t known = 1;
-    for (std::uint32_t d = 0; d < shape.count; ++d) {
+    for (std::uint32_t d = 0; d < shape.size(); ++d) {
         const std::int64_t dim = shape[d];
         std::uint64_t size = 1;
         if (dim == -1) {
@@ -80,9 +80,9 @@ Status plan_flatten(PlanContext& context) noexcept {
 
 Status plan_unsqueeze(PlanContext& context) noexcept {
     const Shape& in = context.inputs[0].shape;
-    const PackedList<std::int64_t> axes = context.integers(Key::axes);
-    if (axes.count > max_rank || in.rank + axes.count > max_rank) return Status::bad_shape;
-    const unsigned rank = in.rank + axes.count;
+    const std::span<const std::int64_t> axes = context.integers(Key::axes);
+    if (axes.size() > max_rank || in.rank + axes.size() > max_rank) return Status::bad_shape;
+    const unsigned rank = in.rank + static_cast<unsigned>(axes.size());
     unsigned set = 0;
     BP_TRY(axis_set(axes, rank, false, &set));
     unsigned next = 0;
@@ -92,13 +92,13 @@ Status plan_unsqueeze(PlanContext& context) noexcept {
 
 Status plan_squeeze(PlanContext& context) noexcept {
     const Shape& in = context.inputs[0].shape;
-    const PackedList<std::int64_t> axes = context.integers(Key::axes);
+    const std::span<const std::int64_t> axes = context.integers(Key::axes);
     unsigned set = 0;
     BP_TRY(axis_set(axes, in.rank, false, &set));
     for (unsigned d = 0; d < in.rank; ++d) {
         const bool named = (set >> d & 1U) != 0;
         if (named && in.dims[d] != 1) return Status::bad_shape;
-        if (!named && (axes.count != 0 || in.dims[d] != 1)) BP_TRY(append(&context.outputs[0], in.dims[d]));
+        if (!named && (!axes.empty() || in.dims[d] != 1)) BP_TRY(append(&context.outputs[0], in.dims[d]));
     }
     return finish_copy(context);
 }
@@ -111,15 +111,15 @@ constexpr Operator copy(Status (*plan)(PlanContext&) noexcept, std::uint64_t key
 
 Status plan_transpose(PlanContext& context) noexcept {
     const Shape& in = context.inputs[0].shape;
-    const PackedList<std::int64_t> perm = context.integers(Key::perm);
-    if (perm.count != 0 && perm.count != in.rank) return Status::bad_shape;
+    const std::span<const std::int64_t> perm = context.integers(Key::perm);
+    if (!perm.empty() && perm.size() != in.rank) return Status::bad_shape;
     Loops<2>& loops = context.make<Loops<2>>();
     Shape& out = context.outputs[0];
     unsigned seen = 0;
     unsigned from[max_rank] = {};
     for (unsigned d = 0; d < in.rank; ++d) {
         from[d] = in.rank - 1 - d;
-        if (perm.count != 0) {
+        if (!perm.empty()) {
             if (perm[d] < 0) return Status::bad_shape;
             BP_TRY(normalize_axis(perm[d], in.rank, &from[d]));
         }
@@ -165,12 +165,12 @@ Status plan_concat(PlanContext& context) noexcept {
     ConcatParams& p = context.make<ConcatParams>();
     const Shape& first = context.inputs[0].shape;
     unsigned axis = 0;
-    if ((context.graph->keys(context.node) & key_bit(Key::axis)) == 0) return Status::bad_argument;
+    if ((context.node.keys() & key_bit(Key::axis)) == 0) return Status::bad_argument;
     BP_TRY(normalize_axis(context.integer(Key::axis, 0), first.rank, &axis));
     Shape& out = context.outputs[0];
     out = first;
     out.dims[axis] = 0;
-    for (std::uint32_t i = 0; i < context.node.inputs.count; ++i) {
+    for (std::uint32_t i = 0; i < context.node.inputs.size(); ++i) {
         const Shape& in = context.inputs[i].shape;
         if (in.rank != first.rank) return Status::bad_shape;
         for (unsigned d = 0; d < in.rank; ++d) {
@@ -211,8 +211,8 @@ struct PadParams {
 Status plan_pad(PlanContext& context) noexcept {
     PadParams& p = context.make<PadParams>();
     const Shape& in = context.inputs[0].shape;
-    const PackedList<std::int64_t> pads = context.integers(Key::pads);
-    if (pads.count != 2 * in.rank) return Status::bad_shape;
+    const std::span<const std::int64_t> pads = context.integers(Key::pads);
+    if (pads.size() != 2 * in.rank) return Status::bad_shape;
     Shape& out = context.outputs[0];
     p.count = 1;
     for (unsigned d = 0; d < in.rank; ++d) {
@@ -232,7 +232,7 @@ Status plan_pad(PlanContext& context) noexcept {
         p.first += static_cast<std::uint64_t>(pads[d]) * out_strides[d];
         p.loops.add(in.dims[d], {in_strides[d], out_strides[d]});
     }
-    p.value = context.real(Key::value, 0.0);
+    p.value = context.real(Key::value, 0.0F);
     context.work = p.count;
     return Status::ok;
 }

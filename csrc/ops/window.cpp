@@ -7,13 +7,13 @@ namespace {
 constexpr std::int64_t limit = std::int64_t{1} << 31;
 
 // Entry i of a list that is empty (fallback) or has `count` entries of at least `least`.
-Status entry(PackedList<std::int64_t> list, std::uint32_t count, std::uint32_t i, std::int64_t least,
+Status entry(std::span<const std::int64_t> list, std::uint32_t count, std::uint32_t i, std::int64_t least,
              std::uint64_t fallback, std::uint64_t* out) noexcept {
-    if (list.count == 0) {
+    if (list.empty()) {
         *out = fallback;
         return Status::ok;
     }
-    if (list.count != count) return Status::bad_shape;
+    if (list.size() != count) return Status::bad_shape;
     const std::int64_t value = list[i];
     if (value < least) return Status::bad_argument;
     if (value > limit) return Status::too_large;
@@ -55,9 +55,9 @@ Status read_window(const PlanContext& context, const Shape& in, const std::uint6
                    Window* window, Shape* out_shape) noexcept {
     if (in.rank != 3 && in.rank != 4) return Status::unsupported;
     const std::uint32_t spatial = in.rank - 2;
-    const PackedList<std::int64_t> strides = context.integers(Key::strides);
-    const PackedList<std::int64_t> pads = context.integers(Key::pads);
-    const PackedList<std::int64_t> dilations = context.integers(Key::dilations);
+    const std::span<const std::int64_t> strides = context.integers(Key::strides);
+    const std::span<const std::int64_t> pads = context.integers(Key::pads);
+    const std::span<const std::int64_t> dilations = context.integers(Key::dilations);
     const std::int64_t auto_pad = context.integer(Key::auto_pad, given);
     if (auto_pad < given || auto_pad > same_lower) return Status::bad_argument;
     WindowAxis* axes[2] = {spatial == 2 ? &window->y : &window->x, &window->x};

@@ -11,25 +11,14 @@ Status refuse(Refusal* refusal, Status status, const char* why, std::uint32_t te
     return status;
 }
 
-// What the graph says of a stored value must be what the container says of the tensor.
-bool agrees(const GraphValue& value, const StoredTensor& tensor) noexcept {
-    if (value.dtype != tensor.dtype) return false;
-    if (!value.has_rank) return true;
-    if (value.dims.count != tensor.shape.rank) return false;
-    for (std::uint32_t d = 0; d < value.dims.count; ++d) {
-        if (value.dims[d] != -1 && value.dims[d] != static_cast<std::int64_t>(tensor.shape.dims[d])) return false;
-    }
-    return true;
-}
-
 }  // namespace
 
-Status Model::read(Bytes file, Check check, Refusal* refusal) noexcept {
+Status Model::read(Bytes file, Check check, Memory* memory, Refusal* refusal) noexcept {
     BP_TRY(File::open(file, check, &file_, refusal));
     if (file_.graph().empty())
         return refuse(refusal, Status::unsupported, "it holds no graph: there is nothing to run");
-    const Status status = Graph::open(file_.graph(), file_.tensor_count(), &graph_);
-    if (status == Status::ok) return status;
+    const Status status = Graph::open(file_, memory, &graph_);
+    if (status == Status::ok || status == Status::memory_too_small) return status;
     return refuse(refusal, status,
                   status == Status::unsupported ? "its graph uses an operator, attribute or type that this build lacks"
                                                 : "its graph contradicts itself");
@@ -91,43 +80,27 @@ Status Model::load_tensor(const StoredTensor& tensor, Memory* memory, MutableByt
 }
 
 Status Model::load(Memory* memory, Refusal* refusal) noexcept {
-    const std::uint32_t values = graph_.value_count();
-    std::uint32_t stored = 0;
-    for (std::uint32_t i = 0; i < values; ++i) stored += graph_.value(i).kind == ValueKind::stored ? 1U : 0U;
     std::uint8_t* workspace = nullptr;
     const std::uint64_t workspace_size = workspace_bytes();
-    BP_TRY(memory->take_array(values, &view_of_));
-    BP_TRY(memory->take_array(stored, &views_));
+    BP_TRY(memory->take_array(graph_.stored_count(), &views_));
     BP_TRY(memory->take(workspace_size, &workspace));
-    if (!memory->counting()) {
-        // One byte a value is needed for a moment: view_of_ is not in use yet.
-        const Status status = graph_.check_order({reinterpret_cast<std::uint8_t*>(view_of_), values});
-        if (status != Status::ok)
-            return refuse(refusal, status, "its graph's nodes are not in an order that can be run");
-    }
-    std::uint32_t next = 0;
-    for (std::uint32_t i = 0; i < values; ++i) {
-        const GraphValue value = graph_.value(i);
-        if (view_of_ != nullptr) view_of_[i] = value.kind == ValueKind::stored ? next : no_value;
-        if (value.kind != ValueKind::stored) continue;
-        const StoredTensor tensor = file_.tensor(value.tensor);
-        if (!agrees(value, tensor)) {
-            return refuse(refusal, Status::corrupt, "the graph says another shape or type", value.tensor, tensor.name);
-        }
-        TensorView* view = views_ == nullptr ? nullptr : views_ + next;
+    TensorView* view = views_;
+    for (StoredIndices indices = graph_.stored(); !indices.empty();) {
+        const std::uint32_t index = indices.next();
+        const StoredTensor tensor = file_.tensor(index);
         const Status status = load_tensor(tensor, memory, {workspace, static_cast<std::size_t>(workspace_size)}, view);
-        if (status != Status::ok) return refuse(refusal, status, message(status), value.tensor, tensor.name);
-        ++next;
+        if (status != Status::ok) return refuse(refusal, status, message(status), index, tensor.name);
+        if (view != nullptr) ++view;
     }
     return Status::ok;
 }
 
 Status Model::size(Bytes file, std::uint64_t* memory_bytes, Refusal* refusal) noexcept {
     Model model;
-    BP_TRY(model.read(file, Check::none, refusal));
     Memory counter;
     Model* self = nullptr;
     BP_TRY(counter.take_array(1, &self));
+    BP_TRY(model.read(file, Check::none, &counter, refusal));
     BP_TRY(model.load(&counter, refusal));
     *memory_bytes = counter.needed();
     return Status::ok;
@@ -137,14 +110,15 @@ Status Model::open(Bytes file, Check check, MutableBytes memory, const Model** o
     Memory from(memory);
     Model* self = nullptr;
     BP_TRY(from.take_array(1, &self));
-    BP_TRY(self->read(file, check, refusal));
+    BP_TRY(self->read(file, check, &from, refusal));
     BP_TRY(self->load(&from, refusal));
     *out = self;
     return Status::ok;
 }
 
 const TensorView* Model::stored(std::uint32_t value) const noexcept {
-    return view_of_[value] == no_value ? nullptr : &views_[view_of_[value]];
+    const std::uint32_t index = graph_.stored_index(value);
+    return index < graph_.stored_count() ? &views_[index] : nullptr;
 }
 
 }  // namespace bitpress

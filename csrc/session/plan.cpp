@@ -102,12 +102,12 @@ struct PlanMemory {
 
     Status take(const Graph& graph, Memory* memory) noexcept {
         BP_TRY(memory->take_array(1, &session));
-        BP_TRY(memory->take_array(graph.value_count(), &values));
-        BP_TRY(memory->take_array(graph.node_count(), &steps));
+        BP_TRY(memory->take_array(graph.values().size(), &values));
+        BP_TRY(memory->take_array(graph.nodes().size(), &steps));
         BP_TRY(memory->take_array(max_node_links, &operands));
         BP_TRY(memory->take_array(Gaps::most, &gaps));
-        for (std::uint32_t n = 0; n < graph.node_count(); ++n) {
-            const Operator* op = find_operator(graph.node(n).op);
+        for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
+            const Operator* op = find_operator(graph.nodes()[n].op);
             if (op == nullptr) return Status::unsupported;
             std::uint8_t* params = nullptr;
             BP_TRY(memory->take(op->param_bytes, &params));
@@ -128,7 +128,7 @@ class Planner {
         BP_TRY(place_inputs(shapes));
         BP_TRY(place_stored());
         find_last_readers();
-        for (std::uint32_t n = 0; n < graph_.node_count(); ++n) {
+        for (std::uint32_t n = 0; n < graph_.nodes().size(); ++n) {
             *failed_node = n;
             BP_TRY(plan_node(n));
         }
@@ -162,14 +162,14 @@ class Planner {
 };
 
 Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
-    const PackedList<std::uint32_t> inputs = graph_.inputs();
-    if (shapes.size() != inputs.count) return Status::bad_argument;
-    for (std::uint32_t i = 0; i < inputs.count; ++i) {
-        const GraphValue declared = graph_.value(inputs[i]);
-        PlannedValue& value = values_[inputs[i]];
+    const std::span<const GraphValue> inputs = graph_.inputs();
+    if (shapes.size() != inputs.size()) return Status::bad_argument;
+    for (std::uint32_t i = 0; i < inputs.size(); ++i) {
+        const GraphValue& declared = inputs[i];
+        PlannedValue& value = values_[i];
         if (declared.dtype != Dtype::f32) return Status::unsupported;
         if (shapes[i].rank > max_rank) return Status::bad_shape;
-        if (declared.has_rank && declared.dims.count != shapes[i].rank) return Status::bad_shape;
+        if (declared.has_rank && declared.dims.size() != shapes[i].rank) return Status::bad_shape;
         value.shape.rank = shapes[i].rank;
         for (unsigned d = 0; d < shapes[i].rank; ++d) {
             const std::int64_t dim = shapes[i].dims[d];
@@ -181,13 +181,13 @@ Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
         value.bytes = value.count * sizeof(float);
         value.input = i;
     }
-    const PackedList<std::uint32_t> outputs = graph_.outputs();
-    for (std::uint32_t i = 0; i < outputs.count; ++i) values_[outputs[i]].output = i;
+    const std::span<const std::uint32_t> outputs = graph_.outputs();
+    for (std::uint32_t i = 0; i < outputs.size(); ++i) values_[outputs[i]].output = i;
     return Status::ok;
 }
 
 Status Planner::place_stored() noexcept {
-    for (std::uint32_t i = 0; i < graph_.value_count(); ++i) {
+    for (std::uint32_t i = 0; i < graph_.values().size(); ++i) {
         values_[i].root = i;
         const TensorView* view = model_.stored(i);
         if (view == nullptr) continue;
@@ -200,20 +200,20 @@ Status Planner::place_stored() noexcept {
 }
 
 void Planner::find_last_readers() noexcept {
-    for (std::uint32_t n = 0; n < graph_.node_count(); ++n) {
-        const GraphNode node = graph_.node(n);
-        for (std::uint32_t k = 0; k < node.outputs.count; ++k) values_[node.outputs[k]].last_step = n;
-        for (std::uint32_t k = 0; k < node.inputs.count; ++k) {
-            if (node.inputs[k] != no_value) values_[node.inputs[k]].last_step = n;
+    for (std::uint32_t n = 0; n < graph_.nodes().size(); ++n) {
+        const GraphNode& node = graph_.nodes()[n];
+        for (const std::uint32_t index : node.outputs) values_[index].last_step = n;
+        for (const std::uint32_t index : node.inputs) {
+            if (index != no_value) values_[index].last_step = n;
         }
     }
 }
 
 Status Planner::read_operands(const GraphNode& node, const Operator& op) noexcept {
-    if (node.inputs.count < op.min_inputs || node.inputs.count > op.max_inputs) return Status::corrupt;
-    if (node.outputs.count < 1) return Status::corrupt;
-    if (node.outputs.count > op.outputs || (graph_.keys(node) & ~op.keys) != 0) return Status::unsupported;
-    for (std::uint32_t k = 0; k < node.inputs.count; ++k) {
+    if (node.inputs.size() < op.min_inputs || node.inputs.size() > op.max_inputs) return Status::corrupt;
+    if (node.outputs.empty()) return Status::corrupt;
+    if (node.outputs.size() > op.outputs || (node.keys() & ~op.keys) != 0) return Status::unsupported;
+    for (std::uint32_t k = 0; k < node.inputs.size(); ++k) {
         Operand operand;
         const std::uint32_t index = node.inputs[k];
         if (index == no_value) {
@@ -230,8 +230,7 @@ Status Planner::read_operands(const GraphNode& node, const Operator& op) noexcep
 Status Planner::plan_node(std::uint32_t n) noexcept {
     const Step& step = memory_.steps[n];
     PlanContext context;
-    context.graph = &graph_;
-    context.node = graph_.node(n);
+    context.node = graph_.nodes()[n];
     context.inputs = memory_.operands;
     context.params = step.params;
     BP_TRY(read_operands(context.node, *step.op));
@@ -240,10 +239,10 @@ Status Planner::plan_node(std::uint32_t n) noexcept {
     BP_TRY(place_outputs(n, context));
     BP_TRY(place_scratch(n, context));
     if (!checked_add(bytes_.work, context.work, &bytes_.work)) return Status::too_large;
-    for (std::uint32_t k = 0; k < context.node.inputs.count; ++k) {
+    for (std::uint32_t k = 0; k < context.node.inputs.size(); ++k) {
         if (context.node.inputs[k] != no_value) free_dead(n, values_[context.node.inputs[k]].root);
     }
-    for (std::uint32_t k = 0; k < context.node.outputs.count; ++k) free_dead(n, values_[context.node.outputs[k]].root);
+    for (std::uint32_t k = 0; k < context.node.outputs.size(); ++k) free_dead(n, values_[context.node.outputs[k]].root);
     return Status::ok;
 }
 
@@ -264,12 +263,12 @@ bool Planner::share(std::uint32_t n, const GraphNode& node, PlannedValue& out) n
 }
 
 Status Planner::place_outputs(std::uint32_t n, const PlanContext& context) noexcept {
-    for (std::uint32_t k = 0; k < context.node.outputs.count; ++k) {
+    for (std::uint32_t k = 0; k < context.node.outputs.size(); ++k) {
         const std::uint32_t index = context.node.outputs[k];
         PlannedValue& out = values_[index];
         out.dtype = context.output_dtypes[k];
         out.shape = context.outputs[k];
-        if (graph_.value(index).dtype != out.dtype) return Status::unsupported;
+        if (graph_.values()[index].dtype != out.dtype) return Status::unsupported;
         BP_TRY(accept(out.shape, &out.count));
         out.bytes = out.count * (dtype_bits(out.dtype) / 8);
         if (k == 0 && share(n, context.node, out)) continue;
@@ -282,7 +281,7 @@ Status Planner::place_scratch(std::uint32_t n, const PlanContext& context) noexc
     Step& step = memory_.steps[n];
     if (step.op == nullptr) return Status::ok;
     std::uint64_t floats = 0;
-    for (std::uint32_t k = 0; k < context.node.inputs.count; ++k) {
+    for (std::uint32_t k = 0; k < context.node.inputs.size(); ++k) {
         const TensorView* stored = context.inputs[k].stored;
         if (stored == nullptr || stored_floats(*stored) != nullptr) continue;
         if (k < 32 && (step.op->reads_stored >> k & 1U) != 0) continue;

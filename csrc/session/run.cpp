@@ -23,14 +23,14 @@ void* Session::locate(std::uint32_t value, const Buffers& buffers) const noexcep
 
 Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept {
     const Step& step = steps_[n];
-    const GraphNode node = model_->graph().node(n);
+    const GraphNode& node = model_->graph().nodes()[n];
     const void* inputs[max_node_links];
     const TensorView* stored[max_node_links];
     std::uint64_t counts[max_node_links];
     void* outputs[max_outputs];
     auto* scratch = reinterpret_cast<float*>(buffers.arena + step.scratch);
     float* unpacked = scratch + step.scratch_floats;
-    for (std::uint32_t k = 0; k < node.inputs.count; ++k) {
+    for (std::size_t k = 0; k < node.inputs.size(); ++k) {
         const std::uint32_t index = node.inputs[k];
         inputs[k] = nullptr;
         stored[k] = nullptr;
@@ -52,14 +52,14 @@ Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept
             unpacked += (counts[k] + step_floats - 1) / step_floats * step_floats;
         }
     }
-    for (std::uint32_t k = 0; k < node.outputs.count; ++k) outputs[k] = locate(node.outputs[k], buffers);
+    for (std::size_t k = 0; k < node.outputs.size(); ++k) outputs[k] = locate(node.outputs[k], buffers);
     RunContext context;
     context.kernels = kernels();
     context.params = step.params;
     context.inputs = inputs;
     context.stored = stored;
     context.input_counts = counts;
-    context.input_count = node.inputs.count;
+    context.input_count = static_cast<unsigned>(node.inputs.size());
     context.outputs = outputs;
     context.scratch = scratch;
     return step.op->run(context);
@@ -67,8 +67,8 @@ Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept
 
 // Outputs that are graph inputs or stored tensors: no node writes them.
 Status Session::copy_outputs(const Buffers& buffers) const noexcept {
-    const PackedList<std::uint32_t> outputs = model_->graph().outputs();
-    for (std::uint32_t i = 0; i < outputs.count; ++i) {
+    const std::span<const std::uint32_t> outputs = model_->graph().outputs();
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
         const PlannedValue& value = values_[outputs[i]];
         std::uint8_t* to = buffers.outputs[i].data();
         if (value.input != no_value) {
@@ -95,16 +95,16 @@ Status check_buffer(const void* data, std::uint64_t bytes, const PlannedValue& v
 Status Session::run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs,
                     MutableBytes arena) const noexcept {
     const Graph& graph = model_->graph();
-    if (inputs.size() != graph.inputs().count || outputs.size() != graph.outputs().count) return Status::bad_argument;
-    for (std::uint32_t i = 0; i < graph.inputs().count; ++i) {
-        BP_TRY(check_buffer(inputs[i].data(), inputs[i].size(), values_[graph.inputs()[i]]));
+    if (inputs.size() != graph.inputs().size() || outputs.size() != graph.outputs().size()) return Status::bad_argument;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+        BP_TRY(check_buffer(inputs[i].data(), inputs[i].size(), values_[i]));
     }
-    for (std::uint32_t i = 0; i < graph.outputs().count; ++i) {
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
         BP_TRY(check_buffer(outputs[i].data(), outputs[i].size(), values_[graph.outputs()[i]]));
     }
     if (arena.size() < bytes_.arena) return Status::memory_too_small;
     const Buffers buffers = {inputs, outputs, aligned(arena).data()};
-    for (std::uint32_t n = 0; n < graph.node_count(); ++n) {
+    for (std::uint32_t n = 0; n < graph.nodes().size(); ++n) {
         if (steps_[n].op != nullptr) BP_TRY(run_step(n, buffers));
     }
     return copy_outputs(buffers);

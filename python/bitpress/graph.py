@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
+import operator
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .dtypes import DTYPES
 from .errors import CorruptError, ShapeError, UnsupportedError
-from .operators import ATTRIBUTES, FLOAT, INTEGER, INTEGERS, OPERATORS
+from .operators import ATTRIBUTES, FLOAT, INTEGER, OPERATORS
 
 __all__ = ["Attribute", "Graph", "Node", "Value", "decode", "encode"]
 
-Attribute = int | float | tuple[int, ...] | tuple[float, ...]
+Attribute = int | float | tuple[int, ...]
 
 MAX_RANK = 8
 MAX_VALUES = MAX_NODES = 65536
 MAX_NODE_ATTRIBUTES = 64
 MAX_NODE_LINKS = 256
-_UNKNOWN_RANK = 255
-_ABSENT = 0xFFFFFFFF
-_HEADER = struct.Struct("<8I")
-_VALUE = struct.Struct("<IIBBBBIII")
-_NODE = struct.Struct("<HHHHIIIIQ")
-_ATTRIBUTE = struct.Struct("<HBBIQ")
-_COMPUTED, _INPUT, _STORED = 0, 1, 2
 _DTYPE_NAMES = {dtype.number: dtype.name for dtype in DTYPES.values()}
 _OPERATOR_NAMES = {number: name for name, number in OPERATORS.items()}
 _ATTRIBUTE_NAMES = {number: name for name, (number, _) in ATTRIBUTES.items()}
@@ -90,8 +83,9 @@ class Graph:
 def encode(graph: Graph, tensor_index: Mapping[str, int]) -> bytes:
     """The bytes of a graph, as its section in the container. ``tensor_index``: each stored tensor's number in the file.
 
-    Raises UnsupportedError for an operator or attribute that the format has no number for, ShapeError for a graph whose
-    nodes cannot be run in their order or that reads a tensor the index lacks.
+    Floating-point attributes are rounded to float32. Raises UnsupportedError for an operator or attribute that the
+    format has no number for, ShapeError for a graph whose nodes cannot be run in their order or that reads a tensor the
+    index lacks.
     """
     return _Encoder(graph, tensor_index).encode()
 
@@ -102,143 +96,135 @@ class _Encoder:
         self.tensor_index = tensor_index
         self.known = {**graph.values, **{value.name: value for value in (*graph.outputs, *graph.inputs)}}
         self.indices: dict[str, int] = {}
-        self.values, self.nodes, self.attributes = bytearray(), bytearray(), bytearray()
-        self.payload, self.strings = bytearray(), bytearray()
-        made = [value.name for value in graph.inputs]
-        made += [*graph.stored(), *(name for node in graph.nodes for name in node.outputs)]
-        self.link_count = len(graph.inputs) + len(graph.outputs)
-        self.link_count += sum(len(node.inputs) + len(node.outputs) for node in graph.nodes)
-        self.attribute_count = sum(len(node.attributes) for node in graph.nodes)
-        if max(len(made), len(graph.nodes)) > MAX_VALUES:
-            raise UnsupportedError(f"the graph has more than {MAX_VALUES} values or nodes")
-        self.at_payload = _at_payload(len(made), len(graph.nodes), self.link_count, self.attribute_count)[-1]
-        numbers = sum(len(self.known[name].shape or ()) for name in made if name in self.known)
-        for node in graph.nodes:
-            numbers += sum(len(item) for item in node.attributes.values() if isinstance(item, tuple | list))
-        self.at_strings = self.at_payload + 8 * numbers
+        self.out = bytearray()
 
     def encode(self) -> bytes:
         graph = self.graph
+        self.number(len(graph.inputs))
         for value in graph.inputs:
-            self.add_value(value.name, _INPUT)
-        stored = graph.stored()
+            self.add_value(value.name)
+        self.add_stored()
+        self.number(len(graph.nodes))
+        for node in graph.nodes:
+            self.add_node(node)
+        self.number(len(graph.outputs))
+        for value in graph.outputs:
+            self.number(self.find(value.name, None))
+        if max(len(self.indices), len(graph.nodes)) > MAX_VALUES:
+            raise UnsupportedError(f"the graph has more than {MAX_VALUES} values or nodes")
+        if max(len(graph.inputs), len(graph.outputs)) > MAX_NODE_LINKS:
+            raise UnsupportedError(f"the graph has more than {MAX_NODE_LINKS} inputs or outputs")
+        return bytes(self.out)
+
+    def add_stored(self) -> None:
+        stored = self.graph.stored()
         for name in stored:
             if name not in self.tensor_index:
                 raise ShapeError(f"the graph reads {name!r}, which no node writes and no stored tensor is called")
+        self.number(len(stored))
+        after = 0
         for name in sorted(stored, key=lambda name: self.tensor_index[name]):
-            self.add_value(name, _STORED)
-        links = [self.indices[value.name] for value in graph.inputs]
-        node_links = list[int]()
-        for node in graph.nodes:
-            node_links += self.add_node(node, len(graph.inputs) + len(graph.outputs) + len(node_links))
-        links += [self.link(value.name, None) for value in graph.outputs] + node_links
-        assert len(self.payload) == self.at_strings - self.at_payload and len(links) == self.link_count
-        head = _HEADER.pack(
-            len(self.indices), len(graph.nodes), len(graph.inputs), len(graph.outputs),
-            len(links), self.attribute_count, len(self.payload), len(self.strings),
-        )  # fmt: skip
-        body = head + self.values + self.nodes + struct.pack(f"<{len(links)}I", *links)
-        return body + bytes(-len(body) % 8) + self.attributes + self.payload + self.strings
+            self.name_value(name)
+            self.number(self.tensor_index[name] - after)
+            after = self.tensor_index[name] + 1
 
-    def add_node(self, node: Node, first_link: int) -> list[int]:
+    def add_node(self, node: Node) -> None:
         if node.op not in OPERATORS:
             raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported')
-        if max(len(node.inputs), len(node.outputs), len(node.attributes)) > MAX_NODE_LINKS:
+        if max(len(node.inputs), len(node.outputs)) > MAX_NODE_LINKS:
             raise UnsupportedError(f'operator {node.op} (node "{node.name}") has more than {MAX_NODE_LINKS} inputs')
-        inputs = [self.link(name, node) if name else _ABSENT for name in node.inputs]
-        outputs = [self.add_value(name, _COMPUTED) for name in node.outputs]
-        first_attribute = len(self.attributes) // _ATTRIBUTE.size
-        self.nodes += _NODE.pack(
-            OPERATORS[node.op], len(inputs), len(outputs), len(node.attributes),
-            first_link, first_attribute, *self.string(node.name), 0,
-        )  # fmt: skip
-        for key in sorted(node.attributes):
-            self.attributes += self.attribute(node, key, node.attributes[key])
-        return inputs + outputs
+        if len(node.attributes) > MAX_NODE_ATTRIBUTES:
+            raise UnsupportedError(f'operator {node.op} (node "{node.name}") has too many attributes')
+        self.number(OPERATORS[node.op])
+        self.string(node.name)
+        self.number(len(node.inputs))
+        made = len(self.indices)
+        for name in node.inputs:
+            self.number(made - self.find(name, node) if name else 0)
+        self.number(len(node.outputs))
+        for name in node.outputs:
+            self.add_value(name)
+        self.number(len(node.attributes))
+        for key in sorted(node.attributes, key=lambda key: ATTRIBUTES.get(key, (0, 0))):
+            self.attribute(node, key, node.attributes[key])
 
-    def link(self, name: str, node: Node | None) -> int:
+    def find(self, name: str, node: Node | None) -> int:
         if name not in self.indices:
             where = f'node "{node.name}"' if node else "the graph's output"
             raise ShapeError(f"{where} reads {name!r} before it is written")
         return self.indices[name]
 
-    def add_value(self, name: str, kind: int) -> int:
+    def name_value(self, name: str) -> None:
         if not name or name in self.indices:
             raise ShapeError(f"value {name!r} is written twice" if name else "a node writes a value without a name")
-        value = self.known.get(name, Value(name))
-        rank, dims = _UNKNOWN_RANK, 0
-        if value.shape is not None:
-            rank = len(value.shape)
-            if rank > MAX_RANK:
-                raise UnsupportedError(f"value {name!r} has {rank} dimensions; at most {MAX_RANK} are supported")
-            dims = self.numbers("q", value.shape) if rank else 0
-        index = self.tensor_index[name] if kind == _STORED else _ABSENT
-        self.values += _VALUE.pack(*self.string(name), DTYPES[value.dtype].number, rank, kind, 0, index, dims, 0)
         self.indices[name] = len(self.indices)
-        return self.indices[name]
 
-    def string(self, text: str) -> tuple[int, int]:
+    def add_value(self, name: str) -> None:
+        self.name_value(name)
+        value = self.known.get(name, Value(name))
+        self.string(name)
+        self.out.append(DTYPES[value.dtype].number)
+        if value.shape is None:
+            self.number(0)
+            return
+        if len(value.shape) > MAX_RANK:
+            raise UnsupportedError(f"value {name!r} has {len(value.shape)} dims, at most {MAX_RANK} can be stored")
+        self.number(len(value.shape) + 1)
+        for size in value.shape:
+            self.number(size + 1)
+
+    def number(self, number: int) -> None:
+        while number >= 0x80:
+            self.out.append(number & 0x7F | 0x80)
+            number >>= 7
+        self.out.append(number)
+
+    def signed(self, number: int) -> None:
+        if not -(2**63) <= number < 2**63:
+            raise ValueError
+        self.number(2 * number if number >= 0 else -2 * number - 1)
+
+    def string(self, text: str) -> None:
         data = text.encode("utf-8")
-        self.strings += data
-        return self.at_strings + len(self.strings) - len(data), len(data)
+        self.number(len(data))
+        self.out += data
 
-    def numbers(self, form: str, items: Sequence[float]) -> int:
-        at = self.at_payload + len(self.payload)
-        self.payload += struct.pack(f"<{len(items)}{form}", *items)
-        return at
-
-    def attribute(self, node: Node, key: str, value: Attribute) -> bytes:
+    def attribute(self, node: Node, key: str, value: Attribute) -> None:
         where = f'attribute {key} of operator {node.op} (node "{node.name}")'
         if key not in ATTRIBUTES:
             raise UnsupportedError(f"{where} is not supported")
         number, kind = ATTRIBUTES[key]
-        form = "q" if kind in (INTEGER, INTEGERS) else "d"
+        self.number(number)
         try:
-            if kind in (INTEGER, FLOAT):
-                raw = struct.pack(f"<{form}", value)
-                return _ATTRIBUTE.pack(number, kind, 0, 1, *struct.unpack("<Q", raw))
-            if not isinstance(value, tuple | list):
+            if kind == FLOAT:
+                self.out += struct.pack("<f", value)
+            elif kind == INTEGER:
+                self.signed(operator.index(value))  # type: ignore[arg-type]
+            elif isinstance(value, tuple | list):
+                self.number(len(value))
+                for item in value:
+                    self.signed(operator.index(item))
+            else:
                 raise TypeError
-            return _ATTRIBUTE.pack(number, kind, 0, len(value), self.numbers(form, value))
-        except (struct.error, TypeError):
+        except (struct.error, OverflowError, TypeError, ValueError):
             raise ShapeError(f"{where} cannot be {value!r}") from None
 
 
-def _at_payload(values: int, nodes: int, links: int, attributes: int) -> tuple[int, int, int, int]:
-    """Where nodes, links, attributes and payload begin."""
-    at_nodes = _HEADER.size + _VALUE.size * values
-    at_links = at_nodes + _NODE.size * nodes
-    at_attributes = (at_links + 4 * links + 7) // 8 * 8
-    return at_nodes, at_links, at_attributes, at_attributes + _ATTRIBUTE.size * attributes
+def decode(data: bytes | memoryview, tensors: Sequence[Value]) -> Graph:
+    """The graph that ``encode`` wrote. ``tensors``: the file's, by number; a dimension of theirs is never -1.
 
-
-def decode(data: bytes | memoryview, tensors: Sequence[str] | None = None) -> Graph:
-    """The graph that ``encode`` wrote. ``tensors``: the file's tensor names by number, to check the stored values with.
-
-    ``values`` of the result says what the bytes say of every value, stored tensors included. Raises CorruptError where
-    the bytes contradict themselves, UnsupportedError for an operator, attribute or element type without a known number.
+    ``values`` of the result says what is known of every value, stored tensors included. Raises CorruptError where the
+    bytes contradict themselves, UnsupportedError for an operator, attribute or element type without a known number.
     """
-    try:
-        return _Decoder(memoryview(data).cast("B"), tensors).decode()
-    except (struct.error, UnicodeDecodeError, IndexError, KeyError) as error:
-        raise CorruptError(f"graph: {error}") from None
+    return _Decoder(bytes(data), tensors).decode()
 
 
 class _Decoder:
-    def __init__(self, data: memoryview, tensors: Sequence[str] | None) -> None:
+    def __init__(self, data: bytes, tensors: Sequence[Value]) -> None:
         self.data = data
+        self.at = 0
         self.tensors = tensors
-        self.require(len(data) >= _HEADER.size, "shorter than its header")
-        counts = _HEADER.unpack_from(data)
-        self.value_count, self.node_count, self.input_count, self.output_count = counts[:4]
-        self.link_count, self.attribute_count, payload, strings = counts[4:]
-        places = _at_payload(self.value_count, self.node_count, self.link_count, self.attribute_count)
-        self.at_nodes, self.at_links, self.at_attributes, self.at_payload = places
-        end_links = self.at_links + 4 * self.link_count
-        self.at_strings = self.at_payload + payload
-        self.require(payload % 8 == 0, "payload is not a multiple of 8 bytes")
-        self.require(self.at_strings + strings == len(data), "sizes in the header do not add up to its length")
-        self.require(not any(data[end_links : self.at_attributes]), "padding is not zero")
+        self.values: list[Value] = []
 
     @staticmethod
     def require(condition: bool, what: str) -> None:
@@ -246,115 +232,95 @@ class _Decoder:
             raise CorruptError(f"graph: {what}")
 
     def decode(self) -> Graph:
-        data = self.data
-        self.require(self.value_count <= MAX_VALUES and self.node_count <= MAX_NODES, "it has too many values or nodes")
-        kinds, values = list[int](), list[Value]()
-        tensors = list[int]()
-        for record in _VALUE.iter_unpack(data[_HEADER.size : self.at_nodes]):
-            kinds.append(record[4])
-            values.append(self.value(record))
-            if record[4] == _STORED:
-                tensors.append(record[6])
-        self.require(all(a < b for a, b in itertools.pairwise(tensors)), "stored tensors are not in order")
-        self.require(len({value.name for value in values}) == len(values), "two values have one name")
-        links = iter(struct.unpack(f"<{self.link_count}I", data[self.at_links : self.at_links + 4 * self.link_count]))
-        inputs, outputs = self.take(links, self.input_count), self.take(links, self.output_count)
-        self.require(
-            sorted(inputs) == [i for i, kind in enumerate(kinds) if kind == _INPUT], "inputs are not the input values"
-        )
-        written = [kind != _COMPUTED for kind in kinds]
-        attributes = _ATTRIBUTE.iter_unpack(data[self.at_attributes : self.at_payload])
-        next_link, next_attribute = self.input_count + self.output_count, 0
-        nodes = []
-        for record in _NODE.iter_unpack(data[self.at_nodes : self.at_links]):
-            operator, reads, writes, named, first_link, first_attribute, name_at, name_length, zero = record
-            self.require(zero == 0 and named <= MAX_NODE_ATTRIBUTES, "a node record is not valid")
-            self.require(
-                (first_link, first_attribute) == (next_link, next_attribute), "a node's links are out of order"
-            )
-            self.require(next_attribute + named <= self.attribute_count, "a node's attributes are out of range")
-            if operator not in _OPERATOR_NAMES:
-                raise UnsupportedError(f"graph: operator number {operator} is not known")
-            arguments, results = self.take(links, reads), self.take(links, writes)
-            self.require(
-                all(i == _ABSENT or (i < len(values) and written[i]) for i in arguments),
-                "a value is read before written",
-            )
-            for i in results:
-                self.require(i < len(values) and not written[i], "a value is written twice")
-                written[i] = True
-            nodes.append(
-                Node(
-                    _OPERATOR_NAMES[operator],
-                    self.string(name_at, name_length),
-                    tuple(values[i].name if i != _ABSENT else "" for i in arguments),
-                    tuple(values[i].name for i in results),
-                    self.attributes(attributes, named),
-                )
-            )
-            next_link += reads + writes
-            next_attribute += named
-        self.require(
-            next_link == self.link_count and next_attribute == self.attribute_count, "spare links or attributes"
-        )
-        self.require(all(written), "a value is never written")
-        self.require(all(i < len(values) for i in outputs), "an output is out of range")
+        inputs = [self.value() for _ in range(self.count(MAX_NODE_LINKS, "inputs"))]
+        index = 0
+        for _ in range(self.count(MAX_VALUES, "stored tensors")):
+            index += self.number()
+            self.require(index < len(self.tensors), f"it reads tensor {index} of {len(self.tensors)}")
+            self.values.append(self.tensors[index])
+            index += 1
+        nodes = [self.node() for _ in range(self.count(MAX_NODES, "nodes"))]
+        outputs = [self.number() for _ in range(self.count(MAX_NODE_LINKS, "outputs"))]
+        self.require(all(index < len(self.values) for index in outputs), "an output is no value")
         self.require(len(set(outputs)) == len(outputs), "an output is named twice")
-        return Graph(
-            tuple(values[i] for i in inputs),
-            tuple(values[i] for i in outputs),
-            tuple(nodes),
-            {value.name: value for value in values},
-        )
+        self.require(self.at == len(self.data), "bytes follow its end")
+        values = {value.name: value for value in self.values}
+        self.require(len(self.values) <= MAX_VALUES, "it has too many values")
+        self.require(len(values) == len(self.values), "two values have one name")
+        return Graph(tuple(inputs), tuple(self.values[index] for index in outputs), tuple(nodes), values)
 
-    def take(self, links: Iterator[int], count: int) -> list[int]:
-        taken = [link for _, link in zip(range(count), links, strict=False)]
-        self.require(len(taken) == count, "links are out of range")
-        return taken
+    def node(self) -> Node:
+        number = self.number()
+        if number not in _OPERATOR_NAMES:
+            raise UnsupportedError(f"graph: operator number {number} is not known")
+        name = self.string()
+        inputs = []
+        made = len(self.values)
+        for _ in range(self.count(MAX_NODE_LINKS, "inputs of a node")):
+            back = self.number()
+            self.require(back <= made, "a node reads a value before the first")
+            inputs.append(self.values[made - back].name if back else "")
+        outputs = [self.value().name for _ in range(self.count(MAX_NODE_LINKS, "outputs of a node"))]
+        attributes = dict(self.attributes())
+        return Node(_OPERATOR_NAMES[number], name, tuple(inputs), tuple(outputs), attributes)
 
-    def value(self, record: tuple[int, ...]) -> Value:
-        name_at, name_length, dtype, rank, kind, zero, tensor, dims_at, zeros = record
-        name = self.string(name_at, name_length)
-        self.require(
-            name != "" and (zero, zeros) == (0, 0) and kind in (_COMPUTED, _INPUT, _STORED),
-            "a value record is not valid",
-        )
-        if dtype not in _DTYPE_NAMES:
-            raise UnsupportedError(f"graph: element type {dtype} of {name!r} is not known")
-        self.require((tensor != _ABSENT) == (kind == _STORED), f"{name!r} is stored and has no tensor, or the reverse")
-        if self.tensors is not None and kind == _STORED:
-            self.require(
-                tensor < len(self.tensors) and self.tensors[tensor] == name, f"{name!r} is not the tensor of its number"
-            )
-        if rank == _UNKNOWN_RANK:
-            return Value(name, _DTYPE_NAMES[dtype])
-        self.require(rank <= MAX_RANK, f"{name!r} has {rank} dimensions")
-        shape = self.numbers(dims_at, rank, "q") if rank else ()
-        self.require(all(-1 <= size < 2**62 for size in shape), f"{name!r} has a size that cannot be")
-        return Value(name, _DTYPE_NAMES[dtype], tuple(int(size) for size in shape))
-
-    def string(self, at: int, length: int) -> str:
-        self.require(self.at_strings <= at and at + length <= len(self.data), "a name is out of range")
-        return str(self.data[at : at + length], "utf-8")
-
-    def numbers(self, at: int, count: int, kind: str) -> tuple[int | float, ...]:
-        end = at + 8 * count
-        self.require(at % 8 == 0 and self.at_payload <= at and end <= self.at_strings, "a list is out of range")
-        return struct.unpack(f"<{count}{kind}", self.data[at:end])
-
-    def attributes(self, records: Iterator[tuple[int, ...]], count: int) -> dict[str, Attribute]:
-        found: dict[str, Attribute] = {}
-        for _ in range(count):
-            key, kind, zero, length, bits = next(records)
+    def attributes(self) -> Iterator[tuple[str, Attribute]]:
+        last = 0
+        for _ in range(self.count(MAX_NODE_ATTRIBUTES, "attributes of a node")):
+            key = self.number()
             if key not in _ATTRIBUTE_NAMES:
                 raise UnsupportedError(f"graph: attribute number {key} is not known")
+            self.require(key > last, "attributes of a node are not in order")
+            last = key
             name = _ATTRIBUTE_NAMES[key]
-            self.require(name not in found and zero == 0, "an attribute record is not valid")
-            self.require(kind == ATTRIBUTES[name][1], f"attribute {name} is of another type")
-            raw = struct.pack("<Q", bits)
-            if kind in (INTEGER, FLOAT):
-                self.require(length == 1, "an attribute's count is not 1")
-                found[name] = struct.unpack("<q" if kind == INTEGER else "<d", raw)[0]
+            kind = ATTRIBUTES[name][1]
+            if kind == FLOAT:
+                yield name, float(struct.unpack("<f", self.take(4))[0])
+            elif kind == INTEGER:
+                yield name, self.signed()
             else:
-                found[name] = self.numbers(bits, length, "q" if kind == INTEGERS else "d")
-        return found
+                yield name, tuple(self.signed() for _ in range(self.count(MAX_VALUES, "entries of a list")))
+
+    def value(self) -> Value:
+        name = self.string()
+        self.require(name != "", "a value has no name")
+        dtype = self.take(1)[0]
+        if dtype not in _DTYPE_NAMES:
+            raise UnsupportedError(f"graph: element type {dtype} of {name!r} is not known")
+        rank = self.number()
+        self.require(rank <= MAX_RANK + 1, f"{name!r} has {rank - 1} dimensions")
+        shape = tuple(self.number() - 1 for _ in range(rank - 1))
+        self.require(all(size < 2**62 for size in shape), f"{name!r} has a size that cannot be")
+        self.values.append(Value(name, _DTYPE_NAMES[dtype], shape if rank else None))
+        return self.values[-1]
+
+    def take(self, size: int) -> bytes:
+        self.require(size <= len(self.data) - self.at, "it ends too early")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def string(self) -> str:
+        try:
+            return str(self.take(self.number()), "utf-8")
+        except UnicodeDecodeError:
+            raise CorruptError("graph: a name is not valid UTF-8") from None
+
+    def number(self) -> int:
+        value = shift = 0
+        while True:
+            group = self.take(1)[0]
+            self.require(shift == 0 or group > 0, "a number has a group too many")
+            value |= (group & 0x7F) << shift
+            self.require(value < 2**64, "a number is too large")
+            if group < 0x80:
+                return value
+            shift += 7
+
+    def count(self, most: int, what: str) -> int:
+        number = self.number()
+        self.require(number <= most, f"it has {number} {what}, at most {most}")
+        return number
+
+    def signed(self) -> int:
+        value = self.number()
+        return value >> 1 ^ -(value & 1)

@@ -9,7 +9,6 @@ from typing import Protocol, runtime_checkable
 
 from . import graph as graphs
 from .container import Container, open_container, write
-from .errors import FormatError, UnsupportedError
 from .graph import Graph
 from .tensor import PackedTensor, TensorSpec
 
@@ -84,11 +83,4 @@ def load(path: str | os.PathLike[str], *, resaved: bool = False, max_bytes: int 
     contradicts itself or a checksum, UnsupportedError where its graph has an operator that this version does not know.
     """
     container = open_container(path, resaved=resaved, max_bytes=max_bytes)
-    stored = _Stored(container)
-    graph = None
-    if container.graph.nbytes:
-        try:
-            graph = graphs.decode(container.graph, list(stored))
-        except (FormatError, UnsupportedError) as error:
-            raise type(error)(f"{os.fspath(path)}: {error}") from None
-    return Model(stored, graph, container.metadata)
+    return Model(_Stored(container), container.read_graph(), container.metadata)

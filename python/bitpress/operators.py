@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ATTRIBUTES", "OPERATORS", "TAKES_CLIP"]
+__all__ = ["ATTRIBUTES", "OPERATORS", "TAKES_CLIP", "is_default"]
 
 OPERATORS: dict[str, int] = {
     name: number
@@ -20,7 +20,7 @@ OPERATORS: dict[str, int] = {
 # Operators that take a fused activation, the attributes clip_low and clip_high.
 TAKES_CLIP = frozenset({"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "BatchNormalization"})
 
-INTEGER, FLOAT, INTEGERS, FLOATS = 1, 2, 3, 4
+INTEGER, FLOAT, INTEGERS = 1, 2, 3
 
 # name: (number, type)
 ATTRIBUTES: dict[str, tuple[int, int]] = {
@@ -49,3 +49,20 @@ ATTRIBUTES: dict[str, tuple[int, int]] = {
     "approximate": (23, INTEGER),
     "select_last_index": (24, INTEGER),
 }
+
+_DEFAULT_ONES = frozenset({"strides", "dilations", "group", "keepdims"})
+_DEFAULT_ZEROS = frozenset(
+    {"pads", "auto_pad", "ceil_mode", "count_include_pad", "transA", "transB", "allowzero", "approximate"}
+    | {"select_last_index"}
+)
+
+
+def is_default(op: str, attribute: str, value: object) -> bool:
+    """Whether an attribute says what its absence says (docs/format.md's table); False where that depends on more."""
+    if op == "Pad":
+        return False
+    if op == "Gemm" and attribute in ("alpha", "beta"):
+        return value == 1.0
+    default = 1 if attribute in _DEFAULT_ONES else 0 if attribute in _DEFAULT_ZEROS else None
+    entries = value if isinstance(value, tuple | list) else (value,)
+    return default is not None and all(entry == default for entry in entries)

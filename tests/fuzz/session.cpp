@@ -1,6 +1,6 @@
 // The runtime on any bytes: opens, plans for shapes that the bytes choose, and runs, in bounded memory. A network that
 // runs is run twice over arenas of different content: the outputs must be the same bits, or something was read that
-// nothing had written. The mutator works inside the graph's section, field by field.
+// nothing had written. The mutator works inside the graph's section.
 #include "session.h"
 
 #include <stdlib.h>
@@ -23,13 +23,12 @@ alignas(64) std::uint8_t output_memory[2][1 << 18];
 
 [[noreturn]] void fail() { abort(); }
 
-// Memory for `values`, one after the other at multiples of 64; false where it does not fit.
-template <class Span>
-bool place(const Session& session, PackedList<std::uint32_t> values, std::uint8_t* memory, std::size_t size,
-           Span* out) {
+// Memory for `count` values, one after the other at multiples of 64; false where it does not fit.
+template <class Span, class Index>
+bool place(const Session& session, std::size_t count, Index index, std::uint8_t* memory, std::size_t size, Span* out) {
     std::size_t used = 0;
-    for (std::uint32_t i = 0; i < values.count; ++i) {
-        const std::uint64_t bytes = session.value(values[i]).bytes;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint64_t bytes = session.value(index(i)).bytes;
         if (bytes > size - used) return false;
         out[i] = Span(memory + used, static_cast<std::size_t>(bytes));
         used += (static_cast<std::size_t>(bytes) + 63) / 64 * 64;
@@ -43,21 +42,24 @@ void run(const Session& session) {
     static Bytes inputs[max_node_links];
     static MutableBytes outputs[max_node_links];
     if (session.bytes().work > most_work || session.bytes().arena > most_arena) return;
-    if (!place(session, graph.inputs(), input_memory, sizeof input_memory, inputs)) return;
+    const std::span<const std::uint32_t> results = graph.outputs();
+    const auto input = [](std::size_t i) { return static_cast<std::uint32_t>(i); };
+    const auto output = [&](std::size_t i) { return results[i]; };
+    if (!place(session, graph.inputs().size(), input, input_memory, sizeof input_memory, inputs)) return;
     Status status[2] = {};
     for (int pass = 0; pass < 2; ++pass) {
-        if (!place(session, graph.outputs(), output_memory[pass], sizeof output_memory[pass], outputs)) return;
+        if (!place(session, results.size(), output, output_memory[pass], sizeof output_memory[pass], outputs)) return;
         // The arena is exactly as large as was asked for, so that the sanitizer sees a step over its end.
         const auto bytes = static_cast<std::size_t>(session.bytes().arena);
         std::uint8_t* const exact = static_cast<std::uint8_t*>(malloc(bytes));
         if (exact == nullptr) fail();
         memset(exact, pass == 0 ? 0xFF : 0x3C, bytes);
-        status[pass] = session.run({inputs, graph.inputs().count}, {outputs, graph.outputs().count}, {exact, bytes});
+        status[pass] = session.run({inputs, graph.inputs().size()}, {outputs, results.size()}, {exact, bytes});
         free(exact);
     }
     if (status[0] != status[1]) fail();
     if (status[0] != Status::ok) return;
-    for (std::uint32_t i = 0; i < graph.outputs().count; ++i) {
+    for (std::size_t i = 0; i < results.size(); ++i) {
         const std::size_t at = static_cast<std::size_t>(outputs[i].data() - output_memory[1]);
         if (memcmp(output_memory[0] + at, output_memory[1] + at, outputs[i].size()) != 0) fail();
     }
@@ -68,64 +70,30 @@ void plan_and_run(const Model& model, std::uint8_t choice) {
     static std::int64_t dims[max_node_links][max_rank];
     static InputShape shapes[max_node_links];
     const Graph& graph = model.graph();
-    for (std::uint32_t i = 0; i < graph.inputs().count; ++i) {
-        const GraphValue value = graph.value(graph.inputs()[i]);
-        for (std::uint32_t d = 0; d < value.dims.count; ++d) {
+    for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
+        const GraphValue& value = graph.inputs()[i];
+        for (std::size_t d = 0; d < value.dims.size(); ++d) {
             dims[i][d] = value.dims[d] == -1 ? 1 + (choice + d) % 3 : value.dims[d];
         }
-        shapes[i] = {value.dims.count, dims[i]};
+        shapes[i] = {static_cast<unsigned>(value.dims.size()), dims[i]};
     }
     std::uint64_t bytes = 0;
     if (Session::size(model, &bytes) != Status::ok) fail();
     if (bytes > sizeof session_memory) return;
     const Session* session = nullptr;
     std::uint32_t failed = 0;
-    const Status status = Session::plan(model, {shapes, graph.inputs().count},
+    const Status status = Session::plan(model, {shapes, graph.inputs().size()},
                                         {session_memory, static_cast<std::size_t>(bytes)}, &session, &failed);
     if (status == Status::memory_too_small) fail();  // it was given what it asked for
     if (status == Status::ok) run(*session);
 }
 
-// Sets one field of a graph's section to something that might just be accepted.
-void mutate_field(MutableBytes graph, unsigned seed) {
-    if (graph.size() < 32) return;
-    const std::uint64_t values = 32;
-    const std::uint64_t nodes = values + 24ULL * load_le<std::uint32_t>(graph.data());
-    const std::uint64_t links = nodes + 32ULL * load_le<std::uint32_t>(graph.data() + 4);
-    const std::uint64_t attributes = (links + 4ULL * load_le<std::uint32_t>(graph.data() + 16) + 7) / 8 * 8;
-    const std::uint64_t payload = attributes + 16ULL * load_le<std::uint32_t>(graph.data() + 20);
-    const std::uint64_t strings = payload + load_le<std::uint32_t>(graph.data() + 24);
-    if (strings > graph.size()) return;
-    constexpr std::int64_t numbers[] = {-9, -4, -2, -1, 0,   1,       2,         3,         4,
-                                        5,  7,  8,  16, 255, 1 << 16, 1LL << 31, 1LL << 40, INT64_MAX};
-    const std::int64_t number = numbers[(seed >> 3) % (sizeof numbers / sizeof *numbers)];
-    const unsigned place = seed >> 8;
-    const auto pick = [&](std::uint64_t begin, std::uint64_t end, std::uint64_t size) {
-        return end - begin < size ? graph.size() : begin + place % ((end - begin) / size) * size;
-    };
-    std::uint64_t at = graph.size();
-    switch (seed % 8) {
-        case 0: at = pick(nodes, links, 32); break;      // operator
-        case 1: at = pick(links, attributes, 4); break;  // link
-        case 2:
-        case 3: at = pick(payload, strings, 8); break;  // dim or entry of a list
-        case 4: at = pick(attributes, payload, 16); break;
-        case 5: at = pick(attributes, payload, 16); break;
-        case 6: at = pick(attributes, payload, 8); break;
-        default: at = pick(values, nodes, 24); break;
-    }
-    if (at + 24 > graph.size()) return;
-    std::uint8_t* p = graph.data() + at;
-    switch (seed % 8) {
-        case 0: store_le<std::uint16_t>(p, static_cast<std::uint16_t>(1 + (seed >> 3) % 34)); break;
-        case 1: store_le<std::uint32_t>(p, static_cast<std::uint32_t>(number)); break;
-        case 2:
-        case 3: store_le<std::int64_t>(p, number); break;
-        case 4: store_le<std::int64_t>(p + 8, number); break;
-        case 5: store_le<std::uint16_t>(p, static_cast<std::uint16_t>(1 + (seed >> 3) % 24)); break;
-        case 6: p[4] = static_cast<std::uint8_t>((seed >> 3) % 9); break;
-        default: p[9] = static_cast<std::uint8_t>((seed >> 3) % 9); break;
-    }
+// Sets one byte of a graph's section to what might just be accepted: most of its numbers take one byte.
+void mutate_byte(MutableBytes graph, unsigned seed) {
+    constexpr std::uint8_t numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 16, 32, 33, 127, 128, 255};
+    const std::uint8_t number = numbers[(seed >> 1) % (sizeof numbers / sizeof *numbers)];
+    std::uint8_t& byte = graph[(seed >> 8) % graph.size()];
+    byte = seed % 2 == 0 ? number : static_cast<std::uint8_t>(byte + ((seed & 2U) != 0 ? 1 : -1));
 }
 
 }  // namespace
@@ -159,7 +127,7 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
             if (mixed % 16 == 0) {
                 LLVMFuzzerMutate(graph.data(), graph.size(), graph.size());
             } else {
-                mutate_field(graph, static_cast<unsigned>(mixed >> 8));
+                mutate_byte(graph, static_cast<unsigned>(mixed >> 8));
             }
         }
         return size;

@@ -61,8 +61,8 @@ def test_the_third_reader_lists_a_graph() -> None:
     graph = third_reader.read((GOLDEN / "network.safetensors").read_bytes()).graph
     assert graph == [
         "inputs ['x'], outputs ['y']",
-        "2 'fc1': ['x', 'fc1.weight', 'fc1.bias'] -> ['h']",
-        "2 'fc2': ['h', 'fc2.weight'] -> ['y']",
+        "2 'fc1': ['x', 'fc1.weight', 'fc1.bias'] -> ['h'] 12=1 20=0",
+        "2 'fc2': ['h', 'fc2.weight'] -> ['y'] 12=1",
     ]
 
 

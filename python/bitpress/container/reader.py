@@ -13,7 +13,8 @@ from typing import Any, NoReturn, cast
 from .. import _core
 from .. import graph as graphs
 from ..codings import CODING_NUMBERS, decode_stream
-from ..errors import BitpressError, CorruptError, FormatError
+from ..errors import BitpressError, CorruptError, FormatError, UnsupportedError
+from ..graph import Graph
 from ..scheme import Coding, Scheme
 from ..tensor import PackedTensor, Role
 from .layout import DTYPE_NAMES, MANIFEST, METADATA, RAW, Entry, StreamRecord, TensorRecord, header_entries, header_text
@@ -81,6 +82,16 @@ class Container:
         """The bytes of the graph section (docs/format.md, section 6); empty where there is none."""
         offset, size = self._native.graph
         return self.data[offset : offset + size]
+
+    def read_graph(self) -> Graph | None:
+        """The network; None where the file holds none. Raises CorruptError, UnsupportedError as ``graph.decode``."""
+        if not self.graph.nbytes:
+            return None
+        known = [graphs.Value(name, tensor.dtype, tensor.shape) for name, tensor in self.tensors.items()]
+        try:
+            return graphs.decode(self.graph, known)
+        except (FormatError, UnsupportedError) as error:
+            raise type(error)(f"{self.name}: {error}") from None
 
     @property
     def overhead(self) -> int:
@@ -243,11 +254,10 @@ def verify(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> lis
     except FormatError as error:
         return [str(error)]
     findings = list(_bad_tensors(container))
-    if container.graph.nbytes:
-        try:
-            graphs.decode(container.graph, list(container.tensors))
-        except FormatError as error:
-            findings.append(f"{container.name}: {error}")
+    try:
+        container.read_graph()
+    except FormatError as error:
+        findings.append(str(error))
     if not findings:
         try:
             Container(data, os.fspath(path), full=True, max_bytes=max_bytes)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import FormatError, UnsupportedError
 from ..graph import Node
-from ..operators import OPERATORS
+from ..operators import OPERATORS, is_default
 
 __all__ = ["SUPPORTED", "Context", "lower"]
 
@@ -86,11 +86,16 @@ class _Reader:
         return None if shape is None else len(shape)
 
     def make(self, inputs: int | None = None, op: str | None = None, /, **attributes: Any) -> Node:
-        """The lowered node: the first ``inputs`` of its inputs (without trailing absent ones), its first output."""
+        """The lowered node: the first ``inputs`` of its inputs (without trailing absent ones), its first output.
+
+        An attribute that has its default is left out.
+        """
+        op = op or self.node.op
         names = list(self.node.inputs[:inputs])
         while names and not names[-1]:
             names.pop()
-        return Node(op or self.node.op, self.node.name, tuple(names), self.node.outputs[:1], attributes)
+        told = {key: value for key, value in attributes.items() if not is_default(op, key, value)}
+        return Node(op, self.node.name, tuple(names), self.node.outputs[:1], told)
 
 
 def _plain(**defaults: float) -> Callable[[_Reader], Iterable[Node]]:

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bitpress import graph as graphs
 from bitpress.codings import CODING_NUMBERS
 from bitpress.container import Container, open_container
 from bitpress.dtypes import DTYPES
-from bitpress.errors import FormatError, UnsupportedError
 from bitpress.scheme import Scheme
 
 __all__ = ["GraphSummary", "StreamLine", "Survey", "TensorLine", "survey_of"]
@@ -179,13 +177,10 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "unknown" if shape is None else "x".join("?" if d < 0 else str(d) for d in shape) or "scalar"
 
 
-def _graph(container: Container, names: Sequence[str]) -> GraphSummary | None:
-    if not container.graph.nbytes:
+def _graph(container: Container) -> GraphSummary | None:
+    graph = container.read_graph()
+    if graph is None:
         return None
-    try:
-        graph = graphs.decode(container.graph, names)
-    except (FormatError, UnsupportedError) as error:
-        raise type(error)(f"{container.name}: {error}") from None
     ends = [tuple((v.name, v.dtype, _shape(v.shape)) for v in values) for values in (graph.inputs, graph.outputs)]
     return GraphSummary(ends[0], ends[1], dict(Counter(node.op for node in graph.nodes).most_common()))
 
@@ -220,7 +215,7 @@ def survey_of(path: str | os.PathLike[str]) -> Survey:
             header,
             _manifest_nbytes(container, header) - graph_nbytes,
             tuple(tensors),
-            _graph(container, list(container.tensors)),
+            _graph(container),
             graph_nbytes,
             dict(container.metadata),
         )

@@ -1,0 +1,86 @@
+"""The third reader's part for section 6 of docs/format.md: a stored graph, written from that page alone."""
+
+from __future__ import annotations
+
+import struct
+
+from third_codings import must
+
+
+class Cursor:
+    """Takes a section apart from its front."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def take(self, size: int) -> bytes:
+        must(self.at + size <= len(self.data), "the graph ends early")
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def number(self) -> int:
+        groups = [self.take(1)[0]]
+        while groups[-1] & 0x80:
+            groups.append(self.take(1)[0])
+        must(groups[-1] > 0 or len(groups) == 1, "a number has a group too many")
+        value = sum((group & 0x7F) << 7 * i for i, group in enumerate(groups))
+        must(value < 2**64, "a number over 64 bits")
+        return value
+
+    def signed(self) -> int:
+        number = self.number()
+        return -(number + 1) // 2 if number % 2 else number // 2
+
+    def text(self) -> str:
+        return self.take(self.number()).decode("utf-8")
+
+    def value(self) -> str:
+        name = self.text()
+        must(name != "" and self.take(1)[0] < 20, "value")
+        rank = self.number()
+        must(rank <= 9, "rank of a value")
+        for _ in range(rank - 1):
+            self.number()
+        return name
+
+
+def list_attributes(cursor: Cursor) -> list[str]:
+    reals, lists = {9, 10, 19, 20, 21, 22}, {1, 2, 3, 5, 14, 16, 17}
+    lines = []
+    for _ in range(cursor.number()):
+        key = cursor.number()
+        must(1 <= key <= 24, "attribute")
+        if key in reals:
+            lines.append(f"{key}={struct.unpack('<f', cursor.take(4))[0]:g}")
+        elif key in lists:
+            lines.append(f"{key}={[cursor.signed() for _ in range(cursor.number())]}")
+        else:
+            lines.append(f"{key}={cursor.signed()}")
+    return lines
+
+
+def list_graph(data: bytes, tensors: list[str]) -> list[str]:
+    """One line for inputs and outputs, then one a node: operator number, name, inputs, outputs, attributes."""
+    cursor = Cursor(data)
+    names = [cursor.value() for _ in range(cursor.number())]
+    inputs = list(names)
+    next_tensor = 0
+    for _ in range(cursor.number()):
+        next_tensor += cursor.number()
+        must(next_tensor < len(tensors), "tensor of the graph")
+        names.append(tensors[next_tensor])
+        next_tensor += 1
+    lines = []
+    for _ in range(cursor.number()):
+        op, name = cursor.number(), cursor.text()
+        back = [cursor.number() for _ in range(cursor.number())]
+        must(max(back, default=0) <= len(names), "input of a node")
+        reads = [names[-distance] if distance else "-" for distance in back]
+        writes = [cursor.value() for _ in range(cursor.number())]
+        names += writes
+        lines.append(f"{op} {name!r}: {reads} -> {writes} {' '.join(list_attributes(cursor))}".rstrip())
+    outputs = [names[cursor.number()] for _ in range(cursor.number())]
+    must(cursor.at == len(data), "length of the graph")
+    must(len(set(names)) == len(names), "names of values")
+    return [f"inputs {inputs}, outputs {outputs}", *lines]
