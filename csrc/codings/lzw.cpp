@@ -4,11 +4,12 @@
 #include "codings/codings.h"
 #include "codings/frame.h"
 #include "codings/lzw_core.h"
+#include "codings/lzw_dictionary.h"
 
 namespace bitpress {
 namespace {
 
-using lzw::first_code;
+constexpr std::uint32_t first_code = 256;
 
 constexpr unsigned chunk_log = 18;  // 256 KiB
 constexpr std::uint32_t dictionary_end = 1u << lzw::max_bits;
@@ -70,27 +71,10 @@ using DecodeState = lzw::DecodeDictionary;
 Status decode_chunk(void* opaque, bool, const ChunkEntry& entry, Bytes payload, MutableBytes out) noexcept {
     DecodeState& dictionary = *static_cast<DecodeState*>(opaque);
     if (entry.kind != ChunkKind::coded || entry.streams_log != 0) return Status::corrupt;
-    std::size_t position = 0, done = 0;
-    unsigned width = lzw::min_bits;
-    for (std::size_t i = 0; done < out.size(); ++i) {
-        const std::uint32_t defined = limit(i);
-        if (defined > 1u << width) ++width;
-        if (position + width > payload.size() * 8) return Status::corrupt;
-        const std::uint32_t code = static_cast<std::uint32_t>(peek_bits(payload, position)) & ((1u << width) - 1);
-        position += width;
-        if (i <= dictionary_end - first_code) dictionary.start[i] = static_cast<std::uint32_t>(done);
-        if (code < first_code) {
-            out[done++] = static_cast<std::uint8_t>(code);
-            continue;
-        }
-        if (code >= defined) return Status::corrupt;
-        const std::uint32_t from = dictionary.start[code - first_code];
-        const std::size_t size = dictionary.start[code - first_code + 1] - from + 1;
-        if (size > out.size() - done) return Status::corrupt;
-        lzw::copy_string(out.data() + done, out.data() + from, size, out.size() - done);
-        done += size;
-    }
-    return ends_in_last_byte(payload, position) ? Status::ok : Status::corrupt;
+    lzw::Decoded result;
+    const Status status = lzw::decode_codes({}, payload, out, lzw::Room::full, dictionary, &result);
+    if (status != Status::ok || result.bytes != out.size()) return Status::corrupt;
+    return ends_in_last_byte(payload, result.position) ? Status::ok : Status::corrupt;
 }
 
 Status decoded_size(Bytes in, std::uint64_t* size) noexcept {

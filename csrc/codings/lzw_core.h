@@ -1,65 +1,70 @@
-// What LZW's two framings share (Welch 1984): the dictionary as the encoder searches it and as the decoder keeps it.
+// What all framings of LZW (Welch 1984) share: the rules in which they differ, and the decoder.
 #pragma once
 
 #include "bytes.h"
+#include "status.h"
 
 namespace bitpress::lzw {
 
 inline constexpr unsigned min_bits = 9;
 inline constexpr unsigned max_bits = 16;
-inline constexpr std::uint32_t first_code = 256;  // below it: the byte itself
+inline constexpr std::uint32_t most_words = 1u << max_bits;
+inline constexpr std::uint32_t no_code = ~0u;
 
-// The encoder's dictionary: (code of a string, next byte) -> code of the longer string. Open addressing, linear
-// probing.
-// Probing uses as much of the table as the input can fill by half.
-struct EncodeDictionary {
-    static constexpr unsigned max_log = 17;
-    std::uint32_t mask, shift;
-    std::uint32_t key[1u << max_log];  // code << 8 | byte, plus one; 0: empty
-    std::uint16_t code[1u << max_log];
+// Words below `literals` mean one byte each, those from `first` on strings that the codes themselves define, one a code
+// but the last; `clear` and `end` (no_code where there is none) stand between.
+struct Rules {
+    std::uint32_t literals = 256;
+    std::uint32_t first = 256;
+    std::uint32_t last = most_words;  // words stay below it
+    std::uint32_t clear = no_code;
+    std::uint32_t end = no_code;
+    unsigned min_width = min_bits;
+    unsigned max_width = max_bits;
+    unsigned early = 0;       // 1: codes widen one word earlier than they must
+    bool high_first = false;  // a code's high bits come first, and the high bits of a byte
+    bool groups = false;      // where the width changes and after a clear, what is left of a group of 8 is skipped
+    bool clear_first = true;  // a clear may be the first code
 
-    // Empty, for at most `codes` strings more than single bytes.
-    void clear(std::size_t codes) noexcept {
-        unsigned log = 6;
-        while (log < max_log && codes > std::size_t{1} << (log - 1)) ++log;
-        mask = (1u << log) - 1;
-        shift = 32 - log;
-        std::memset(key, 0, sizeof(std::uint32_t) << log);
-    }
-
-    // The slot that holds the pair, or the empty one where it belongs.
-    std::uint32_t find(std::uint32_t prefix, std::uint8_t byte) const noexcept {
-        const std::uint32_t wanted = (prefix << 8 | byte) + 1;
-        std::uint32_t slot = wanted * 0x9E3779B1u >> shift;
-        while (key[slot] != wanted && key[slot] != 0) slot = (slot + 1) & mask;
-        return slot;
-    }
-    bool holds(std::uint32_t slot) const noexcept { return key[slot] != 0; }
-    void insert(std::uint32_t slot, std::uint32_t prefix, std::uint8_t byte, std::uint32_t value) noexcept {
-        key[slot] = (prefix << 8 | byte) + 1;
-        code[slot] = static_cast<std::uint16_t>(value);
+    // Whether a code is wider than `width` where `newest` is the newest word that it could be.
+    bool wider(std::uint32_t newest, unsigned width) const noexcept {
+        return width < max_width && newest + early > (1u << width) - 1;
     }
 };
 
-// The decoder's dictionary needs no prefix chains: the string that is added with the i-th code is what that code wrote
-// and the byte after it, and both stand in the output. start[i]: where the i-th code's string begins, from the last
-// clear on.
+// The strings of the decoder, by word: where in the output each begins (less the output's address; single bytes stand
+// elsewhere) and, in the lowest 16 bits, its length. Clear and end have length 0. Two more are written beyond the last.
 struct DecodeDictionary {
-    std::uint32_t start[(1u << max_bits) - first_code + 1];
+    std::uint64_t string[most_words + 2];
 };
 
-// Copies an earlier string of the output to its end. Where the string reaches into its own copy (from + n == to + 1:
-// the code that is being defined by this very string), its last byte is its first. room: writable bytes at to, at least
-// n; bytes after the n may be overwritten.
-inline void copy_string(std::uint8_t* to, const std::uint8_t* from, std::size_t n, std::size_t room) noexcept {
-    const std::uint8_t first = *from;
-    const bool overlaps = from + n > to;
-    if (n + 8 <= room) {
-        for (std::size_t i = 0; i < n; i += 8) store_le(to + i, load_le<std::uint64_t>(from + i));
-    } else {
-        std::memmove(to, from, n);
-    }
-    if (overlaps) to[n - 1] = first;
+// `position`, a number of bits, moved on to the end of its group of 8 codes; groups began at `group`.
+inline std::size_t group_end(std::size_t position, std::size_t group, unsigned width) noexcept {
+    if (width == 0) return position;
+    const std::size_t whole = std::size_t{8} * width;
+    return group + (position - group + whole - 1) / whole * whole;
 }
+
+// When decoding ends, besides at an end code and at the end of the input.
+enum class Room : std::uint8_t {
+    limit,    // there is no more: a string that goes beyond the room is an error
+    full,     // where it is full; a string that goes beyond is an error
+    clipped,  // where it is full; of a string that goes beyond only the first part is written
+};
+
+struct Decoded {
+    std::uint64_t bytes = 0;
+    std::size_t position = 0;  // in bits, after the last code
+    bool ended = false;        // by an end code
+};
+
+// Decodes codes from the beginning of in until an end code, the end of in (less than a code is left) or as `kind` says.
+// corrupt: a word that is not defined; output_too_small: more than the room.
+Status decode_codes(const Rules& rules, Bytes in, MutableBytes out, Room kind, DecodeDictionary& dictionary,
+                    Decoded* result) noexcept;
+
+// The same without an output: how many bytes there would be. too_large: more than the limit.
+Status count_codes(const Rules& rules, Bytes in, std::uint64_t limit, DecodeDictionary& dictionary,
+                   Decoded* result) noexcept;
 
 }  // namespace bitpress::lzw

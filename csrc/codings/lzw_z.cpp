@@ -2,6 +2,7 @@
 
 #include "codings/bits.h"
 #include "codings/frame.h"
+#include "codings/lzw_dictionary.h"
 
 namespace bitpress::lzw {
 namespace {
@@ -39,12 +40,6 @@ class Widths {
 
     void clear() noexcept { width_ = min_bits; }
 
-    // `position`, a number of bits, moved on to the end of its group, which began at `group`.
-    static std::size_t group_end(std::size_t position, std::size_t group, unsigned width) noexcept {
-        const std::size_t whole = std::size_t{8} * width;
-        return group + (position - group + whole - 1) / whole * whole;
-    }
-
   private:
     unsigned bits_;
     std::uint32_t first_;
@@ -62,7 +57,7 @@ class CodeWriter {
         position_ += width;
     }
     void end_group(unsigned width) noexcept {
-        for (std::size_t left = Widths::group_end(position_, group_, width) - position_; left > 0;) {
+        for (std::size_t left = group_end(position_, group_, width) - position_; left > 0;) {
             const unsigned step = left < 32 ? static_cast<unsigned>(left) : 32u;
             put(0, step);
             left -= step;
@@ -109,53 +104,32 @@ Status read_head(Bytes in, Head* head) noexcept {
     return head->bits <= max_bits ? Status::ok : Status::unsupported;
 }
 
-// Reads every code; with `write`, their strings go to out, which has room for limit bytes. size: all strings together.
-template <bool write>
-Status read_codes(Bytes in, std::uint8_t* out, std::uint64_t limit, DecodeDictionary* dictionary,
-                  std::uint64_t* size) noexcept {
+Rules rules_of(const Head& head) noexcept {
+    Rules rules;
+    if (head.block) {
+        rules.clear = clear_code;
+        rules.first = clear_code + 1;
+    }
+    rules.last = 1u << head.bits;
+    rules.max_width = head.bits > min_bits ? head.bits : min_bits + 1;
+    rules.groups = true;
+    rules.clear_first = false;
+    return rules;
+}
+
+// Every code of a file but its head; checks how it ends.
+template <class Decode>
+Status read_codes(Bytes in, Decode decode, std::uint64_t* size) noexcept {
     Head head;
     BP_TRY(read_head(in, &head));
     in = in.subspan(head_bytes);
+    Decoded result;
+    BP_TRY(decode(rules_of(head), in, &result));
+    *size = result.bytes;
     const std::size_t total = in.size() * 8;
-    Widths widths(head.bits, head.block);
-    std::size_t position = 0, group = 0;
-    std::uint64_t done = 0, base = 0;  // base: where the strings since the last clear begin
-    bool started = false;
-    for (std::size_t i = 0; total - position >= 8; ++i) {
-        const unsigned before = widths.width();
-        if (widths.widen(i)) group = position = Widths::group_end(position, group, before);
-        if (total < widths.width() || position > total - widths.width()) return Status::truncated;
-        const std::uint32_t code = static_cast<std::uint32_t>(peek_bits(in, position)) & ((1u << widths.width()) - 1);
-        position += widths.width();
-        if (code == clear_code && head.block && started) {
-            group = position = Widths::group_end(position, group, widths.width());
-            if (position > total) position = total;
-            widths.clear();
-            base = done;
-            i = static_cast<std::size_t>(-1);
-            continue;
-        }
-        std::uint64_t from = 0, length = 1;
-        if (i <= widths.end() - widths.first()) dictionary->start[i] = static_cast<std::uint32_t>(done - base);
-        if (code >= first_code) {
-            if (i == 0 || code < widths.first() || code > widths.newest(i) || code >= widths.end()) {
-                return Status::corrupt;
-            }
-            const std::uint32_t* const start = dictionary->start + (code - widths.first());
-            from = base + start[0];
-            length = start[1] - start[0] + std::uint64_t{1};
-        }
-        if (length > limit - done) return write ? Status::output_too_small : Status::too_large;
-        if (write && code < first_code) out[done] = static_cast<std::uint8_t>(code);
-        if (write && code >= first_code) {
-            copy_string(out + done, out + from, static_cast<std::size_t>(length),
-                        static_cast<std::size_t>(limit - done));
-        }
-        done += length;
-        started = true;
-    }
-    *size = done;
-    return position == total || (in[in.size() - 1] >> (8 - (total - position))) == 0 ? Status::ok : Status::corrupt;
+    if (result.position > total || total - result.position >= 8) return Status::truncated;
+    const std::size_t left = total - result.position;
+    return left == 0 || (in[in.size() - 1] >> (8 - left)) == 0 ? Status::ok : Status::corrupt;
 }
 
 }  // namespace
@@ -214,14 +188,21 @@ Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspac
 
 Status z_decoded_size(Bytes in, std::uint64_t limit, MutableBytes workspace, std::uint64_t* size) noexcept {
     BP_TRY(check_decode(0, {}, workspace, z_decode_workspace));
-    return read_codes<false>(in, nullptr, limit, reinterpret_cast<DecodeDictionary*>(workspace.data()), size);
+    DecodeDictionary& dictionary = *reinterpret_cast<DecodeDictionary*>(workspace.data());
+    const auto count = [&](const Rules& rules, Bytes codes, Decoded* result) noexcept {
+        return count_codes(rules, codes, limit, dictionary, result);
+    };
+    return read_codes(in, count, size);
 }
 
 Status z_decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     BP_TRY(check_decode(out.size(), out, workspace, z_decode_workspace));
+    DecodeDictionary& dictionary = *reinterpret_cast<DecodeDictionary*>(workspace.data());
+    const auto decode = [&](const Rules& rules, Bytes codes, Decoded* result) noexcept {
+        return decode_codes(rules, codes, out, Room::limit, dictionary, result);
+    };
     std::uint64_t size = 0;
-    auto* const dictionary = reinterpret_cast<DecodeDictionary*>(workspace.data());
-    BP_TRY(read_codes<true>(in, out.data(), out.size(), dictionary, &size));
+    BP_TRY(read_codes(in, decode, &size));
     return size == out.size() ? Status::ok : Status::bad_argument;
 }
 

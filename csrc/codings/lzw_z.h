@@ -3,6 +3,7 @@
 
 #include "bytes.h"
 #include "codings/lzw_core.h"
+#include "codings/lzw_dictionary.h"
 #include "status.h"
 
 namespace bitpress::lzw {
