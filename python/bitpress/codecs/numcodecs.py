@@ -1,0 +1,88 @@
+"""The codings as numcodecs codecs: ``bitpress_huffman``, ``bitpress_rans``, ``bitpress_lzw``, ``bitpress_bitpack``.
+
+They take anything with the buffer protocol, arrays in the order of their memory, and release the GIL while they work.
+Damaged input raises CorruptError (a ValueError), an ``out`` of another size ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numcodecs.abc import Codec
+from numcodecs.compat import ensure_contiguous_ndarray
+from numcodecs.registry import register_codec
+
+from .. import codings
+from . import _bytes
+
+__all__ = ["BitpressBitpack", "BitpressHuffman", "BitpressLzw", "BitpressRans"]
+
+
+def _flat(data: Any) -> Any:
+    return ensure_contiguous_ndarray(data).reshape(-1, order="A").view(np.uint8)
+
+
+class _Coding(Codec):
+    """A lossless coding without options."""
+
+    _coder: ClassVar[Any]
+
+    def encode(self, buf: Any) -> bytes:
+        """A frame of the bytes of ``buf``."""
+        result: bytes = self._coder.encode(_flat(buf))
+        return result
+
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        """The bytes of a frame, in ``out`` where given."""
+        if out is None:
+            return self._coder.decode(_flat(buf))
+        self._coder.decode(_flat(buf), out=_flat(out))
+        return out
+
+
+class BitpressHuffman(_Coding):
+    """``bp.huffman``."""
+
+    codec_id = "bitpress_huffman"
+    _coder = codings.huffman
+
+
+class BitpressRans(_Coding):
+    """``bp.rans``."""
+
+    codec_id = "bitpress_rans"
+    _coder = codings.rans
+
+
+class BitpressLzw(_Coding):
+    """``bp.lzw`` in the framing of bitpress."""
+
+    codec_id = "bitpress_lzw"
+    _coder = codings.lzw
+
+
+class BitpressBitpack(Codec):
+    """Bytes below 2**bits in ``bits`` bits each, 1 to 8; ValueError where one does not fit."""
+
+    codec_id = "bitpress_bitpack"
+
+    def __init__(self, bits: int = 4) -> None:
+        if not 1 <= bits <= 8:
+            raise ValueError(f"bits must be 1..8, not {bits}")
+        self.bits = bits
+
+    def encode(self, buf: Any) -> bytes:
+        """One byte (the count modulo 8), then the packed bytes of ``buf``."""
+        return _bytes.pack(_flat(buf), self.bits)
+
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        """The bytes that were packed, in ``out`` where given."""
+        if out is None:
+            return _bytes.unpack(_flat(buf), self.bits)
+        _bytes.unpack(_flat(buf), self.bits, _flat(out))
+        return out
+
+
+for _codec in (BitpressHuffman, BitpressRans, BitpressLzw, BitpressBitpack):
+    register_codec(_codec)

@@ -1,0 +1,120 @@
+"""The codings as codecs of zarr's version 3: the same names and bytes as ``bitpress.codecs.numcodecs``.
+
+Lossless ones turn bytes into bytes: they stand after zarr's ``bytes`` codec.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from zarr.abc.codec import BytesBytesCodec
+from zarr.core.array_spec import ArraySpec
+from zarr.core.buffer import Buffer
+from zarr.core.common import JSON, parse_named_configuration
+from zarr.registry import register_codec
+
+from .. import codings
+from . import _bytes
+
+__all__ = ["BitpackCodec", "HuffmanCodec", "LzwCodec", "RansCodec"]
+
+
+@dataclass(frozen=True)
+class _BytesCodec(BytesBytesCodec):
+    """Bytes in, bytes out, in a thread of its own: the GIL is free while the core works."""
+
+    is_fixed_size = False
+    name: ClassVar[str]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, JSON]) -> _BytesCodec:
+        """The codec that an array's metadata names; its options are the fields of the class."""
+        _, options = parse_named_configuration(data, cls.name, require_configuration=False)
+        return cls(**(options or {}))
+
+    def to_dict(self) -> dict[str, JSON]:
+        """What an array's metadata says of it."""
+        options: dict[str, JSON] = dict(vars(self))
+        return {"name": self.name, "configuration": options} if options else {"name": self.name}
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """Not known before the bytes are."""
+        raise NotImplementedError
+
+    def _encode(self, data: Any) -> Any:
+        raise NotImplementedError
+
+    def _decode(self, data: Any) -> Any:
+        raise NotImplementedError
+
+    def _encode_sync(self, chunk: Buffer, spec: ArraySpec) -> Buffer:
+        return spec.prototype.buffer.from_bytes(self._encode(chunk.as_numpy_array().view(np.uint8)))
+
+    def _decode_sync(self, chunk: Buffer, spec: ArraySpec) -> Buffer:
+        return spec.prototype.buffer.from_bytes(self._decode(chunk.as_numpy_array().view(np.uint8)))
+
+    async def _encode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
+        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> Buffer:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+
+@dataclass(frozen=True)
+class _CodingCodec(_BytesCodec):
+    _coder: ClassVar[Any]
+
+    def _encode(self, data: Any) -> Any:
+        return self._coder.encode(data)
+
+    def _decode(self, data: Any) -> Any:
+        return self._coder.decode(data)
+
+
+@dataclass(frozen=True)
+class HuffmanCodec(_CodingCodec):
+    """``bp.huffman``."""
+
+    name = "bitpress_huffman"
+    _coder = codings.huffman
+
+
+@dataclass(frozen=True)
+class RansCodec(_CodingCodec):
+    """``bp.rans``."""
+
+    name = "bitpress_rans"
+    _coder = codings.rans
+
+
+@dataclass(frozen=True)
+class LzwCodec(_CodingCodec):
+    """``bp.lzw`` in the framing of bitpress."""
+
+    name = "bitpress_lzw"
+    _coder = codings.lzw
+
+
+@dataclass(frozen=True)
+class BitpackCodec(_BytesCodec):
+    """Bytes below 2**bits in ``bits`` bits each, 1 to 8; ValueError where one does not fit."""
+
+    name = "bitpress_bitpack"
+    bits: int = 4
+
+    def __post_init__(self) -> None:
+        if self.bits not in range(1, 9):
+            raise ValueError(f"bits must be 1..8, not {self.bits!r}")
+
+    def _encode(self, data: Any) -> Any:
+        return _bytes.pack(data, self.bits)
+
+    def _decode(self, data: Any) -> Any:
+        return _bytes.unpack(data, self.bits).tobytes()
+
+
+for _codec in (HuffmanCodec, RansCodec, LzwCodec, BitpackCodec):
+    register_codec(_codec.name, _codec)
