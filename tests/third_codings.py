@@ -97,7 +97,7 @@ def code_table(bits: Bits) -> dict[tuple[int, int], int]:
     """(length, code word) -> symbol."""
     sizes: list[int] = []
     total, previous = 0, 8
-    while total < 1 << 11:
+    while total < 1 << 12:
         must(len(sizes) < 256, "a symbol above 255")
         if bits.bit() == 0:
             size = previous
@@ -114,11 +114,11 @@ def code_table(bits: Bits) -> dict[tuple[int, int], int]:
             sizes += [0] * run
             must(len(sizes) <= 256, "a symbol above 255")
             continue
-        must(1 <= size <= 11, "a code's length")
+        must(1 <= size <= 12, "a code's length")
         sizes.append(size)
         previous = size
-        total += 1 << 11 - size
-    must(total == 1 << 11, "the code is not complete")
+        total += 1 << 12 - size
+    must(total == 1 << 12, "the code is not complete")
     words: dict[tuple[int, int], int] = {}
     word, length = 0, 0
     for size, symbol in sorted((size, symbol) for symbol, size in enumerate(sizes) if size):
@@ -135,7 +135,7 @@ def huffman_chunk(chunk: bytes, m: int, s: int, words: dict[tuple[int, int], int
         bits = Bits(chunk)
         words = code_table(bits)
         at = bits.rest_of_byte()
-    count = 1 << s
+    count = (1, 2, 4, 6)[s]
     must(count == 1 or m >= 1024, "too many streams")
     sizes = []
     for _ in range(count - 1):
@@ -151,7 +151,7 @@ def huffman_chunk(chunk: bytes, m: int, s: int, words: dict[tuple[int, int], int
         for _ in range(min(segment, m - i * segment)):
             length = word = 0
             while (length, word) not in words:
-                must(length < 11, "no such code word")
+                must(length < 12, "no such code word")
                 word, length = word << 1 | bits.bit(), length + 1
             out.append(words[length, word])
         must(bits.rest_of_byte() == size, "bytes after a stream")

@@ -10,58 +10,74 @@ namespace {
 constexpr std::uint32_t whole = 1u << huffman_max_bits;  // Kraft's sum of a complete code
 constexpr unsigned first_previous = 8;                   // what the first length is told relative to
 
-// One level of package-merge: leaves and the packages of the level below, by weight; a leaf first on ties. Returns how
-// many items there are.
-std::size_t merge_level(const std::uint64_t* order, std::size_t leaves, const std::uint64_t* below, std::size_t items,
-                        std::uint64_t* weights, std::uint8_t* is_leaf) noexcept {
-    std::size_t leaf = 0, package = 0, n = 0;
-    const std::size_t packages = items / 2;
-    while (leaf < leaves || package < packages) {
-        const std::uint64_t packed = package < packages ? below[2 * package] + below[2 * package + 1] : 0;
-        const bool take_leaf = leaf < leaves && (package == packages || order[leaf] >> 8 <= packed);
-        weights[n] = take_leaf ? order[leaf++] >> 8 : packed;
-        if (!take_leaf) ++package;
-        is_leaf[n++] = take_leaf;
+// One level of package-merge: leaves and the packages of the level below, by weight; a leaf first on ties. Both lists
+// end with more than any weight.
+void merge_level(const std::uint64_t* leaves, const std::uint64_t* packages, std::size_t items, std::uint64_t* weights,
+                 std::uint8_t* is_leaf) noexcept {
+    for (std::size_t i = 0; i < items; ++i) {  // without a branch: it would be guessed wrong half of the time
+        const bool leaf = *leaves <= *packages;
+        weights[i] = leaf ? *leaves : *packages;
+        is_leaf[i] = leaf;
+        leaves += leaf ? 1 : 0;
+        packages += leaf ? 0 : 1;
     }
-    return n;
 }
 
 }  // namespace
 
-void huffman_lengths(const std::uint64_t counts[256], HuffmanLengths* lengths, PackageMergeScratch* scratch) noexcept {
-    std::uint64_t* const order = scratch->order;
+std::uint64_t huffman_lengths(const std::uint64_t counts[256], unsigned limit, HuffmanLengths* lengths,
+                              PackageMergeScratch* scratch) noexcept {
+    PackageMergeScratch& at = *scratch;
     std::size_t leaves = 0;
     for (unsigned symbol = 0; symbol < 256; ++symbol) {
         lengths->of[symbol] = 0;
-        if (counts[symbol] != 0) order[leaves++] = counts[symbol] << 8 | symbol;
+        if (counts[symbol] != 0) at.order[leaves++] = counts[symbol] << 8 | symbol;
     }
-    std::sort(order, order + leaves);
+    std::sort(at.order, at.order + leaves);
+    for (std::size_t i = 0; i < leaves; ++i) at.leaves[i] = at.order[i] >> 8;
+    at.leaves[leaves] = UINT64_MAX - 1;
     std::size_t items = 0;
-    for (unsigned level = 0; level < huffman_max_bits; ++level) {
-        items = merge_level(order, leaves, scratch->weights[~level & 1], items, scratch->weights[level & 1],
-                            scratch->is_leaf[level]);
+    for (unsigned level = 0; level < limit; ++level) {
+        const std::size_t packages = items / 2;
+        for (std::size_t i = 0; i < packages; ++i) at.packages[i] = at.weights[2 * i] + at.weights[2 * i + 1];
+        at.packages[packages] = UINT64_MAX;
+        items = leaves + packages;
+        merge_level(at.leaves, at.packages, items, at.weights, at.is_leaf[level]);
     }
     // The 2 * leaves - 2 lightest items of the last level make the code: a symbol is as long as it is among them often.
     std::size_t take = 2 * leaves - 2;
-    for (unsigned level = huffman_max_bits; level-- > 0;) {
+    std::uint64_t cost = 0;
+    for (unsigned level = limit; level-- > 0;) {
         std::size_t taken = 0;
-        for (std::size_t i = 0; i < take; ++i) taken += scratch->is_leaf[level][i];
-        for (std::size_t i = 0; i < taken; ++i) ++lengths->of[order[i] & 255];
+        for (std::size_t i = 0; i < take; ++i) taken += at.is_leaf[level][i];
+        for (std::size_t i = 0; i < taken; ++i) {
+            ++lengths->of[at.order[i] & 255];
+            cost += at.leaves[i];
+        }
         take = 2 * (take - taken);
     }
+    return cost;
 }
 
 void huffman_codes(const HuffmanLengths& lengths, std::uint16_t codes[256]) noexcept {
-    std::uint32_t next = 0;
+    std::uint32_t next[huffman_max_bits + 2] = {};  // of each length: how many there are, then the next code word
+    for (const std::uint8_t length : lengths.of) ++next[length + 1];
+    next[1] = 0;  // symbols that do not occur
+    std::uint32_t word = 0;
     for (unsigned bits = 1; bits <= huffman_max_bits; ++bits) {
-        for (unsigned symbol = 0; symbol < 256; ++symbol) {
-            if (lengths.of[symbol] != bits) continue;
-            std::uint32_t reversed = 0;
-            for (unsigned i = 0; i < bits; ++i) reversed |= (next >> i & 1) << (bits - 1 - i);
-            codes[symbol] = static_cast<std::uint16_t>(reversed);
-            ++next;
-        }
-        next <<= 1;
+        const std::uint32_t count = next[bits + 1];
+        next[bits] = word;
+        word = (word + count) << 1;
+    }
+    for (unsigned symbol = 0; symbol < 256; ++symbol) {
+        const unsigned length = lengths.of[symbol];
+        if (length == 0) continue;
+        std::uint32_t reversed = next[length]++;  // of 16 bits
+        reversed = (reversed & 0x5555) << 1 | (reversed >> 1 & 0x5555);
+        reversed = (reversed & 0x3333) << 2 | (reversed >> 2 & 0x3333);
+        reversed = (reversed & 0x0F0F) << 4 | (reversed >> 4 & 0x0F0F);
+        reversed = (reversed & 0x00FF) << 8 | reversed >> 8;
+        codes[symbol] = static_cast<std::uint16_t>(reversed >> (16 - length));
     }
 }
 

@@ -24,8 +24,31 @@ struct RansTable {
 
 // The same for encoding, where a symbol of frequency f has its slots, by rank, from slot[start] on.
 struct RansEncodeTable {
-    uint64_t symbol[256];  // of each that occurs: floor(2^32 / f), 2^32 - 1 where f is 1 | f << 32 | start << 48
+    uint64_t symbol[256];     // of each that occurs: floor(2^32 / f), 2^32 - 1 where f is 1 | f << 32 | start << 48
     uint16_t slot[4096 + 2];  // four bytes can be read at each
+};
+
+// What the next bits of a Huffman stream mean: docs/format.md, section 5. `bits` bits are the index; an entry holds
+// from bit 0 on: the bits that its code words take in all (8 bits), their symbols in order (8 bits each), and, in the
+// highest byte, their number, 1 to `most` (not where that is 1).
+struct HuffmanTable {
+    unsigned most;  // 1, 2 or 6 symbols an entry
+    unsigned bits;  // 11 where `most` is 6, 12 where it is 2; 11 or 12 where it is 1
+    union {
+        uint64_t six[2048];
+        uint32_t two[4096];
+        uint16_t one[4096];
+    };
+    uint8_t length[256];  // of each symbol's code word
+};
+
+// One bit stream on its way: `in` is the byte of the next bit, of which `shift` bits (0..7) are used already.
+struct HuffmanStream {
+    const uint8_t* in;
+    const uint8_t* in_end;
+    uint8_t* out;
+    uint8_t* out_end;
+    unsigned shift;
 };
 
 struct Kernels {

@@ -17,7 +17,7 @@ from bitpress.reference import huffman
 
 FRAMED = sorted(name for name in _core.CODINGS if name != "raw")
 SIZES = [0, 1, 2, 3, 5, 255, 256, 257, 258, 600, 1023, 1024, 1031, 5_000, 16_400]
-LARGE = 2**17 + 700  # two chunks of Huffman's
+LARGE = 2**18 + 700  # two chunks of Huffman's
 
 
 def _rng() -> np.random.Generator:
@@ -55,7 +55,7 @@ def test_several_chunks_are_the_oracles(coding: tuple[str, ModuleType]) -> None:
     """Chunks alike share a table; chunks unlike bring their own; noise is stored; equal bytes are filled."""
     name, oracle = coding
     alike = KINDS["far apart"](LARGE).tobytes()
-    half = 2**17
+    half = 2**18
     unlike = KINDS["words"](half).tobytes() + KINDS["zeros"](half).tobytes() + KINDS["uniform"](700).tobytes()
     for data in (alike, unlike):
         frame = _core.encode(name, data)
@@ -63,10 +63,10 @@ def test_several_chunks_are_the_oracles(coding: tuple[str, ModuleType]) -> None:
         assert oracle.decode(frame) == data
 
 
-@pytest.mark.parametrize(("every", "has_table"), [(170, True), (188, False)])
+@pytest.mark.parametrize(("every", "has_table"), [(220, True), (250, False)])
 def test_a_shared_table_is_there_where_it_pays(every: int, has_table: bool) -> None:
     """Noise with one byte a little more frequent: the chunks become shorter by less, or more, than the table takes."""
-    data = bytearray(KINDS["uniform"](2 * 2**17).tobytes())
+    data = bytearray(KINDS["uniform"](2 * 2**18).tobytes())
     data[::every] = bytes([7]) * len(data[::every])
     frame = _core.encode("huffman", data)
     assert frame == huffman.encode(bytes(data))

@@ -10,6 +10,8 @@ void fill(Kernels& table) noexcept {
     table.histogram = histogram;
     table.rans_decode = rans_decode;
     table.rans_encode = rans_encode;
+    table.huffman_decode = huffman_decode;
+    table.huffman_encode = huffman_encode;
     table.quantize = quantize;
     table.dequantize = dequantize;
     table.quantize_each = quantize_each;

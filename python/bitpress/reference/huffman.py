@@ -21,8 +21,9 @@ from .frame import (
 
 __all__ = ["MAX_BITS", "canonical_codes", "code_lengths", "decode", "encode", "read_table", "write_table"]
 
-MAX_BITS = 11
-CHUNK_LOG = 17
+MAX_BITS = 12
+CHUNK_LOG = 18
+STREAMS = (1, 2, 4, 6)  # by the two bits of the chunk table's entry
 
 
 def code_lengths(counts: dict[int, int], limit: int = MAX_BITS) -> dict[int, int]:
@@ -105,6 +106,16 @@ def read_table(data: bytes) -> tuple[dict[int, int], int]:
     return lengths, bits.finish()
 
 
+def best_code(counts: dict[int, int]) -> dict[int, int]:
+    """The lengths that the encoder takes: at most 12 bits, or 11 where a symbol takes less than 4.5 bits on average."""
+    lengths = code_lengths(counts)
+    return code_lengths(counts, 11) if 2 * _cost(counts, lengths) < 9 * sum(counts.values()) else lengths
+
+
+def _cost(counts: dict[int, int], lengths: dict[int, int]) -> int:
+    return sum(count * lengths[symbol] for symbol, count in counts.items())
+
+
 def _segments(decoded: int, streams: int) -> list[tuple[int, int]]:
     size = -(-decoded // streams)
     return [(k * size, min((k + 1) * size, decoded)) for k in range(streams)]
@@ -113,7 +124,7 @@ def _segments(decoded: int, streams: int) -> list[tuple[int, int]]:
 def _encode_with(chunk: bytes, streams_log: int, lengths: dict[int, int]) -> bytes:
     words = {symbol: f"{word:0{length}b}" for symbol, (word, length) in canonical_codes(lengths).items()}
     streams = []
-    for start, end in _segments(len(chunk), 2**streams_log):
+    for start, end in _segments(len(chunk), STREAMS[streams_log]):
         bits = BitWriter()
         bits.put_bits("".join([words[byte] for byte in chunk[start:end]]))
         streams.append(bits.bytes())
@@ -124,19 +135,21 @@ def encode(data: bytes) -> bytes:
     """A frame: the very bytes that the native encoder writes."""
     shared: dict[int, int] = {}
     if len(data) > 2**CHUNK_LOG and len(set(data)) > 1:
-        shared = code_lengths(Counter(data))
+        shared = best_code(Counter(data))
 
     def encode_chunk(chunk: bytes, may_share: bool) -> tuple[int, int, bytes]:
         if len(chunk) == 1:
             return STORED, 0, chunk
         streams_log = 0 if len(chunk) < 1024 else 2 if len(chunk) < 16384 else 3
-        own = code_lengths(Counter(chunk))
-        best = (CODED, streams_log, write_table(own) + _encode_with(chunk, streams_log, own))
-        if may_share:
-            stored = _encode_with(chunk, streams_log, shared)
-            if len(stored) <= len(best[2]):
-                best = (CODED_SHARED, streams_log, stored)
-        return best
+        counts = Counter(chunk)
+        lengths = best_code(counts)
+        kind, table, bits = CODED, write_table(lengths), _cost(counts, lengths)
+        if may_share and _cost(counts, shared) <= bits + 8 * len(table):
+            lengths, kind, table, bits = shared, CODED_SHARED, b"", _cost(counts, shared)
+        most = bits // 8 + 4 * STREAMS[streams_log] - 3 if streams_log else -(-bits // 8)
+        if len(table) + most >= len(chunk):
+            return STORED, 0, chunk
+        return kind, streams_log, table + _encode_with(chunk, streams_log, lengths)
 
     return write_frame(data, CHUNK_LOG, write_table(shared) if shared else b"", encode_chunk)
 
@@ -157,12 +170,12 @@ def _decode_chunk(stored: bytes, streams_log: int, decoded: int, lengths: dict[i
     if streams_log and decoded < 1024:
         raise ValueError("a chunk this small has one stream")
     sizes, at = [], 0
-    for _ in range(2**streams_log - 1):
+    for _ in range(STREAMS[streams_log] - 1):
         size, at = read_varint(stored, at)
         sizes.append(size)
     words = {code: symbol for symbol, code in canonical_codes(lengths).items()}
     out = b""
-    segments = _segments(decoded, 2**streams_log)
+    segments = _segments(decoded, STREAMS[streams_log])
     for (start, end), size in zip(segments, [*sizes, max(len(stored) - at - sum(sizes), 0)], strict=True):
         if at + size > len(stored):
             raise ValueError("the streams are longer than their chunk")

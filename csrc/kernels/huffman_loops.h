@@ -1,0 +1,156 @@
+// The loops of Huffman's code, compiled once an instruction set. Everything here is local to the file that includes it.
+#pragma once
+
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+namespace bitpress {
+namespace {
+
+constexpr uint64_t huffman_sentinel = uint64_t{1} << 63;
+
+inline uint64_t huffman_load(const uint8_t* p) noexcept {
+    uint64_t value;
+    memcpy(&value, p, sizeof value);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = __builtin_bswap64(value);
+#endif
+    return value;
+}
+
+template <class T>
+inline void huffman_store(uint8_t* p, T value) noexcept {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    value = sizeof value == 8 ? static_cast<T>(__builtin_bswap64(value)) : static_cast<T>(__builtin_bswap16(value));
+#endif
+    memcpy(p, &value, sizeof value);
+}
+
+// How many batches of `lookups` lookups are safe: a batch uses at most 7 bytes and then loads 8; it writes at most
+// `most` bytes a lookup, and up to 8 bytes beyond them.
+template <unsigned streams>
+inline size_t huffman_batches(const HuffmanStream* stream, const uint8_t* const* in, uint8_t* const* out,
+                              size_t batch_bytes) noexcept {
+    size_t batches = SIZE_MAX;
+    for (unsigned s = 0; s < streams; ++s) {
+        const auto left = static_cast<size_t>(stream[s].in_end - in[s]);
+        const auto room = static_cast<size_t>(stream[s].out_end - out[s]);
+        if (left < 8 || room < 8) return 0;
+        const size_t loads = (left - 8) / 7, stores = (room - 8) / batch_bytes;
+        const size_t both = loads < stores ? loads : stores;
+        batches = both < batches ? both : batches;
+    }
+    return batches;
+}
+
+// The bits of a stream wait in 64 bits whose highest one is a sentinel: the zeros above it count the bits used.
+template <unsigned streams, unsigned most, unsigned bits>
+inline void huffman_decode_loop(const HuffmanTable& table, HuffmanStream* stream) noexcept {
+    constexpr unsigned lookups = 56 / bits;
+    constexpr uint64_t mask = (uint64_t{1} << bits) - 1;
+    const uint8_t* in[streams];
+    uint8_t* out[streams];
+    uint64_t waiting[streams];
+    for (unsigned s = 0; s < streams; ++s) {
+        in[s] = stream[s].in;
+        out[s] = stream[s].out;
+    }
+    size_t batches = huffman_batches<streams>(stream, in, out, lookups * most);
+    if (batches == 0) return;
+    for (unsigned s = 0; s < streams; ++s) waiting[s] = (huffman_load(in[s]) | huffman_sentinel) >> stream[s].shift;
+    do {
+        do {
+#pragma GCC unroll 8
+            for (unsigned k = 0; k < lookups; ++k) {
+#pragma GCC unroll 8
+                for (unsigned s = 0; s < streams; ++s) {
+                    if constexpr (most == 6) {
+                        const uint64_t entry = table.six[waiting[s] & mask];
+                        waiting[s] >>= entry & 63;
+                        huffman_store(out[s], entry >> 8);
+                        out[s] += entry >> 56;
+                    } else if constexpr (most == 2) {
+                        const uint32_t entry = table.two[waiting[s] & mask];
+                        waiting[s] >>= entry & 63;
+                        huffman_store(out[s], static_cast<uint16_t>(entry >> 8));
+                        out[s] += entry >> 24;
+                    } else {
+                        const uint32_t entry = table.one[waiting[s] & mask];
+                        waiting[s] >>= entry & 63;
+                        out[s][k] = static_cast<uint8_t>(entry >> 8);
+                    }
+                }
+            }
+#pragma GCC unroll 8
+            for (unsigned s = 0; s < streams; ++s) {
+                const auto used = static_cast<unsigned>(__builtin_clzll(waiting[s]));
+                in[s] += used >> 3;
+                waiting[s] = (huffman_load(in[s]) | huffman_sentinel) >> (used & 7);
+                if constexpr (most == 1) out[s] += lookups;
+            }
+        } while (--batches != 0);
+        batches = huffman_batches<streams>(stream, in, out, lookups * most);
+    } while (batches != 0);
+    for (unsigned s = 0; s < streams; ++s) {
+        stream[s].in = in[s];
+        stream[s].out = out[s];
+        stream[s].shift = static_cast<unsigned>(__builtin_clzll(waiting[s]));
+    }
+}
+
+template <unsigned streams>
+inline void huffman_decode_streams(const HuffmanTable& table, HuffmanStream* stream) noexcept {
+    if (table.most == 6) {
+        huffman_decode_loop<streams, 6, 11>(table, stream);
+    } else if (table.most == 2) {
+        huffman_decode_loop<streams, 2, 12>(table, stream);
+    } else if (table.bits == 11) {
+        huffman_decode_loop<streams, 1, 11>(table, stream);
+    } else {
+        huffman_decode_loop<streams, 1, 12>(table, stream);
+    }
+}
+
+inline void huffman_decode_any(const HuffmanTable* table, HuffmanStream* streams, unsigned count) noexcept {
+    switch (count) {
+        case 1: huffman_decode_streams<1>(*table, streams); break;
+        case 2: huffman_decode_streams<2>(*table, streams); break;
+        case 4: huffman_decode_streams<4>(*table, streams); break;
+        default: huffman_decode_streams<6>(*table, streams); break;
+    }
+}
+
+// Two runs of code words, the second behind the first: both in the highest bits, lengths in the lowest.
+inline uint64_t huffman_join(uint64_t first, uint64_t second) noexcept { return first >> (second & 63) | second; }
+
+// Bits wait in the highest `held` bits of `waiting`; what is below them means nothing.
+inline uint8_t* huffman_encode_any(const uint64_t* words, const uint8_t* in, size_t n, uint8_t* out,
+                                   uint8_t* out_end) noexcept {
+    uint64_t waiting = 0;
+    uint64_t held = 0;
+    size_t i = 0;
+    for (; n - i >= 4 && out_end - out >= 8; i += 4) {
+        const uint64_t a = words[in[i]], b = words[in[i + 1]], c = words[in[i + 2]], d = words[in[i + 3]];
+        const uint64_t last = c + d;
+        const uint64_t all = a + b + last;
+        const uint64_t four = huffman_join(a, b) >> (last & 63) | huffman_join(c, d);
+        waiting = waiting >> (all & 63) | four;
+        held += all & 63;
+        huffman_store(out, waiting >> (64 - held));
+        out += held >> 3;
+        held &= 7;
+    }
+    for (;; ++i) {
+        for (; held >= 8 || (i == n && held > 0); held = held < 8 ? 0 : held - 8) {
+            if (out != out_end) *out++ = static_cast<uint8_t>(waiting >> (64 - held));
+        }
+        if (i == n) return out;
+        const uint64_t word = words[in[i]];
+        waiting = waiting >> (word & 63) | word;
+        held += word & 63;
+    }
+}
+
+}  // namespace
+}  // namespace bitpress
