@@ -34,7 +34,8 @@ constexpr std::size_t counted_chunks = 128;  // of the first pass, whose counts 
 struct EncodeState {
     PackageMergeScratch scratch;
     std::uint64_t counts[256];
-    std::uint64_t words[256];  // as huffman_encode wants them
+    std::uint64_t words[256], pairs[256];  // as huffman_encode wants them
+    bool has_pairs;
     EncodeTable shared, own;
     const std::uint8_t* begin;  // of the whole input
     std::size_t counted;        // chunks in chunk_counts, from the first
@@ -52,12 +53,18 @@ std::uint64_t make_code(EncodeState* state, std::uint64_t n, EncodeTable* code) 
     return bits;
 }
 
-void make_words(const HuffmanLengths& lengths, std::uint64_t words[256]) noexcept {
+void make_words(const HuffmanLengths& lengths, EncodeState* state) noexcept {
     std::uint16_t codes[256];
     huffman_codes(lengths, codes);
+    state->has_pairs = true;
     for (unsigned i = 0; i < 256; ++i) {
         const unsigned length = lengths.of[i];
-        words[i] = length == 0 ? 0 : static_cast<std::uint64_t>(codes[i]) << (64 - length) | length;
+        state->words[i] = length == 0 ? 0 : static_cast<std::uint64_t>(codes[i]) << (64 - length) | length;
+        state->has_pairs = state->has_pairs && (length == 0 || i < 16);
+    }
+    for (unsigned i = 0; state->has_pairs && i < 256; ++i) {
+        const std::uint64_t first = state->words[i & 15], second = state->words[i >> 4];
+        state->pairs[i] = ((first >> (second & 63) | second) & ~std::uint64_t{63}) | ((first + second) & 63);
     }
 }
 
@@ -72,7 +79,7 @@ void count_chunk(Bytes chunk, EncodeState* state) noexcept {
 }
 
 // Writes the streams and, before them, the bytes of all but the last; returns the end. There is room.
-std::uint8_t* write_streams(Bytes chunk, unsigned streams, const std::uint64_t words[256], MutableBytes out) noexcept {
+std::uint8_t* write_streams(Bytes chunk, unsigned streams, const EncodeState& state, MutableBytes out) noexcept {
     std::uint8_t* const end = out.data() + out.size();
     std::uint8_t* const begin = out.data() + 3 * std::size_t{streams - 1};  // no stream has 2^21 bytes
     const std::size_t size = segment_bytes(chunk.size(), streams);
@@ -80,7 +87,8 @@ std::uint8_t* write_streams(Bytes chunk, unsigned streams, const std::uint64_t w
     std::uint8_t* at = begin;
     for (unsigned s = 0; s < streams; ++s) {
         const Bytes source = segment(chunk, size, s);
-        std::uint8_t* const stop = kernels()->huffman_encode(words, source.data(), source.size(), at, end);
+        std::uint8_t* const stop = kernels()->huffman_encode(state.words, state.has_pairs ? state.pairs : nullptr,
+                                                             source.data(), source.size(), at, end);
         if (s + 1 < streams) lengths += write_varint(lengths, static_cast<std::size_t>(stop - at));
         at = stop;
     }
@@ -110,9 +118,8 @@ bool encode_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, C
     const std::size_t most = streams == 1 ? (bits + 7) / 8 : bits / 8 + 4 * std::size_t{streams} - 3;
     if (table_bytes + most > out.size()) return false;
     if (table_bytes != 0) std::memcpy(out.data(), code->table, table_bytes);
-    make_words(code->lengths, state.words);
-    entry->size =
-        static_cast<std::size_t>(write_streams(chunk, streams, state.words, out.subspan(table_bytes)) - out.data());
+    make_words(code->lengths, &state);
+    entry->size = static_cast<std::size_t>(write_streams(chunk, streams, state, out.subspan(table_bytes)) - out.data());
     return true;
 }
 
@@ -171,6 +178,23 @@ Status read_table(Bytes in, std::uint64_t decoded, DecodeState* state, HuffmanTa
     return Status::ok;
 }
 
+// Decodes all streams, as many side by side as can still go on: streams of unlike contents end at unlike times.
+Status decode_streams(const HuffmanTable& table, HuffmanStream* stream, unsigned streams) noexcept {
+    while (streams > 0) {
+        kernels()->huffman_decode(&table, stream, streams >= 6 ? 6 : streams >= 4 ? 4 : streams >= 2 ? 2 : 1);
+        unsigned left = 0;
+        for (unsigned s = 0; s < streams; ++s) {
+            if (stream[s].in_end - stream[s].in < 15 || stream[s].out_end - stream[s].out < 38) {
+                BP_TRY(finish_huffman_stream(table, stream[s]));
+            } else {
+                stream[left++] = stream[s];
+            }
+        }
+        streams = left;
+    }
+    return Status::ok;
+}
+
 Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes payload, MutableBytes out) noexcept {
     DecodeState& state = *static_cast<DecodeState*>(opaque);
     const HuffmanTable* table = &state.shared;
@@ -202,9 +226,7 @@ Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes
         stream[s] = {payload.data(), payload.data() + sizes[s], target, target + bytes, 0};
         payload = payload.subspan(sizes[s]);
     }
-    kernels()->huffman_decode(table, stream, streams);
-    for (unsigned s = 0; s < streams; ++s) BP_TRY(finish_huffman_stream(*table, stream[s]));
-    return Status::ok;
+    return decode_streams(*table, stream, streams);
 }
 
 Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {

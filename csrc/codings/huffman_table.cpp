@@ -79,15 +79,16 @@ std::uint64_t lookup(const HuffmanTable& table, std::uint64_t bits) noexcept {
 void make_huffman_table(const HuffmanLengths& lengths, std::uint64_t decoded, HuffmanTable* table,
                         HuffmanTableScratch* scratch) noexcept {
     std::memcpy(table->length, lengths.of, sizeof table->length);
-    unsigned longest = 0;
+    unsigned longest = 0, shortest = huffman_max_bits;
     std::uint32_t mean = 0;  // bits a symbol where each is as frequent as its length says, times 2^huffman_max_bits
     for (const std::uint8_t length : lengths.of) {
         if (length == 0) continue;
         longest = length > longest ? length : longest;
+        shortest = length < shortest ? length : shortest;
         mean += length << (huffman_max_bits - length);
     }
     constexpr std::uint32_t half = 1U << (huffman_max_bits - 1);
-    if (decoded >= least_for_many && longest <= six_bits && mean <= 9 * half) {
+    if (decoded >= least_for_many && longest <= six_bits && (mean <= 9 * half || shortest == 1)) {
         table->most = 6;
         table->bits = six_bits;
         fill_one(lengths, six_bits, scratch->one);

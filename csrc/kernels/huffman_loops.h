@@ -124,31 +124,56 @@ inline void huffman_decode_any(const HuffmanTable* table, HuffmanStream* streams
 // Two runs of code words, the second behind the first: both in the highest bits, lengths in the lowest.
 inline uint64_t huffman_join(uint64_t first, uint64_t second) noexcept { return first >> (second & 63) | second; }
 
-// Bits wait in the highest `held` bits of `waiting`; what is below them means nothing.
-inline uint8_t* huffman_encode_any(const uint64_t* words, const uint8_t* in, size_t n, uint8_t* out,
-                                   uint8_t* out_end) noexcept {
-    uint64_t waiting = 0;
-    uint64_t held = 0;
-    size_t i = 0;
-    for (; n - i >= 4 && out_end - out >= 8; i += 4) {
-        const uint64_t a = words[in[i]], b = words[in[i + 1]], c = words[in[i + 2]], d = words[in[i + 3]];
-        const uint64_t last = c + d;
-        const uint64_t all = a + b + last;
-        const uint64_t four = huffman_join(a, b) >> (last & 63) | huffman_join(c, d);
-        waiting = waiting >> (all & 63) | four;
-        held += all & 63;
+// Bits wait in the highest `held` bits (0..7 between flushes) of `waiting`; what is below them means nothing.
+struct HuffmanSink {
+    uint8_t* out;
+    uint64_t waiting, held;
+
+    // At least 1 and at most 48 bits; 8 bytes can be written at `out`.
+    void put(uint64_t run, uint64_t count) noexcept {
+        waiting = waiting >> count | run;
+        held += count;
         huffman_store(out, waiting >> (64 - held));
         out += held >> 3;
         held &= 7;
     }
-    for (;; ++i) {
-        for (; held >= 8 || (i == n && held > 0); held = held < 8 ? 0 : held - 8) {
-            if (out != out_end) *out++ = static_cast<uint8_t>(waiting >> (64 - held));
+};
+
+// Two runs of at most 24 bits each.
+inline void huffman_put_two(HuffmanSink* sink, uint64_t a, uint64_t b) noexcept {
+    sink->put(huffman_join(a, b), (a + b) & 63);  // lengths add up in the lowest bits
+}
+
+inline void huffman_put_four(HuffmanSink* sink, uint64_t a, uint64_t b, uint64_t c, uint64_t d) noexcept {
+    const uint64_t last = c + d;
+    sink->put(huffman_join(a, b) >> (last & 63) | huffman_join(c, d), (a + b + last) & 63);
+}
+
+inline uint8_t* huffman_encode_any(const uint64_t* words, const uint64_t* pairs, const uint8_t* in, size_t n,
+                                   uint8_t* out, uint8_t* out_end) noexcept {
+    HuffmanSink sink{out, 0, 0};
+    size_t i = 0;
+    if (pairs != nullptr) {
+        for (; n - i >= 8 && out_end - sink.out >= 16; i += 8) {
+            const uint64_t eight = huffman_load(in + i);
+            const uint64_t four = eight | eight >> 4;  // a pair in every other byte
+            huffman_put_two(&sink, pairs[four & 255], pairs[four >> 16 & 255]);
+            huffman_put_two(&sink, pairs[four >> 32 & 255], pairs[four >> 48 & 255]);
         }
-        if (i == n) return out;
+    }
+    for (; n - i >= 8 && out_end - sink.out >= 16; i += 8) {
+        const uint8_t* const eight = in + i;
+        huffman_put_four(&sink, words[eight[0]], words[eight[1]], words[eight[2]], words[eight[3]]);
+        huffman_put_four(&sink, words[eight[4]], words[eight[5]], words[eight[6]], words[eight[7]]);
+    }
+    for (;; ++i) {
+        for (; sink.held >= 8 || (i == n && sink.held > 0); sink.held = sink.held < 8 ? 0 : sink.held - 8) {
+            if (sink.out != out_end) *sink.out++ = static_cast<uint8_t>(sink.waiting >> (64 - sink.held));
+        }
+        if (i == n) return sink.out;
         const uint64_t word = words[in[i]];
-        waiting = waiting >> (word & 63) | word;
-        held += word & 63;
+        sink.waiting = sink.waiting >> (word & 63) | word;
+        sink.held += word & 63;
     }
 }
 

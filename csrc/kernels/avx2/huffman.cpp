@@ -7,8 +7,9 @@ void huffman_decode(const HuffmanTable* table, HuffmanStream* streams, unsigned 
     huffman_decode_any(table, streams, stream_count);
 }
 
-uint8_t* huffman_encode(const uint64_t* words, const uint8_t* in, size_t n, uint8_t* out, uint8_t* out_end) noexcept {
-    return huffman_encode_any(words, in, n, out, out_end);
+uint8_t* huffman_encode(const uint64_t* words, const uint64_t* pairs, const uint8_t* in, size_t n, uint8_t* out,
+                        uint8_t* out_end) noexcept {
+    return huffman_encode_any(words, pairs, in, n, out, out_end);
 }
 
 }  // namespace bitpress::avx2
