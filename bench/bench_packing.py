@@ -77,6 +77,18 @@ def test_unpack(benchmark: Any, bits: int, isa: str) -> None:
 
 
 @widths
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "float32"])
+def test_unpack_lanes(benchmark: Any, bits: int, dtype: str) -> None:
+    """Into a new array, as all of these."""
+    benchmark.group = f"unpack {bits} bits to bytes" if dtype != "float32" else f"unpack {bits} bits to float32"
+    codes = codes_of(bits)
+    packed = bp.bitpack.pack(codes, bits, layout="lanes")
+    benchmark.extra_info["bytes"] = N
+    values = benchmark(lambda: bp.bitpack.unpack(packed, N, bits, layout="lanes", dtype=dtype))
+    np.testing.assert_array_equal(values.astype(np.uint8), codes)
+
+
+@widths
 def test_unpack_numpy(benchmark: Any, bits: int) -> None:
     benchmark.group = f"unpack {bits} bits to bytes"
     packed = packing.pack_bits(codes_of(bits), bits)

@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module) {
     bitpress::bind::register_kernels(module);
     bitpress::bind::register_codings(module);
     bitpress::bind::register_tensor(module);
+    bitpress::bind::register_bitpack(module);
     bitpress::bind::register_packing(module);
     bitpress::bind::register_format(module);
     bitpress::bind::register_session(module);

@@ -231,18 +231,6 @@ void register_tensor(py::module_& module) {
         },
         py::arg("codes"), py::arg("bits"), "Codes, each under 2**bits, packed.");
     module.def(
-        "unpack_codes",
-        [](const py::object& packed, unsigned bits, const py::object& out) {
-            const Buffer in(packed, false);
-            const Buffer codes(out, true);
-            const MutableBytes target = codes.writable();
-            if (bits < 1 || bits > 8 || in.bytes().size() != packed_bytes(target.size(), bits)) {
-                raise_for(Status::bad_argument, "bits");
-            }
-            kernels()->unpack_bits(in.bytes().data(), in.bytes().size(), 0, target.size(), bits, target.data());
-        },
-        py::arg("packed"), py::arg("bits"), py::arg("out"), "The inverse: as many codes as out has bytes.");
-    module.def(
         "count_bits",
         [](const py::object& mask) {
             const Buffer bits(mask, false);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import bitpack
 from .codings import huffman, lzw, rans
 from .compress import compress
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
@@ -30,6 +31,7 @@ __all__ = [
     "ShapeError",
     "TrainingError",
     "UnsupportedError",
+    "bitpack",
     "compress",
     "huffman",
     "load",

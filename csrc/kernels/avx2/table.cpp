@@ -7,6 +7,10 @@ void fill(Kernels& table) noexcept {
     // packing, quantization, bitmaps
     table.pack_bits = pack_bits;
     table.unpack_bits = unpack_bits;
+    table.pack_lanes = pack_lanes;
+    table.unpack_lanes = unpack_lanes;
+    table.unpack_lanes_s8 = unpack_lanes_s8;
+    table.unpack_lanes_f32 = unpack_lanes_f32;
     table.histogram = histogram;
     table.rans_decode = rans_decode;
     table.rans_encode = rans_encode;

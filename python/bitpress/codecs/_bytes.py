@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import bits as _bits
+from .. import bitpack
 from ..errors import CorruptError
 
 __all__ = ["pack", "unpack"]
@@ -15,7 +15,7 @@ __all__ = ["pack", "unpack"]
 
 def pack(codes: npt.NDArray[np.uint8], bits: int) -> bytes:
     """One byte that says the count modulo 8, then the packed codes."""
-    return bytes([codes.size % 8]) + _bits.pack(codes, bits)
+    return bytes([codes.size % 8]) + bitpack.pack(codes, bits).tobytes()
 
 
 def unpack(blob: Any, bits: int, out: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
@@ -24,13 +24,13 @@ def unpack(blob: Any, bits: int, out: npt.NDArray[np.uint8] | None = None) -> np
     if buffer.size == 0:
         raise CorruptError("bitpack: the input is empty")
     rest = int(buffer[0])
-    whole, odd = divmod(buffer.size - 1 - _bits.packed_size(rest, bits), bits)
+    whole, odd = divmod(buffer.size - 1 - bitpack.packed_size(rest, bits), bits)
     if rest > 7 or whole < 0 or odd:
         raise CorruptError(f"bitpack: {buffer.size - 1} bytes are not codes of {bits} bits")
     count = 8 * whole + rest
     if out is not None and out.size != count:
         raise ValueError(f"out has {out.size} bytes, the result {count}")
     try:
-        return _bits.unpack(buffer[1:], count, bits, out=out)
+        return bitpack.unpack(buffer[1:], count, bits, out=out)
     except ValueError as error:
         raise CorruptError(f"bitpack: {error}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["compress", "expand", "mask_of", "pack_bits", "unpack_bits"]
+__all__ = ["compress", "expand", "mask_of", "pack_bits", "pack_lanes", "unpack_bits", "unpack_lanes"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -23,6 +23,22 @@ def unpack_bits(packed: Bytes, count: int, bits: int) -> Bytes:
     for place in range(bits):
         codes |= planes[:, place] << np.uint8(place)
     return codes
+
+
+def pack_lanes(codes: Bytes, bits: int) -> Bytes:
+    """Codes [n] in lanes: blocks of 1024, code k of a block in lane k % 128; each lane packed as by ``pack_bits``."""
+    filled = np.zeros(-(-codes.size // 1024) * 1024, np.uint8)
+    filled[: codes.size] = codes
+    lanes = filled.reshape(-1, 8, 128).transpose(0, 2, 1)  # block, lane, number in the lane
+    packed = pack_bits(lanes.reshape(-1), bits).reshape(-1, 128, bits)
+    return packed.transpose(0, 2, 1).reshape(-1)
+
+
+def unpack_lanes(packed: Bytes, count: int, bits: int) -> Bytes:
+    """The first ``count`` codes of packed lanes."""
+    lanes = packed.reshape(-1, bits, 128).transpose(0, 2, 1).reshape(-1)
+    codes = unpack_bits(lanes, lanes.size * 8 // bits, bits).reshape(-1, 128, 8)
+    return codes.transpose(0, 2, 1).reshape(-1)[:count]
 
 
 def mask_of(stored: npt.NDArray[np.bool_]) -> Bytes:
