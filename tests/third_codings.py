@@ -54,7 +54,7 @@ def frame(data: bytes, coding: int) -> bytes:
     head = data[at]
     at += 1
     c = (head & 15) + 12
-    must(c <= 20 and head >> 5 == 0, "head of a frame")
+    must(c <= 20 and head >> 6 == 0 and (coding == 2 or not head & 32), "head of a frame")
     must(coding in (1, 2) or not head & 16, "a shared table of LZW")
     chunks = n + (1 << c) - 1 >> c
     must(at + 3 * chunks <= len(data), "chunk table ends early")
@@ -65,6 +65,11 @@ def frame(data: bytes, coding: int) -> bytes:
         bits = Bits(data[at:])
         shared = code_table(bits) if coding == 1 else frequency_table(bits)
         at += bits.rest_of_byte()
+    pair: list[dict[int, int]] = []
+    for _ in range(2 if head & 32 else 0):
+        bits = Bits(data[at:])
+        pair.append(frequency_table(bits))
+        at += bits.rest_of_byte()
     out = bytearray()
     for i, entry in enumerate(entries):
         kind, s, size = entry & 3, entry >> 2 & 3, (entry >> 4) + 1
@@ -72,10 +77,14 @@ def frame(data: bytes, coding: int) -> bytes:
         must(at + size <= len(data), "chunk ends early")
         chunk = data[at : at + size]
         at += size
-        must(s == 0 or (kind >= 2 and coding in (1, 2)), "streams of a chunk")
+        split = coding == 2 and kind == 1 and size > 1
+        must(s == 0 or split or (kind >= 2 and coding in (1, 2)), "streams of a chunk")
         if kind == 0:
             must(size == m, "a stored chunk's length")
             out += chunk
+        elif split:
+            must(size < m, "a split chunk's length")
+            out += split_chunk(chunk, m, s, pair)
         elif kind == 1:
             must(size == 1, "a filled chunk's length")
             out += chunk * m
@@ -211,30 +220,83 @@ def slots(f: dict[int, int]) -> list[tuple[int, int]]:
     return out
 
 
+class Rans:
+    """States and words of a chunk."""
+
+    def __init__(self, data: bytes, s: int) -> None:
+        count = (1, 8, 32, 128)[s]
+        must(4 * count <= len(data), "states end early")
+        self.states = [int.from_bytes(data[4 * k : 4 * k + 4], "little") for k in range(count)]
+        must(all(state >= 1 << 16 for state in self.states), "a state below 2^16")
+        self.data, self.at = data, 4 * count
+
+    def symbols(self, n: int, f: dict[int, int]) -> bytes:
+        table = slots(f)
+        out = bytearray()
+        for i in range(n):
+            state = self.states[i % len(self.states)]
+            symbol, r = table[state % 4096]
+            state = f[symbol] * (state // 4096) + r
+            if state < 1 << 16:
+                must(self.at + 2 <= len(self.data), "words end early")
+                state = state << 16 | int.from_bytes(self.data[self.at : self.at + 2], "little")
+                self.at += 2
+            self.states[i % len(self.states)] = state
+            out.append(symbol)
+        return bytes(out)
+
+    def end(self) -> None:
+        must(self.at == len(self.data) and set(self.states) == {1 << 16}, "the end of a chunk")
+
+
 def rans_chunk(chunk: bytes, m: int, s: int, f: dict[int, int] | None) -> bytes:
     at = 0
     if f is None:
         bits = Bits(chunk)
         f = frequency_table(bits)
         at = bits.rest_of_byte()
-    count = (1, 8, 32, 128)[s]
-    must(at + 4 * count <= len(chunk), "states end early")
-    states = [int.from_bytes(chunk[at + 4 * k : at + 4 * k + 4], "little") for k in range(count)]
-    at += 4 * count
-    must(all(state >= 1 << 16 for state in states), "a state below 2^16")
-    table = slots(f)
-    out = bytearray()
-    for i in range(m):
-        state = states[i % count]
-        symbol, r = table[state % 4096]
-        state = f[symbol] * (state // 4096) + r
-        if state < 1 << 16:
-            must(at + 2 <= len(chunk), "words end early")
-            state = state << 16 | int.from_bytes(chunk[at : at + 2], "little")
-            at += 2
-        states[i % count] = state
-        out.append(symbol)
-    must(at == len(chunk) and set(states) == {1 << 16}, "the end of a chunk")
+    coder = Rans(chunk[at:], s)
+    out = coder.symbols(m, f)
+    coder.end()
+    return out
+
+
+def split_chunk(chunk: bytes, m: int, s: int, pair: list[dict[int, int]]) -> bytes:
+    fill, how = chunk[0], chunk[1]
+    must(how < 4, "how a chunk is split")
+    k, at = varint(chunk, 2)
+    must(1 <= k <= m, "number of survivors")
+    size = -(-m // 8)
+    if how & 1:
+        size, at = varint(chunk, at)
+        must(k <= size <= k + m // 255, "number of gaps")
+    if how & 2:
+        must(pair, "no shared pair")
+    else:
+        pair = []
+        for _ in range(2):
+            bits = Bits(chunk[at:])
+            pair.append(frequency_table(bits))
+            at += bits.rest_of_byte()
+    coder = Rans(chunk[at:], s)
+    survivors, where = coder.symbols(k, pair[0]), coder.symbols(size, pair[1])
+    coder.end()
+    if how & 1:
+        must(where[-1] < 255, "the last gap")
+        stands = []
+        position = 0
+        for b in where:
+            position += b
+            if b < 255:
+                stands.append(position)
+                position += 1
+    else:
+        bits = Bits(where)
+        stands = [i for i in range(8 * size) if bits.bit()]
+    must(len(stands) == k and stands[-1] < m, "what the map says")
+    out = bytearray([fill]) * m
+    for position, survivor in zip(stands, survivors, strict=True):
+        out[position] = survivor
     return bytes(out)
 
 

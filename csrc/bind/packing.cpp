@@ -100,13 +100,19 @@ Bytes8 compress_bytes(const std::string& isa, const Bytes8& in, const Bytes8& ma
     return exact;
 }
 
-Bytes8 expand_bytes(const std::string& isa, const Bytes8& in, const Bytes8& mask, std::size_t n) {
+Bytes8 expand_bytes(const std::string& isa, const Bytes8& in, const Bytes8& mask, std::size_t n, std::uint8_t fill) {
     need(count(mask) == (n + 7) / 8);
     need(n % 8 == 0 || (mask.data()[n / 8] >> n % 8) == 0);
     need(scalar::count_bits(mask.data(), count(mask)) <= count(in));
     Bytes8 out(static_cast<py::ssize_t>(n));
-    named(isa).expand_bytes(in.data(), count(in), mask.data(), n, out.mutable_data());
+    named(isa).expand_bytes(in.data(), count(in), mask.data(), n, fill, out.mutable_data());
     return out;
+}
+
+Bytes8 mask_other(const std::string& isa, const Bytes8& in, std::uint8_t value) {
+    Bytes8 mask(static_cast<py::ssize_t>((count(in) + 7) / 8));
+    named(isa).mask_other(in.data(), count(in), value, mask.mutable_data());
+    return mask;
 }
 
 Floats clear_unmasked(const std::string& isa, const Bytes8& mask, const Floats& x) {
@@ -141,7 +147,9 @@ void register_packing(py::module_& module) {
         return named(isa).count_bits(mask.data(), count(mask));
     });
     kernels.def("compress_bytes", &compress_bytes);
-    kernels.def("expand_bytes", &expand_bytes);
+    kernels.def("expand_bytes", &expand_bytes, py::arg("isa"), py::arg("survivors"), py::arg("mask"), py::arg("n"),
+                py::arg("fill") = 0);
+    kernels.def("mask_other", &mask_other);
     kernels.def("clear_unmasked", &clear_unmasked);
     kernels.def("f16_to_f32", [](const std::string& isa, const Bytes8& half) { return widen(isa, half, false); });
     kernels.def("bf16_to_f32", [](const std::string& isa, const Bytes8& half) { return widen(isa, half, true); });

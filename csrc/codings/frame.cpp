@@ -3,8 +3,6 @@
 namespace bitpress {
 namespace {
 
-constexpr std::uint8_t has_table_flag = 0x10;
-
 void write_entry(std::uint8_t* p, const ChunkEntry& entry) noexcept {
     const auto value = static_cast<std::uint32_t>(entry.kind) | static_cast<std::uint32_t>(entry.streams_log) << 2 |
                        static_cast<std::uint32_t>(entry.size - 1) << 4;
@@ -16,7 +14,7 @@ void write_entry(std::uint8_t* p, const ChunkEntry& entry) noexcept {
 ChunkEntry read_entry(const std::uint8_t* p) noexcept {
     const std::uint32_t value = static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 |
                                 static_cast<std::uint32_t>(p[2]) << 16;
-    return {static_cast<ChunkKind>(value & 3), (value >> 2) & 3, (value >> 4) + 1};
+    return {static_cast<ChunkKind>(value & 3), (value >> 2) & 3, (value >> 4) + 1, false};
 }
 
 // True where all bytes are the first one.
@@ -55,17 +53,19 @@ Status read_varint(Bytes in, std::uint64_t limit, std::uint64_t* value, std::siz
     return Status::too_large;
 }
 
-Status open_frame(Bytes in, Frame* frame) noexcept {
+Status open_frame(Bytes in, Frame* frame, bool may_have_pair) noexcept {
     *frame = Frame{};
     std::size_t used = 0;
     BP_TRY(read_varint(in, frame_max_decoded, &frame->decoded, &used));
     if (frame->decoded == 0) return in.size() == used ? Status::ok : Status::corrupt;
     if (in.size() == used) return Status::truncated;
     const std::uint8_t head = in[used++];
-    if ((head & ~(has_table_flag | 15)) != 0) return Status::corrupt;
+    const unsigned flags = frame_table_flag | (may_have_pair ? frame_pair_flag : 0u);
+    if ((head & ~(flags | 15u)) != 0) return Status::corrupt;
     frame->chunk_log = frame_min_chunk_log + (head & 15);
     if (frame->chunk_log > frame_max_chunk_log) return Status::corrupt;
-    frame->has_table = (head & has_table_flag) != 0;
+    frame->has_table = (head & frame_table_flag) != 0;
+    frame->has_pair = (head & frame_pair_flag) != 0;
     frame->chunks = ((frame->decoded - 1) >> frame->chunk_log) + 1;
     const std::size_t left = in.size() - used;
     if (frame->chunks > left / (frame_entry_bytes + 1)) return Status::truncated;
@@ -87,7 +87,8 @@ std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept {
     return n + frame_max_varint + 1 + (((n - 1) >> chunk_log) + 1) * frame_entry_bytes;
 }
 
-Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* state, DecodeChunk decode) noexcept {
+Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* state, DecodeChunk decode,
+                     DecodeChunk decode_mostly) noexcept {
     for (std::uint64_t i = 0; i < frame.chunks; ++i) {
         const ChunkEntry entry = read_entry(frame.entries.data() + static_cast<std::size_t>(i) * frame_entry_bytes);
         if (entry.size > body.size()) return Status::truncated;
@@ -100,6 +101,10 @@ Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* sta
                 std::memcpy(target.data(), payload.data(), target.size());
                 break;
             case ChunkKind::fill:
+                if (entry.size > 1 && entry.size < target.size() && decode_mostly != nullptr) {
+                    BP_TRY(decode_mostly(state, frame.has_pair, entry, payload, target));
+                    break;
+                }
                 if (entry.streams_log != 0 || entry.size != 1) return Status::corrupt;
                 std::memset(target.data(), payload[0], target.size());
                 break;
@@ -127,15 +132,15 @@ Written write_chunks(Bytes in, std::size_t chunk, bool may_share, std::uint8_t* 
     for (std::size_t start = 0; start < in.size(); start += chunk, entry_at += frame_entry_bytes) {
         const Bytes source = in.subspan(start, in.size() - start < chunk ? in.size() - start : chunk);
         const MutableBytes target = out.subspan(total.bytes);
-        ChunkEntry entry{ChunkKind::fill, 0, 1};
+        ChunkEntry entry{ChunkKind::fill, 0, 1, false};
         if (is_fill(source)) {
             target[0] = source[0];
         } else if (!encode(state, may_share, source, target.first(source.size() - 1), &entry)) {
-            entry = {ChunkKind::stored, 0, source.size()};
+            entry = {ChunkKind::stored, 0, source.size(), false};
             std::memcpy(target.data(), source.data(), source.size());
         }
         total.bytes += entry.size;
-        if (entry.kind == ChunkKind::coded_shared) total.saved += source.size() - entry.size;
+        if (entry.kind == ChunkKind::coded_shared || entry.shared) total.saved += source.size() - entry.size;
         write_entry(entry_at, entry);
     }
     return total;
@@ -144,7 +149,7 @@ Written write_chunks(Bytes in, std::size_t chunk, bool may_share, std::uint8_t* 
 }  // namespace
 
 void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, void* state, EncodeChunk encode,
-                   std::size_t* written) noexcept {
+                   std::size_t* written, std::uint8_t table_flag) noexcept {
     std::uint8_t* const begin = out.data();
     std::size_t at = write_varint(begin, in.size());
     *written = at;
@@ -162,7 +167,7 @@ void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, 
     } else if (total.saved > 0) {
         total = write_chunks(in, chunk, false, entries, out.subspan(at), state, encode);
     }
-    begin[head] = static_cast<std::uint8_t>((chunk_log - frame_min_chunk_log) | (has_table ? has_table_flag : 0u));
+    begin[head] = static_cast<std::uint8_t>((chunk_log - frame_min_chunk_log) | (has_table ? table_flag : 0u));
     *written = at + total.bytes;
 }
 

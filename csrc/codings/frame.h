@@ -19,6 +19,7 @@ struct ChunkEntry {
     ChunkKind kind = ChunkKind::stored;
     unsigned streams_log = 0;  // huffman: log2 of the number of bit streams
     std::size_t size = 0;      // stored bytes, at least 1
+    bool shared = false;       // encoding only: refers to the frame's table, though the kind does not say so
 };
 
 // A frame's head, read and checked against the frame's length.
@@ -27,8 +28,9 @@ struct Frame {
     std::uint64_t chunks = 0;
     unsigned chunk_log = 0;
     bool has_table = false;
-    Bytes entries;  // frame_entry_bytes a chunk
-    Bytes body;     // the table where there is one, then the chunks
+    bool has_pair = false;  // of shared tables, rANS only
+    Bytes entries;          // frame_entry_bytes a chunk
+    Bytes body;             // the table where there is one, then the chunks
 
     std::size_t chunk_bytes(std::uint64_t index) const noexcept {
         const std::uint64_t start = index << chunk_log;
@@ -43,7 +45,7 @@ std::size_t write_varint(std::uint8_t* out, std::uint64_t value) noexcept;
 Status read_varint(Bytes in, std::uint64_t limit, std::uint64_t* value, std::size_t* used) noexcept;
 
 // Reads the head. Constant time: a claim that the length cannot hold (4 bytes a chunk at least) is refused here.
-Status open_frame(Bytes in, Frame* frame) noexcept;
+Status open_frame(Bytes in, Frame* frame, bool may_have_pair = false) noexcept;
 
 // Most bytes of a frame of n bytes in chunks of 2^chunk_log.
 std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept;
@@ -52,8 +54,10 @@ std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept;
 using DecodeChunk = Status (*)(void* state, bool has_table, const ChunkEntry& entry, Bytes payload,
                                MutableBytes out) noexcept;
 
-// Decodes every chunk of body (the frame's body after its table); stored and filled ones are done here.
-Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* state, DecodeChunk decode) noexcept;
+// Decodes every chunk of body (the frame's body after its table); stored and filled ones are done here. decode_mostly,
+// where it is not null, decodes the filled ones of more than one stored byte.
+Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* state, DecodeChunk decode,
+                     DecodeChunk decode_mostly = nullptr) noexcept;
 
 // What a frame claims to decode to; `decoded_size` of every coding with frames.
 Status frame_decoded_size(Bytes in, std::uint64_t* size) noexcept;
@@ -61,10 +65,13 @@ Status frame_decoded_size(Bytes in, std::uint64_t* size) noexcept;
 // Codes one chunk into out, whose size is one less than the chunk's: returns false where the result does not fit.
 using EncodeChunk = bool (*)(void* state, bool may_share, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept;
 
+inline constexpr std::uint8_t frame_table_flag = 0x10;  // in the head
+inline constexpr std::uint8_t frame_pair_flag = 0x20;
+
 // Writes a frame; out has frame_bound bytes. The table (may be empty) is left out where the chunks that refer to it do
 // not save its own bytes; they are then coded again without it.
 void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, void* state, EncodeChunk encode,
-                   std::size_t* written) noexcept;
+                   std::size_t* written, std::uint8_t table_flag = frame_table_flag) noexcept;
 
 // What every decode checks first: the sizes of out and workspace.
 Status check_decode(std::uint64_t decoded, MutableBytes out, MutableBytes workspace, std::size_t need) noexcept;

@@ -57,6 +57,11 @@ void rans_frequencies(const std::uint64_t counts[256], RansFrequencies* frequenc
         const std::uint64_t nearest = (counts[s] * rans_sum + total / 2) / total;
         frequencies->of[s] = counts[s] == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(nearest == 0 ? 1 : nearest);
         sum += frequencies->of[s];
+        if (counts[s] != total) continue;
+        std::memset(frequencies, 0, sizeof *frequencies);  // alone: another one has to have a slot
+        frequencies->of[s] = rans_sum - 1;
+        frequencies->of[s == 0 ? 1 : 0] = 1;
+        return;
     }
     for (; sum < rans_sum; ++sum) ++frequencies->of[cheapest(counts, *frequencies, true)];
     for (; sum > rans_sum; --sum) --frequencies->of[cheapest(counts, *frequencies, false)];
@@ -65,6 +70,7 @@ void rans_frequencies(const std::uint64_t counts[256], RansFrequencies* frequenc
 std::uint64_t rans_cost(const std::uint64_t counts[256], const RansFrequencies& frequencies) noexcept {
     std::uint64_t cost = 0;
     for (unsigned s = 0; s < 256; ++s) {
+        if (counts[s] != 0 && frequencies.of[s] == 0) return rans_cannot;
         if (counts[s] != 0) cost += counts[s] * ((rans_sum_log << 16) - log2_fixed(frequencies.of[s]));
     }
     return cost;

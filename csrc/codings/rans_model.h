@@ -9,6 +9,7 @@ namespace bitpress {
 
 inline constexpr unsigned rans_sum_log = 12;
 inline constexpr unsigned rans_sum = 1u << rans_sum_log;
+inline constexpr std::uint64_t rans_cannot = std::uint64_t{1} << 62;
 inline constexpr std::size_t rans_max_table_bytes = 256 * 6;  // a symbol takes at most 24 + 11 + 9 bits
 
 // Frequencies of the 256 byte values; 0: the value does not occur. Their sum is rans_sum; none of them is rans_sum.
@@ -16,11 +17,11 @@ struct RansFrequencies {
     std::uint16_t of[256];
 };
 
-// The frequencies nearest to the counts (each below 2^40, at least two of them not zero), chosen greedily by cost with
-// whole numbers alone, so that every machine picks the same; docs/format.md says how ties fall.
+// The frequencies nearest to the counts (each below 2^40, not all zero), chosen greedily by cost with whole numbers
+// alone, so that every machine picks the same; docs/format.md says how ties fall.
 void rans_frequencies(const std::uint64_t counts[256], RansFrequencies* frequencies) noexcept;
 
-// Bits that the counted symbols take under the frequencies, times 65536.
+// Bits that the counted symbols take under the frequencies, times 65536; rans_cannot where one has none.
 std::uint64_t rans_cost(const std::uint64_t counts[256], const RansFrequencies& frequencies) noexcept;
 
 // Writes the compact form; out has rans_max_table_bytes. Returns its size.

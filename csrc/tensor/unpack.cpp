@@ -49,7 +49,7 @@ void codes_block(const Kernels& k, const TensorView& view, std::uint64_t first, 
     const std::size_t kept = static_cast<std::size_t>(k.count_bits(mask, (n + 7) / 8));
     std::uint8_t stored[block_elements + 8] = {};  // readable past the end, so that expanding stays on its fast path
     k.unpack_bits(packed.data(), packed.size(), static_cast<std::size_t>(*survivors), kept, view.scheme.bits, stored);
-    k.expand_bytes(stored, sizeof stored, mask, n, codes);
+    k.expand_bytes(stored, sizeof stored, mask, n, 0, codes);
     *survivors += kept;
 }
 

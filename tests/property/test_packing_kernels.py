@@ -108,6 +108,8 @@ def test_bitmaps(isa: str, case: tuple[np.ndarray, np.ndarray]) -> None:
     np.testing.assert_array_equal(kernels.compress_bytes(isa, elements, mask), survivors)
     expected = packing.expand(survivors, mask, elements.size)
     np.testing.assert_array_equal(kernels.expand_bytes(isa, survivors, mask, elements.size), expected)
+    filled = np.where(np.unpackbits(mask, count=elements.size, bitorder="little"), expected, 77)
+    np.testing.assert_array_equal(kernels.expand_bytes(isa, survivors, mask, elements.size, 77), filled)
     assert kernels.count_bits(isa, mask) == survivors.size
     floats = elements.astype(np.float32) - 7
     stored = np.unpackbits(mask, count=elements.size, bitorder="little").astype(bool)
@@ -119,6 +121,12 @@ def test_bitmaps(isa: str, case: tuple[np.ndarray, np.ndarray]) -> None:
 @given(x=hnp.arrays(np.float32, sizes, elements=st.sampled_from([0.0, -0.0, 1.0, 1e-45, np.nan, -np.inf])))
 def test_mask_of_what_is_not_zero(isa: str, x: np.ndarray) -> None:
     np.testing.assert_array_equal(kernels.mask_nonzero(isa, x), packing.mask_of(x != 0))
+
+
+@every_isa
+@given(x=hnp.arrays(np.uint8, sizes, elements=st.sampled_from([0, 1, 128, 255])), value=st.sampled_from([0, 128, 255]))
+def test_mask_of_what_is_another_byte(isa: str, x: np.ndarray, value: int) -> None:
+    np.testing.assert_array_equal(kernels.mask_other(isa, x, value), packing.mask_of(x != value))
 
 
 @every_isa

@@ -12,6 +12,26 @@ uint64_t spread(uint8_t mask) noexcept { return _pdep_u64(mask, 0x01010101010101
 
 unsigned count8(uint8_t mask) noexcept { return static_cast<unsigned>(_mm_popcnt_u32(mask)); }
 
+// spread() of every mask.
+struct Spread {
+    uint64_t of[256];
+    constexpr Spread() : of() {
+        for (unsigned mask = 0; mask < 256; ++mask) {
+            for (unsigned i = 0; i < 8; ++i) of[mask] |= (mask >> i & 1) * (uint64_t{255} << (8 * i));
+        }
+    }
+};
+constexpr Spread spreads;
+
+// Eight bytes out, up to eight in; what is taken.
+unsigned expand8(const uint8_t* in, uint8_t mask, uint64_t fills, uint8_t* out) noexcept {
+    uint64_t word;
+    memcpy(&word, in, sizeof word);
+    word = _pdep_u64(word ^ fills, spreads.of[mask]) ^ fills;
+    memcpy(out, &word, sizeof word);
+    return count8(mask);
+}
+
 }  // namespace
 
 void mask_nonzero(const float* x, size_t n, uint8_t* mask) noexcept {
@@ -48,17 +68,30 @@ size_t compress_bytes(const uint8_t* in, size_t n, const uint8_t* mask, uint8_t*
     return kept + scalar::compress_bytes(in + i, n - i, mask + i / 8, out + kept);
 }
 
-void expand_bytes(const uint8_t* in, size_t n_in, const uint8_t* mask, size_t n, uint8_t* out) noexcept {
-    size_t used = 0;
+void expand_bytes(const uint8_t* in, size_t n_in, const uint8_t* mask, size_t n, uint8_t fill, uint8_t* out) noexcept {
+    const uint64_t fills = fill * 0x0101010101010101U;
+    const uint8_t* const end = in + n_in;
     size_t i = 0;
-    for (; n - i >= 8 && n_in - used >= 8; i += 8) {
-        uint64_t word;
-        memcpy(&word, in + used, sizeof word);
-        word = _pdep_u64(word, spread(mask[i / 8]));
-        memcpy(out + i, &word, sizeof word);
-        used += count8(mask[i / 8]);
+    for (; n - i >= 32 && end - in >= 32; i += 32) {  // of 32 bytes, all are taken at most
+        in += expand8(in, mask[i / 8], fills, out + i);
+        in += expand8(in, mask[i / 8 + 1], fills, out + i + 8);
+        in += expand8(in, mask[i / 8 + 2], fills, out + i + 16);
+        in += expand8(in, mask[i / 8 + 3], fills, out + i + 24);
     }
-    scalar::expand_bytes(in + used, n_in - used, mask + i / 8, n - i, out + i);
+    for (; n - i >= 8 && end - in >= 8; i += 8) in += expand8(in, mask[i / 8], fills, out + i);
+    scalar::expand_bytes(in, static_cast<size_t>(end - in), mask + i / 8, n - i, fill, out + i);
+}
+
+void mask_other(const uint8_t* in, size_t n, uint8_t value, uint8_t* mask) noexcept {
+    const __m256i values = _mm256_set1_epi8(static_cast<char>(value));
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) {
+        const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i));
+        const uint32_t same = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, values)));
+        const uint32_t other = ~same;
+        memcpy(mask + i / 8, &other, sizeof other);
+    }
+    scalar::mask_other(in + i, n - i, value, mask + i / 8);
 }
 
 void clear_unmasked(const uint8_t* mask, size_t n, float* x) noexcept {

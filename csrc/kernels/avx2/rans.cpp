@@ -190,6 +190,9 @@ size_t decode_planes(const RansTable* table, uint32_t* states, unsigned state_co
 
 size_t rans_decode(const RansTable* table, uint32_t* states, unsigned state_count, const uint8_t* words,
                    size_t words_bytes, size_t* used_bytes, uint8_t* out, size_t rounds) noexcept {
+    if (state_count % 32 != 0) {
+        return scalar::rans_decode(table, states, state_count, words, words_bytes, used_bytes, out, rounds);
+    }
     if (table->bucket_log == 4) {
         return decode_planes(table, states, state_count, words, words_bytes, used_bytes, out, rounds);
     }

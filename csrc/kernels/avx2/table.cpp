@@ -26,6 +26,7 @@ void fill(Kernels& table) noexcept {
     table.count_bits = count_bits;
     table.compress_bytes = compress_bytes;
     table.expand_bytes = expand_bytes;
+    table.mask_other = mask_other;
     table.clear_unmasked = clear_unmasked;
     table.f16_to_f32 = f16_to_f32;
     table.bf16_to_f32 = bf16_to_f32;

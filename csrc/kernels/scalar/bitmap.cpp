@@ -32,10 +32,15 @@ size_t compress_bytes(const uint8_t* in, size_t n, const uint8_t* mask, uint8_t*
     return kept;
 }
 
-void expand_bytes(const uint8_t* in, size_t, const uint8_t* mask, size_t n, uint8_t* out) noexcept {
-    for (size_t i = 0; i < n; ++i) {
-        out[i] = 0;
-        if (bit(mask, i)) out[i] = *in++;
+void expand_bytes(const uint8_t* in, size_t, const uint8_t* mask, size_t n, uint8_t fill, uint8_t* out) noexcept {
+    for (size_t i = 0; i < n; ++i) out[i] = bit(mask, i) ? *in++ : fill;
+}
+
+void mask_other(const uint8_t* in, size_t n, uint8_t value, uint8_t* mask) noexcept {
+    for (size_t i = 0; i < n; i += 8) {
+        unsigned byte = 0;
+        for (size_t j = 0; j < 8 && i + j < n; ++j) byte |= static_cast<unsigned>(in[i + j] != value) << j;
+        mask[i / 8] = static_cast<uint8_t>(byte);
     }
 }
 

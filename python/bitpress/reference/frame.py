@@ -108,9 +108,11 @@ class Frame:
 
     decoded_bytes: int
     has_table: bool
+    has_pair: bool
     entries: list[tuple[int, int, int]]  # kind, streams_log, stored bytes
     chunk_bytes: int
     body: bytes
+    may_split: bool
 
     def chunks(self, table_bytes: int) -> list[Chunk]:
         """The chunks, which begin ``table_bytes`` into the body."""
@@ -119,9 +121,10 @@ class Frame:
             stored, decoded = self.body[at : at + size], min(left, self.chunk_bytes)
             if len(stored) < size:
                 raise ValueError("the chunks are cut off")
-            if kind in (STORED, FILL) and (streams_log or size != (decoded if kind == STORED else 1)):
+            wrong = size != decoded if kind == STORED else size != 1 and not self.may_split
+            if kind in (STORED, FILL) and (wrong or (streams_log and (kind == STORED or size == 1))):
                 raise ValueError("a chunk that is not coded has a wrong entry")
-            if kind in (CODED, CODED_SHARED) and size >= decoded:
+            if (kind in (CODED, CODED_SHARED) or (kind == FILL and size > 1)) and size >= decoded:
                 raise ValueError("a coded chunk is not shorter than its decoded bytes")
             if kind == CODED_SHARED and not self.has_table:
                 raise ValueError("there is no shared table")
@@ -133,20 +136,20 @@ class Frame:
         return out
 
 
-def read_frame(blob: bytes) -> Frame:
-    """Takes a frame's head and chunk table apart."""
+def read_frame(blob: bytes, may_split: bool = False) -> Frame:
+    """Takes a frame's head and chunk table apart; ``may_split``: it is one of rANS."""
     decoded, at = read_varint(blob, 0)
     if decoded >= 2**48:
         raise ValueError("the decoded length is too large")
     if decoded == 0:
         if at != len(blob):
             raise ValueError("bytes follow an empty frame")
-        return Frame(0, False, [], 1, b"")
+        return Frame(0, False, False, [], 1, b"", may_split)
     if at >= len(blob):
         raise ValueError("the head is cut off")
     head, at = blob[at], at + 1
     chunk_log = 12 + head % 16
-    if head >= 32 or chunk_log > 20:
+    if head >= (64 if may_split else 32) or chunk_log > 20:
         raise ValueError("the head has bits that it must not have")
     count = -(-decoded // 2**chunk_log)
     if len(blob) - at < 4 * count:
@@ -155,7 +158,7 @@ def read_frame(blob: bytes) -> Frame:
     for k in range(count):
         entry = int.from_bytes(blob[at + 3 * k : at + 3 * k + 3], "little")
         entries.append((entry % 4, entry // 4 % 4, entry // 16 + 1))
-    return Frame(decoded, head >= 16, entries, 2**chunk_log, blob[at + 3 * count :])
+    return Frame(decoded, head // 16 % 2 == 1, head >= 32, entries, 2**chunk_log, blob[at + 3 * count :], may_split)
 
 
 Table = TypeVar("Table")
@@ -165,16 +168,25 @@ def decode_frame(
     blob: bytes,
     read_table: Callable[[bytes], tuple[Table, int]],
     decode_chunk: Callable[[bytes, int, int, Table], bytes],
+    decode_split: Callable[[Chunk, list[Table]], bytes] | None = None,
 ) -> bytes:
     """The bytes that a frame holds. ``read_table`` gives a table and its size, ``decode_chunk(stored, streams_log,
-    decoded bytes, table)`` a coded chunk's bytes.
+    decoded bytes, table)`` a coded chunk's bytes, ``decode_split(chunk, the shared pair of tables or nothing)`` those
+    of a filled one of more than one stored byte.
     """
-    frame = read_frame(blob)
+    frame = read_frame(blob, decode_split is not None)
     shared = read_table(frame.body) if frame.has_table else None
+    at, pair = shared[1] if shared else 0, []
+    for _ in range(2 if frame.has_pair else 0):
+        table, used = read_table(frame.body[at:])
+        pair.append(table)
+        at += used
     out = []
-    for chunk in frame.chunks(shared[1] if shared else 0):
+    for chunk in frame.chunks(at):
         if chunk.kind == STORED:
             out.append(chunk.stored)
+        elif decode_split and chunk.kind == FILL and len(chunk.stored) > 1:
+            out.append(decode_split(chunk, pair))
         elif chunk.kind == FILL:
             out.append(chunk.stored * chunk.decoded_bytes)
         elif chunk.kind == CODED_SHARED and shared:
@@ -186,9 +198,15 @@ def decode_frame(
 
 
 def write_frame(
-    data: bytes, chunk_log: int, table: bytes, encode_chunk: Callable[[bytes, bool], tuple[int, int, bytes]]
+    data: bytes,
+    chunk_log: int,
+    table: bytes,
+    encode_chunk: Callable[[bytes, bool], tuple[int, int, bytes]],
+    flag: int = 16,
 ) -> bytes:
     """A frame of ``data``; ``encode_chunk(chunk, may share the table)`` gives kind, streams_log and bytes.
+
+    ``flag`` is added to the head where the frame has the table.
 
     Coded chunks that are not shorter than their data are stored, and the table is left out where it does not pay.
     """
@@ -209,12 +227,13 @@ def write_frame(
         return out
 
     chunks = code_all(bool(table))
-    saved = sum(size - len(stored) for kind, _, stored, size in chunks if kind == CODED_SHARED)
+    shared = [c for c in chunks if c[0] == CODED_SHARED or (c[0] == FILL and len(c[2]) > 1 and c[2][1] & 2)]
+    saved = sum(size - len(stored) for _, _, stored, size in shared)
     if saved <= len(table):
         if saved:
             chunks = code_all(False)
         table = b""
-    out = write_varint(len(data)) + bytes([chunk_log - 12 + (16 if table else 0)])
+    out = write_varint(len(data)) + bytes([chunk_log - 12 + (flag if table else 0)])
     for kind, streams_log, stored, _ in chunks:
         out += (kind + 4 * streams_log + 16 * (len(stored) - 1)).to_bytes(3, "little")
     return out + table + b"".join(stored for _, _, stored, _ in chunks)

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .frame import CODED, CODED_SHARED, STORED, BitReader, BitWriter, decode_frame, write_frame
+from .frame import (
+    CODED,
+    CODED_SHARED,
+    FILL,
+    STORED,
+    BitReader,
+    BitWriter,
+    Chunk,
+    decode_frame,
+    read_varint,
+    write_frame,
+    write_varint,
+)
 
 __all__ = ["decode", "encode", "frequencies", "read_table", "slots", "write_table"]
 
@@ -17,6 +29,10 @@ LOWEST = 2**16
 CHUNK_LOG = 20
 STATES = (1, 8, 32, 128)
 LEAST = (0, 2048, 16384, 131072)  # coded bytes
+CANNOT = 2**62
+BYTE = 8 << 16  # the cost of one
+BITMAP, GAPS, SHARED = 0, 1, 2  # kinds of a split chunk's map; added where its tables are the frame's
+ESCAPE = 255
 
 
 def states_log(cost: int) -> int:
@@ -25,8 +41,11 @@ def states_log(cost: int) -> int:
 
 
 def frequencies(counts: dict[int, int]) -> dict[int, int]:
-    """Whole frequencies of sum 4096, at least 1 each; two symbols at least."""
+    """Whole frequencies of sum 4096, at least 1 each; a symbol that is alone leaves a slot to another one."""
     total = sum(counts.values())
+    if len(counts) == 1:
+        (alone,) = counts
+        return dict(sorted({alone: SUM - 1, 0 if alone else 1: 1}.items()))
     f = {s: max(1, (counts[s] * SUM + total // 2) // total) for s in sorted(counts)}
     while (gap := SUM - sum(f.values())) != 0:
         best = None
@@ -59,6 +78,8 @@ def _log2(value: int) -> int:
 
 
 def _cost(counts: dict[int, int], f: dict[int, int]) -> int:
+    if counts.keys() - f.keys():
+        return CANNOT
     return sum(n * ((SUM_LOG << 16) - _log2(f[s])) for s, n in counts.items())
 
 
@@ -139,63 +160,217 @@ def slots(f: dict[int, int]) -> list[tuple[int, int]]:
     return out
 
 
-def _encode_with(chunk: bytes, f: dict[int, int], states: int) -> bytes:
-    slot_of = {pair: slot for slot, pair in enumerate(slots(f))}
-    x, words = [LOWEST] * states, []
-    for i in reversed(range(len(chunk))):
-        symbol, state = chunk[i], x[i % states]
-        if state >= f[symbol] << 20:
-            words.append(state % 65536)
-            state >>= 16
-        x[i % states] = state // f[symbol] * SUM + slot_of[symbol, state % f[symbol]]
+class _Model:
+    """A sequence of symbols and the frequencies made for it."""
+
+    def __init__(self, symbols: bytes) -> None:
+        self.symbols = symbols
+        self.counts = dict(Counter(symbols))
+        self.f = frequencies(self.counts)
+        self.table = write_table(self.f)
+        self.cost = _cost(self.counts, self.f)
+        self.whole = self.cost + len(self.table) * BYTE
+
+
+def _write(sequences: list[tuple[bytes, dict[int, int]]], log: int) -> bytes:
+    """States and words of one sequence after the other; encoded from the last symbol to the first."""
+    x, words = [LOWEST] * STATES[log], []
+    for symbols, f in reversed(sequences):
+        slot_of = {pair: slot for slot, pair in enumerate(slots(f))}
+        for i in reversed(range(len(symbols))):
+            symbol, state = symbols[i], x[i % len(x)]
+            if state >= f[symbol] << 20:
+                words.append(state % 65536)
+                state >>= 16
+            x[i % len(x)] = state // f[symbol] * SUM + slot_of[symbol, state % f[symbol]]
     return b"".join(v.to_bytes(4, "little") for v in x) + b"".join(v.to_bytes(2, "little") for v in reversed(words))
+
+
+def bitmap_of(chunk: bytes, fill: int) -> bytes:
+    """One bit a byte, set where it is not ``fill``."""
+    bits = BitWriter()
+    bits.put_bits("".join("01"[byte != fill] for byte in chunk))
+    return bits.bytes()
+
+
+def gaps_of(chunk: bytes, fill: int) -> bytes:
+    """For each byte that is not ``fill``, how many before it are."""
+    out, gap = bytearray(), 0
+    for byte in chunk:
+        if byte == fill:
+            gap += 1
+            continue
+        out += bytes([ESCAPE] * (gap // ESCAPE) + [gap % ESCAPE])
+        gap = 0
+    return bytes(out)
+
+
+class _Split:
+    """A chunk as the bytes that are not its most frequent one, and where they stand."""
+
+    def __init__(self, chunk: bytes, counts: dict[int, int]) -> None:
+        n, self.fill = len(chunk), max(sorted(counts), key=counts.__getitem__)
+        self.survivors = _Model(bytes(byte for byte in chunk if byte != self.fill))
+        self.kind, self.map = BITMAP, _Model(bitmap_of(chunk, self.fill))
+        survivors = len(self.survivors.symbols)
+        if survivors <= n // 4:
+            gaps, bitmap = _Model(gaps_of(chunk, self.fill)), self.map.whole
+            if gaps.whole <= (bitmap + bitmap // 64 if survivors <= n // 12 else bitmap - bitmap // 16):
+                self.kind, self.map = GAPS, gaps
+        self.head = write_varint(survivors) + (write_varint(len(self.map.symbols)) if self.kind == GAPS else b"")
+        self.cost = self.survivors.cost + self.map.cost
+        self.whole = self.survivors.whole + self.map.whole + (2 + len(self.head)) * BYTE
+
+
+class _Analysis:
+    """What may be done with a chunk of two bytes or more that are not all equal."""
+
+    def __init__(self, chunk: bytes) -> None:
+        self.plain = _Model(chunk)
+        may_split = max(self.plain.counts.values()) >= len(chunk) // 2
+        self.split = _Split(chunk, self.plain.counts) if may_split else None
+
+    def splits(self, plain: int, split: int) -> bool:
+        return self.split is not None and split <= plain + plain // 128
+
+
+class _Encoder:
+    def __init__(self, data: bytes) -> None:
+        self.shared: list[dict[int, int]] = []
+        self.shared_kind = -1  # that of the map, where the tables are those of a split chunk
+        self.table = b""
+        first = data[: 2**CHUNK_LOG]
+        if len(data) == len(first) or len(set(first)) == 1:
+            return
+        it = _Analysis(first)
+        if it.split and it.splits(it.plain.whole, it.split.whole):
+            self.shared_kind = it.split.kind
+            models = [it.split.survivors, it.split.map]
+        else:
+            models = [it.plain]
+        self.shared = [model.f for model in models]
+        self.table = b"".join(model.table for model in models)
+
+    def chunk(self, chunk: bytes, may_share: bool) -> tuple[int, int, bytes]:
+        """An encode_chunk of ``write_frame``."""
+        if len(chunk) == 1:
+            return STORED, 0, chunk
+        it = _Analysis(chunk)
+        plain, split = it.plain, it.split
+        plain_cost, plain_whole, plain_shares = plain.cost, plain.whole, False
+        if may_share and self.shared_kind < 0 and (cost := _cost(plain.counts, self.shared[0])) <= plain.whole:
+            plain_cost, plain_whole, plain_shares = cost, cost, True
+        if split is not None:
+            split_cost, split_whole, split_shares = split.cost, split.whole, False
+            if may_share and self.shared_kind == split.kind:
+                cost = _cost(split.survivors.counts, self.shared[0]) + _cost(split.map.counts, self.shared[1])
+                head = (2 + len(split.head)) * BYTE
+                if cost + head <= split.whole:
+                    split_cost, split_whole, split_shares = cost, cost + head, True
+            if it.splits(plain_whole, split_whole):
+                models = [split.survivors, split.map]
+                front = bytes([split.fill, split.kind + (SHARED if split_shares else 0)]) + split.head
+                front += b"" if split_shares else b"".join(model.table for model in models)
+                used = self.shared if split_shares else [model.f for model in models]
+                log = states_log(split_cost)
+                parts = [(model.symbols, f) for model, f in zip(models, used, strict=True)]
+                return FILL, log, front + _write(parts, log)
+        log = states_log(plain_cost)
+        if plain_shares:
+            return CODED_SHARED, log, _write([(chunk, self.shared[0])], log)
+        return CODED, log, plain.table + _write([(chunk, plain.f)], log)
 
 
 def encode(data: bytes) -> bytes:
     """A frame: the very bytes that the native encoder writes."""
-    shared: dict[int, int] = {}
-    if len(data) > 2**CHUNK_LOG and len(set(data)) > 1:
-        shared = frequencies(Counter(data))
+    encoder = _Encoder(data)
+    return write_frame(data, CHUNK_LOG, encoder.table, encoder.chunk, 16 if encoder.shared_kind < 0 else 32)
 
-    def encode_chunk(chunk: bytes, may_share: bool) -> tuple[int, int, bytes]:
-        if len(chunk) == 1:
-            return STORED, 0, chunk
-        counts = Counter(chunk)
-        own = frequencies(counts)
-        table = write_table(own)
-        cost = _cost(counts, own)
-        if may_share and (shared_cost := _cost(counts, shared)) <= cost + (8 * len(table) << 16):
-            log = states_log(shared_cost)
-            return CODED_SHARED, log, _encode_with(chunk, shared, STATES[log])
-        log = states_log(cost)
-        return CODED, log, table + _encode_with(chunk, own, STATES[log])
 
-    return write_frame(data, CHUNK_LOG, write_table(shared) if shared else b"", encode_chunk)
+class _Reader:
+    """The states and words of a chunk."""
+
+    def __init__(self, stored: bytes, log: int) -> None:
+        self.at = 4 * STATES[log]
+        if len(stored) < self.at:
+            raise ValueError("the states are cut off")
+        self.x = [int.from_bytes(stored[k : k + 4], "little") for k in range(0, self.at, 4)]
+        if min(self.x) < LOWEST:
+            raise ValueError("a state is too small")
+        self.stored = stored
+
+    def read(self, count: int, f: dict[int, int]) -> bytes:
+        """The next sequence."""
+        meaning, out = slots(f), bytearray()
+        for i in range(count):
+            state = self.x[i % len(self.x)]
+            symbol, rank = meaning[state % SUM]
+            state = f[symbol] * (state // SUM) + rank
+            if state < LOWEST:
+                if self.at + 2 > len(self.stored):
+                    raise ValueError("the words end too early")
+                state = state * 65536 + int.from_bytes(self.stored[self.at : self.at + 2], "little")
+                self.at += 2
+            self.x[i % len(self.x)] = state
+            out.append(symbol)
+        return bytes(out)
+
+    def close(self) -> None:
+        if self.at != len(self.stored) or set(self.x) != {LOWEST}:
+            raise ValueError("the chunk does not end where it must")
 
 
 def _decode_chunk(stored: bytes, log: int, decoded: int, f: dict[int, int]) -> bytes:
-    states, at, meaning, out = STATES[log], 4 * STATES[log], slots(f), bytearray()
-    if len(stored) < at:
-        raise ValueError("the states are cut off")
-    x = [int.from_bytes(stored[4 * k : 4 * k + 4], "little") for k in range(states)]
-    if min(x) < LOWEST:
-        raise ValueError("a state is too small")
-    for i in range(decoded):
-        state = x[i % states]
-        symbol, rank = meaning[state % SUM]
-        state = f[symbol] * (state // SUM) + rank
-        if state < LOWEST:
-            if at + 2 > len(stored):
-                raise ValueError("the words end too early")
-            state = state * 65536 + int.from_bytes(stored[at : at + 2], "little")
-            at += 2
-        x[i % states] = state
-        out.append(symbol)
-    if at != len(stored) or set(x) != {LOWEST}:
-        raise ValueError("the chunk does not end where it must")
-    return bytes(out)
+    reader = _Reader(stored, log)
+    out = reader.read(decoded, f)
+    reader.close()
+    return out
+
+
+def _merge_bitmap(survivors: bytes, bitmap: bytes, n: int, fill: int) -> bytes:
+    bits = [bitmap[i // 8] >> i % 8 & 1 for i in range(8 * len(bitmap))]
+    if sum(bits) != len(survivors) or any(bits[n:]):
+        raise ValueError("the bitmap does not fit the survivors")
+    following = iter(survivors)
+    return bytes(next(following) if bit else fill for bit in bits[:n])
+
+
+def _merge_gaps(survivors: bytes, gaps: bytes, n: int, fill: int) -> bytes:
+    if len(gaps) - gaps.count(ESCAPE) != len(survivors) or gaps[-1] == ESCAPE:
+        raise ValueError("the gaps do not fit the survivors")
+    out, following = bytearray(), iter(survivors)
+    for gap in gaps:
+        out += bytes([fill]) * gap
+        if gap != ESCAPE:
+            out.append(next(following))
+    if len(out) > n:
+        raise ValueError("the gaps go beyond the chunk")
+    return bytes(out) + bytes([fill]) * (n - len(out))
+
+
+def _decode_split(chunk: Chunk, pair: list[dict[int, int]]) -> bytes:
+    stored, n = chunk.stored, chunk.decoded_bytes
+    fill, how = stored[0], stored[1]
+    if how > 3 or (how & SHARED and not pair):
+        raise ValueError("there is no such split chunk")
+    count, at = read_varint(stored, 2)
+    map_bytes = (n + 7) // 8
+    if how & GAPS:
+        map_bytes, at = read_varint(stored, at)
+    if not 1 <= count <= n or (how & GAPS and not count <= map_bytes <= count + n // ESCAPE):
+        raise ValueError("a split chunk's numbers are out of range")
+    tables = pair if how & SHARED else []
+    for _ in range(0 if how & SHARED else 2):
+        f, used = read_table(stored[at:])
+        tables = [*tables, f]
+        at += used
+    reader = _Reader(stored[at:], chunk.streams_log)
+    survivors = reader.read(count, tables[0])
+    where = reader.read(map_bytes, tables[1])
+    reader.close()
+    return (_merge_gaps if how & GAPS else _merge_bitmap)(survivors, where, n, fill)
 
 
 def decode(blob: bytes) -> bytes:
     """The bytes that a frame holds."""
-    return decode_frame(blob, read_table, _decode_chunk)
+    return decode_frame(blob, read_table, _decode_chunk, _decode_split)

@@ -1,0 +1,207 @@
+#include "codings/rans_chunk.h"
+
+namespace bitpress {
+namespace {
+
+constexpr std::uint64_t least_for_states[4] = {0, 2048, 16384, 131072};  // coded bytes: 1.6% at most go into states
+constexpr std::uint64_t byte_cost = 8 << 16;
+
+unsigned states_log_for(std::uint64_t cost) noexcept {
+    unsigned log = 0;
+    while (log < 3 && cost / byte_cost >= least_for_states[log + 1]) ++log;
+    return log;
+}
+
+void count(Bytes symbols, RansModel* model) noexcept {
+    std::memset(model->counts, 0, sizeof model->counts);
+    kernels()->histogram(symbols.data(), symbols.size(), model->counts);
+}
+
+// From the counts.
+void make_model(RansModel* model) noexcept {
+    rans_frequencies(model->counts, &model->frequencies);
+    model->cost = rans_cost(model->counts, model->frequencies);
+    model->table_bytes = write_rans_table(model->frequencies, model->table);
+}
+
+std::uint64_t whole_cost(const RansModel& model) noexcept { return model.cost + model.table_bytes * byte_cost; }
+
+// Takes the gaps instead of the bitmap where they take less; of few survivors also where they take little more, for
+// they decode faster then, and slower where there are more.
+void try_gaps(std::size_t n, RansEncoder* encoder) noexcept {
+    encoder->gap_bytes = write_gaps(encoder->bitmap, n, encoder->gap);
+    count({encoder->gap, encoder->gap_bytes}, &encoder->other_map);
+    make_model(&encoder->other_map);
+    const std::uint64_t bitmap = whole_cost(encoder->map);
+    const std::uint64_t most = encoder->survivor_bytes <= n / 12 ? bitmap + bitmap / 64 : bitmap - bitmap / 16;
+    if (whole_cost(encoder->other_map) > most) return;
+    encoder->map = encoder->other_map;
+    encoder->map_kind = RansMap::gaps;
+}
+
+// Makes the models of a chunk that is not empty.
+void analyse(Bytes chunk, RansEncoder* encoder) noexcept {
+    if (encoder->analysed == chunk.data()) return;
+    encoder->analysed = chunk.data();
+    count(chunk, &encoder->plain);
+    make_model(&encoder->plain);
+    const std::uint64_t* const counts = encoder->plain.counts;
+    unsigned most = 0;
+    for (unsigned s = 1; s < 256; ++s) most = counts[s] > counts[most] ? s : most;
+    const std::size_t n = chunk.size();
+    const auto fills = static_cast<std::size_t>(counts[most]);
+    encoder->may_split = fills >= n / 2 && fills < n;
+    if (!encoder->may_split) return;
+    const Kernels& k = *kernels();
+    encoder->fill = static_cast<std::uint8_t>(most);
+    k.mask_other(chunk.data(), n, encoder->fill, encoder->bitmap);
+    encoder->survivor_bytes = k.compress_bytes(chunk.data(), n, encoder->bitmap, encoder->survivor);
+    std::memcpy(encoder->survivors.counts, counts, sizeof encoder->survivors.counts);
+    encoder->survivors.counts[most] = 0;
+    make_model(&encoder->survivors);
+    count({encoder->bitmap, (n + 7) / 8}, &encoder->map);
+    make_model(&encoder->map);
+    encoder->map_kind = RansMap::bitmap;
+    if (fills >= n - n / 4) try_gaps(n, encoder);
+}
+
+// How a chunk is coded, and what that costs.
+struct Choice {
+    bool split = false;
+    bool shared = false;
+    std::uint64_t cost = 0;     // of the symbols
+    std::uint64_t overall = 0;  // with what stands before them
+};
+
+Choice plain_choice(const RansEncoder& encoder, bool may_share) noexcept {
+    const RansModel& plain = encoder.plain;
+    const Choice own{false, false, plain.cost, whole_cost(plain)};
+    if (!may_share || encoder.shared_split) return own;
+    const std::uint64_t cost = rans_cost(plain.counts, encoder.shared[0]);
+    return cost <= own.overall ? Choice{false, true, cost, cost} : own;
+}
+
+// Fill byte, kind, numbers of survivors and of gaps.
+std::size_t write_split_head(const RansEncoder& encoder, bool shared, std::uint8_t* out) noexcept {
+    out[0] = encoder.fill;
+    out[1] = static_cast<std::uint8_t>(static_cast<unsigned>(encoder.map_kind) | (shared ? 2u : 0u));
+    std::size_t bytes = 2 + write_varint(out + 2, encoder.survivor_bytes);
+    if (encoder.map_kind == RansMap::gaps) bytes += write_varint(out + bytes, encoder.gap_bytes);
+    return bytes;
+}
+
+constexpr std::size_t max_split_head = 2 + 2 * frame_max_varint;
+
+Choice split_choice(const RansEncoder& encoder, bool may_share) noexcept {
+    std::uint8_t scratch[max_split_head];
+    const std::uint64_t head = write_split_head(encoder, false, scratch) * byte_cost;
+    const Choice own{true, false, encoder.survivors.cost + encoder.map.cost,
+                     whole_cost(encoder.survivors) + whole_cost(encoder.map) + head};
+    if (!may_share || !encoder.shared_split || encoder.shared_map != encoder.map_kind) return own;
+    const std::uint64_t cost =
+        rans_cost(encoder.survivors.counts, encoder.shared[0]) + rans_cost(encoder.map.counts, encoder.shared[1]);
+    return cost + head <= own.overall ? Choice{true, true, cost, cost + head} : own;
+}
+
+// A split chunk decodes faster: it may take a little more.
+Choice choose(const RansEncoder& encoder, bool may_share) noexcept {
+    const Choice plain = plain_choice(encoder, may_share);
+    if (!encoder.may_split) return plain;
+    const Choice split = split_choice(encoder, may_share);
+    return split.overall <= plain.overall + plain.overall / 128 ? split : plain;
+}
+
+const RansEncodeTable& symbols_for(const RansFrequencies& frequencies, RansEncoder* encoder) noexcept {
+    RansEncodeTable& table = encoder->symbols;
+    std::uint64_t start = 0;
+    for (unsigned s = 0; s < 256; ++s) {
+        const std::uint64_t f = frequencies.of[s];
+        if (f == 0) continue;
+        const std::uint64_t reciprocal = f == 1 ? 0xFFFFFFFFU : (std::uint64_t{1} << 32) / f;
+        table.symbol[s] = reciprocal | f << 32 | start << 48;
+        start += f;
+    }
+    make_rans_table(frequencies, &encoder->slots);
+    for (std::uint32_t slot = 0; slot < rans_sum; ++slot) {
+        const std::uint32_t entry = encoder->slots.entry[slot];
+        table.slot[(table.symbol[entry & 255] >> 48) + (entry >> 8) % rans_sum] = static_cast<std::uint16_t>(slot);
+    }
+    return table;
+}
+
+// One sequence: its symbols, its model, and which of the frame's tables it may share.
+void write(Bytes symbols, const RansModel& model, const RansFrequencies* shared, RansEncoder* encoder,
+           RansWriter* writer) noexcept {
+    writer->write(symbols_for(shared != nullptr ? *shared : model.frequencies, encoder), symbols);
+}
+
+std::size_t put_table(const RansModel& model, std::uint8_t* out) noexcept {
+    std::memcpy(out, model.table, model.table_bytes);
+    return model.table_bytes;
+}
+
+}  // namespace
+
+void begin_rans(RansEncoder* encoder) noexcept {
+    encoder->analysed = nullptr;
+    encoder->shared_split = false;
+}
+
+Bytes share_rans_tables(RansEncoder* encoder, Bytes chunk) noexcept {
+    analyse(chunk, encoder);
+    unsigned distinct = 0;
+    for (const std::uint64_t n : encoder->plain.counts) distinct += n != 0;
+    if (distinct < 2) return {};
+    encoder->shared_split = choose(*encoder, false).split;
+    encoder->shared_map = encoder->map_kind;
+    std::size_t bytes = 0;
+    if (encoder->shared_split) {
+        encoder->shared[0] = encoder->survivors.frequencies;
+        encoder->shared[1] = encoder->map.frequencies;
+        bytes = put_table(encoder->survivors, encoder->shared_table);
+        bytes += put_table(encoder->map, encoder->shared_table + bytes);
+    } else {
+        encoder->shared[0] = encoder->plain.frequencies;
+        bytes = put_table(encoder->plain, encoder->shared_table);
+    }
+    return {encoder->shared_table, bytes};
+}
+
+bool encode_rans_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept {
+    RansEncoder& encoder = *static_cast<RansEncoder*>(opaque);
+    if (chunk.size() < 2) return false;
+    analyse(chunk, &encoder);
+    const Choice choice = choose(encoder, may_share);
+    std::uint8_t head[max_split_head + 2 * rans_max_table_bytes];
+    std::size_t head_bytes = choice.split ? write_split_head(encoder, choice.shared, head) : 0;
+    if (!choice.shared && choice.split) {
+        head_bytes += put_table(encoder.survivors, head + head_bytes);
+        head_bytes += put_table(encoder.map, head + head_bytes);
+    } else if (!choice.shared) {
+        head_bytes = put_table(encoder.plain, head);
+    }
+    if (head_bytes > out.size()) return false;
+    const unsigned streams_log = states_log_for(choice.cost);
+    RansWriter writer(out.subspan(head_bytes), streams_log);
+    const RansFrequencies* const shared = choice.shared ? encoder.shared : nullptr;
+    if (choice.split) {
+        const Bytes map = encoder.map_kind == RansMap::bitmap ? Bytes(encoder.bitmap, (chunk.size() + 7) / 8)
+                                                              : Bytes(encoder.gap, encoder.gap_bytes);
+        write(map, encoder.map, shared != nullptr ? shared + 1 : nullptr, &encoder, &writer);
+        write({encoder.survivor, encoder.survivor_bytes}, encoder.survivors, shared, &encoder, &writer);
+        entry->kind = ChunkKind::fill;
+    } else {
+        write(chunk, encoder.plain, shared, &encoder, &writer);
+        entry->kind = choice.shared ? ChunkKind::coded_shared : ChunkKind::coded;
+    }
+    const Bytes written = writer.finish();
+    if (written.empty()) return false;
+    std::memcpy(out.data(), head, head_bytes);
+    std::memmove(out.data() + head_bytes, written.data(), written.size());
+    entry->streams_log = streams_log;
+    entry->shared = choice.shared;
+    entry->size = head_bytes + written.size();
+    return true;
+}
+
+}  // namespace bitpress
