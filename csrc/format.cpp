@@ -104,6 +104,8 @@ Status File::streams_of(std::uint32_t index, const StoredTensor& tensor, Streams
             if (out->numbers_end >= number_count()) return Status::corrupt;
             s.stored = number(out->numbers_end++);
         }
+        s.pack_bits = p[15] == layout_codes ? tensor.scheme.bits : 0;
+        s.frame = s.pack_bits != 0 ? tensor.survivors : s.decoded;
         s.kind = class_of(tensor, s.stored);
         s.offset = load_le<std::uint64_t>(p + 8) & offset_mask;
         s.checksum = load_le<std::uint64_t>(p);
@@ -122,9 +124,9 @@ StoredStream File::stream(std::uint32_t index) const noexcept {
     if (streams_of(low, owner, &streams) != Status::ok) return {};  // open() has seen to it
     const auto& s = streams.at[index - owner.first_stream];
     const std::uint64_t padding = with_padding(s.kind, s.stored) - s.stored;
-    return {s.role,    s.coding,   file_.subspan(s.offset, s.stored),
-            s.decoded, s.offset,   static_cast<std::uint32_t>(padding),
-            low,       s.checksum, s.kind == large};
+    return {s.role,         s.coding, file_.subspan(s.offset, s.stored),   s.decoded, s.frame,
+            s.pack_bits,    s.offset, static_cast<std::uint32_t>(padding), low,       s.checksum,
+            s.kind == large};
 }
 
 bool File::find(std::span<const char> name, std::uint32_t* index) const noexcept {

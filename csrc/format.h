@@ -13,6 +13,8 @@ struct StoredStream {
     CodingId coding = CodingId::raw;
     Bytes stored;                     // true length, without padding
     std::uint64_t decoded_bytes = 0;  // what it becomes when its coding is undone
+    std::uint64_t frame_bytes = 0;    // what its frame decodes to: the same, or the codes that are then packed
+    unsigned pack_bits = 0;           // 1..7 where the frame holds codes, one a byte; else 0
     std::uint64_t offset = 0;         // in the file
     std::uint32_t padding = 0;        // zero bytes that follow it, under the same checksum
     std::uint32_t tensor = 0;         // the tensor it belongs to

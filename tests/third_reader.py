@@ -83,6 +83,8 @@ class Stream:
     checksum: int
     kind: int = 0  # 0 large, 1 small pressed, 2..5 small plain
     padded: int = 0
+    codes: int = 0  # how many its frame holds, one a byte; 0: it is plain
+    bits: int = 0
 
 
 @dataclass
@@ -226,13 +228,17 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             checksum, word = streams[next_stream]
             next_stream += 1
             coding = word >> 48 & 255
-            must(coding in (0, 1, 2, 3) and word >> 56 == 0, "coding or layout")
+            layout = word >> 56
+            must(coding in (0, 1, 2, 3) and layout in (0, 1), "coding or layout")
+            must(not layout or (coding and role == "codes" and code_bits < 8), "a layout of codes")
             stored = decoded
             if coding:
                 must(next_number < len(numbers), "numbers")
                 stored = numbers[next_number]
                 next_number += 1
             tensor.streams.append(Stream(role, coding, stored, decoded, word & (1 << 48) - 1, checksum))
+            if layout:
+                tensor.streams[-1].codes, tensor.streams[-1].bits = survivors, code_bits
         yield tensor
     must((next_name, next_number, next_stream) == (len(names), len(numbers), len(streams)), "records end sections")
 
@@ -342,6 +348,10 @@ def undo(stored: bytes, stream: Stream) -> bytes:
     if stream.coding == 0:
         return stored
     out = frame(stored, stream.coding)
+    if stream.bits:
+        must(len(out) == stream.codes and all(code < 1 << stream.bits for code in out), "codes one a byte")
+        packed = sum(code << i * stream.bits for i, code in enumerate(out))
+        return packed.to_bytes(stream.decoded, "little")
     must(len(out) == stream.decoded, "decoded length")
     return out
 

@@ -9,6 +9,8 @@
 #include "bind/bind.h"
 #include "codings/frame.h"
 #include "codings/lzw_z.h"
+#include "codings/packed.h"
+#include "kernels/kernels.h"
 
 namespace py = pybind11;
 
@@ -173,6 +175,46 @@ py::bytes decode_z(const py::object& blob, std::optional<std::uint64_t> max_size
     return out.take(out.bytes().size());
 }
 
+// The packed codes of a frame that holds `count` of them, one a byte.
+py::bytes decode_packed_codes(const std::string& name, const py::object& blob, unsigned bits, std::uint64_t count) {
+    if (bits < 1 || bits > 7) throw py::value_error("bits must be 1..7");
+    const Coding& coder = coding_named(name);
+    const Buffer in(blob);
+    std::uint64_t size = 0;
+    raise_for(coder.decoded_size(in.bytes(), &size), name);
+    if (size != count) raise_for(Status::corrupt, name);
+    OutputBytes out((count / 8) * bits + (count % 8 * bits + 7) / 8);
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        const Workspace workspace(packed_workspace(coder, count));
+        status = decode_packed(coder, in.bytes(), bits, count, out.bytes(), workspace.bytes());
+    }
+    raise_for(status, name);
+    return out.take(out.bytes().size());
+}
+
+// A coded stream of the same codes, packed: a frame of them, one a byte.
+py::bytes encode_packed_codes(const std::string& name, const py::object& packed, unsigned bits, std::uint64_t count) {
+    if (bits < 1 || bits > 7) throw py::value_error("bits must be 1..7");
+    const Coding& coder = coding_named(name);
+    const Buffer in(packed);
+    if (in.bytes().size() != (count / 8) * bits + (count % 8 * bits + 7) / 8) {
+        throw py::value_error("not as many bytes as the codes take");
+    }
+    OutputBytes out(coder.bound(count));
+    std::size_t written = 0;
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        const Workspace codes(count), workspace(coder.encode_workspace);
+        kernels()->unpack_bits(in.bytes().data(), in.bytes().size(), 0, count, bits, codes.memory.get());
+        status = coder.encode(codes.bytes(), out.bytes(), workspace.bytes(), &written);
+    }
+    raise_for(status, name);
+    return out.take(written);
+}
+
 }  // namespace
 
 void register_codings(py::module_& module) {
@@ -185,6 +227,10 @@ void register_codings(py::module_& module) {
     module.def("decode_z", decode_z, py::arg("blob"), py::arg("max_size") = py::none());
     module.def("decode_into", decode_into, py::arg("coding"), py::arg("blob"), py::arg("out"),
                "Decodes into a writable buffer of exactly the decoded size; on an error its content is unspecified.");
+    module.def("decode_packed", decode_packed_codes, py::arg("coding"), py::arg("blob"), py::arg("bits"),
+               py::arg("count"));
+    module.def("encode_packed", encode_packed_codes, py::arg("coding"), py::arg("packed"), py::arg("bits"),
+               py::arg("count"));
     module.def("decoded_size", decoded_size, py::arg("coding"), py::arg("blob"));
 }
 

@@ -70,7 +70,7 @@ py::tuple stream_record(const Opened& opened, std::uint32_t index) {
     if (index >= opened.file.stream_count()) throw py::index_error("no such stream");
     const StoredStream s = opened.file.stream(index);
     return py::make_tuple(static_cast<int>(s.role), static_cast<int>(s.coding), s.offset, s.stored.size(),
-                          s.decoded_bytes, s.padding, s.large, s.checksum);
+                          s.decoded_bytes, s.padding, s.large, s.checksum, s.pack_bits != 0 ? 1 : 0);
 }
 
 }  // namespace
@@ -83,7 +83,7 @@ void register_format(py::module_& module) {
         .def("tensor", &tensor_record, py::arg("index"),
              "(name, dtype, shape, scheme, survivors, first stream, stream count, plain)")
         .def("stream", &stream_record, py::arg("index"),
-             "(role, coding, offset, stored, decoded, padding, large, checksum)")
+             "(role, coding, offset, stored, decoded, padding, large, checksum, layout)")
         .def(
             "find",
             [](const Opened& o, const std::string& name) {

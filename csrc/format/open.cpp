@@ -241,8 +241,10 @@ struct File::Reader {
         for (unsigned k = 0; k < streams->count; ++k) {
             const auto& s = streams->at[k];
             if (coding(s.coding) == nullptr) return refuse(Status::unsupported, "unknown coding", i);
-            if (out.streams_[(tensor.first_stream + k) * stream_bytes + 15] != 0) {
-                return refuse(Status::unsupported, "unknown layout", i);
+            const std::uint8_t layout = out.streams_[(tensor.first_stream + k) * stream_bytes + 15];
+            if (layout > layout_codes) return refuse(Status::unsupported, "unknown layout", i);
+            if (layout == layout_codes && (s.role != Role::codes || s.coding == CodingId::raw || s.pack_bits > 7)) {
+                return refuse(Status::corrupt, "a layout of codes where there are none", i);
             }
             if (s.stored > out.file_.size()) return refuse(Status::corrupt, "a stream is longer than the file", i);
             total[s.kind] += with_padding(s.kind, s.stored);
@@ -282,7 +284,7 @@ struct File::Reader {
                 std::uint64_t claimed = 0;
                 const Status status = coding(s.coding)->decoded_size(out.file_.subspan(s.offset, s.stored), &claimed);
                 if (status != Status::ok) return refuse(status, "the head of a coded stream is wrong", i);
-                if (claimed != s.decoded) return refuse(Status::corrupt, "a coded stream claims a wrong length", i);
+                if (claimed != s.frame) return refuse(Status::corrupt, "a coded stream claims a wrong length", i);
             }
         }
         return Status::ok;

@@ -26,6 +26,7 @@ enum Section : unsigned {
     metadata_section,
     graph_section
 };
+constexpr std::uint8_t layout_codes = 1;  // a frame of codes, one a byte
 constexpr std::uint16_t flag_required = 1;
 constexpr std::uint16_t flag_wide = 2;
 
@@ -81,6 +82,8 @@ struct File::Streams {
         format::Class kind;
         std::uint64_t stored;
         std::uint64_t decoded;
+        std::uint64_t frame;
+        unsigned pack_bits;
         std::uint64_t offset;
         std::uint64_t checksum;
     } at[format::max_streams] = {};

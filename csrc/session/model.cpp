@@ -1,4 +1,5 @@
 // Opening: a file's streams become views, decoded where they are coded.
+#include "codings/packed.h"
 #include "session.h"
 
 namespace bitpress {
@@ -31,7 +32,10 @@ std::uint64_t Model::workspace_bytes() const noexcept {
         const StoredStream stream = file_.stream(i);
         if (stream.coding == CodingId::raw) continue;
         const Coding* with = coding(stream.coding);
-        if (with != nullptr && with->decode_workspace > most) most = with->decode_workspace;
+        if (with == nullptr) continue;
+        const bool packs = stream.pack_bits != 0;
+        const std::uint64_t need = packs ? packed_workspace(*with, stream.frame_bytes) : with->decode_workspace;
+        most = need > most ? need : most;
     }
     return most;
 }
@@ -47,13 +51,17 @@ Status Model::load_stream(const StoredStream& stream, std::uint64_t most_bytes, 
     if (with == nullptr) return Status::unsupported;
     std::uint64_t claimed = 0;
     BP_TRY(with->decoded_size(stream.stored, &claimed));
-    if (claimed != stream.decoded_bytes || claimed > most_bytes) return Status::corrupt;
+    if (claimed != stream.frame_bytes || stream.decoded_bytes > most_bytes) return Status::corrupt;
     std::uint8_t* decoded = nullptr;
-    BP_TRY(memory->take(claimed, &decoded));
-    weights_.decoded += claimed;
+    BP_TRY(memory->take(stream.decoded_bytes, &decoded));
+    weights_.decoded += stream.decoded_bytes;
     if (memory->counting()) return Status::ok;
-    const MutableBytes to = {decoded, static_cast<std::size_t>(claimed)};
-    BP_TRY(with->decode(stream.stored, to, workspace));
+    const MutableBytes to = {decoded, static_cast<std::size_t>(stream.decoded_bytes)};
+    if (stream.pack_bits != 0) {
+        BP_TRY(decode_packed(*with, stream.stored, stream.pack_bits, claimed, to, workspace));
+    } else {
+        BP_TRY(with->decode(stream.stored, to, workspace));
+    }
     *out = to;
     return Status::ok;
 }

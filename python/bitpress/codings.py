@@ -19,7 +19,9 @@ __all__ = [
     "Huffman",
     "Lzw",
     "Rans",
+    "decode_codes",
     "decode_stream",
+    "encode_codes",
     "encode_stream",
     "huffman",
     "lzw",
@@ -182,6 +184,31 @@ def encode_stream(data: Any, coding: str) -> tuple[int, Any]:
         if len(stored) < memoryview(best[1]).nbytes:
             best = (CODING_NUMBERS[name], stored)
     return best
+
+
+def encode_codes(packed: Any, coding: str, bits: int, count: int) -> tuple[int, int, Any]:
+    """The numbers of the coding and of the layout in the file, and the stored bytes, for ``count`` packed codes.
+
+    Codes of 3, 5, 6 or 7 bits lie across bytes: they are coded as they are packed and one a byte, and the smaller is
+    taken. ``coding`` and errors as for `encode_stream`.
+    """
+    number, stored = encode_stream(packed, coding)
+    best: tuple[int, int, Any] = (number, 0, stored)
+    if coding == "raw" or bits not in (3, 5, 6, 7):
+        return best
+    for name in [name for name in CODING_NUMBERS if name != "raw"] if coding == "auto" else [coding]:
+        frame = _core.encode_packed(name, _as_bytes(packed), bits, count)
+        if len(frame) < memoryview(best[2]).nbytes:
+            best = (CODING_NUMBERS[name], 1, frame)
+    return best
+
+
+def decode_codes(blob: Any, coding_id: int, bits: int, count: int) -> bytes:
+    """The packed codes of a frame that holds ``count`` of them, one a byte. Errors as for `decode_stream`."""
+    name = _NAMES.get(coding_id)
+    if name is None:
+        raise FormatError(f"coding number {coding_id} is not known")
+    return _core.decode_packed(name, _as_bytes(blob), bits, count)
 
 
 def decode_stream(blob: Any, coding_id: int, decoded_bytes: int) -> bytes:

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "codings/codings.h"
+#include "codings/packed.h"
 #include "format.h"
 #include "kernels/kernels.h"
 
@@ -29,10 +30,11 @@ bool decode(const StoredStream& stream, Bytes* out) {
     }
     const Coding* const coder = coding(stream.coding);
     if (coder == nullptr || coder->decode_workspace > sizeof workspace) fail();
-    if (stream.decoded_bytes > most_decoded) return false;
+    if (stream.decoded_bytes > most_decoded || stream.frame_bytes > most_decoded) return false;
     const MutableBytes room(decoded[static_cast<int>(stream.role)], stream.decoded_bytes);
     *out = room;
-    return coder->decode(stream.stored, room, workspace) == Status::ok;
+    if (stream.pack_bits == 0) return coder->decode(stream.stored, room, workspace) == Status::ok;
+    return decode_packed(*coder, stream.stored, stream.pack_bits, stream.frame_bytes, room, workspace) == Status::ok;
 }
 
 void use(const StoredTensor& tensor, const TensorView& view) {

@@ -94,6 +94,7 @@ def coded(path: Path) -> None:
     tensors = {}
     for coding in ("huffman", "rans", "lzw"):
         tensors[f"{coding}.codes"] = bp.pack(weights((40, 100), 1), bp.Scheme.int(8, axis=0, coding=coding))
+        tensors[f"{coding}.five"] = bp.pack(weights((40, 100), 2), bp.Scheme.int(5, axis=0, coding=coding))
         tensors[f"{coding}.bitmap"] = bp.pack(weights((30, 50), 2), bp.Scheme.int(4, sparse=True, coding=coding))
         tensors[f"{coding}.small"] = bp.pack(weights((11, 6), 3), bp.Scheme.int(8, coding=coding))
         tensors[f"{coding}.words"] = bp.pack(weights((50, 30), 4), bp.Scheme.lossless(coding=coding))

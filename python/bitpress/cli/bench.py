@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from bitpress import Session
     from bitpress.container import Container
+    from bitpress.container.layout import StreamRecord
 
 __all__ = ["EXAMPLES", "SUMMARY", "command"]
 
@@ -42,27 +43,26 @@ def _times(call: Callable[[], object], seconds: float) -> list[float]:
 
 def _decoding(container: Container, seconds: float) -> dict[str, dict[str, float]]:
     """For each coding of the file: stored and decoded bytes of its streams, and decoded bytes a second."""
-    from bitpress.codings import CODING_NUMBERS, decode_stream
+    from bitpress.codings import CODING_NUMBERS
 
     names = {number: name for name, number in CODING_NUMBERS.items()}
     streams = defaultdict(list)
     for name, tensor in container.tensors.items():
         for stream in tensor.streams:
             if names[stream.coding] != "raw":
-                entry = (container.stored(name, stream.role), stream.coding, stream.decoded)
-                streams[names[stream.coding]].append(entry)
+                streams[names[stream.coding]].append((name, stream))
     found: dict[str, dict[str, float]] = {}
     for coding, entries in sorted(streams.items()):
 
-        def decode(entries: list[tuple[memoryview, int, int]] = entries) -> None:
+        def decode(entries: list[tuple[str, StreamRecord]] = entries) -> None:
             for entry in entries:
-                decode_stream(*entry)
+                container.decoded(*entry)
 
-        decoded = sum(entry[2] for entry in entries)
+        decoded = sum(stream.decoded for _, stream in entries)
         median = statistics.median(_times(decode, seconds))
         found[coding] = {
             "streams": len(entries),
-            "bytes": sum(entry[0].nbytes for entry in entries),
+            "bytes": sum(stream.stored for _, stream in entries),
             "decoded_bytes": decoded,
             "bytes_per_second": round(decoded / median),
         }

@@ -58,7 +58,7 @@ def _sections(tensors: Sequence[TensorRecord], metadata: bytes, graph: bytes) ->
             values | bits << 4, affine | granularity << 1 | axis << 3,
         )  # fmt: skip
         for stream in tensor.streams:
-            streams += _STREAM.pack(stream.checksum, stream.offset | stream.coding << 48)
+            streams += _STREAM.pack(stream.checksum, stream.offset | stream.coding << 48 | stream.layout << 56)
         numbers += _numbers(tensor)
         name_at += len(name)
         stream_at += len(tensor.streams)

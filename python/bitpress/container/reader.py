@@ -12,7 +12,7 @@ from typing import Any, NoReturn, cast
 
 from .. import _core
 from .. import graph as graphs
-from ..codings import CODING_NUMBERS, decode_stream
+from ..codings import CODING_NUMBERS, decode_codes, decode_stream
 from ..errors import BitpressError, CorruptError, FormatError, UnsupportedError
 from ..graph import Graph
 from ..scheme import Coding, Scheme
@@ -125,7 +125,7 @@ class Container:
         """
         tensor = self.tensors[name]
         try:
-            streams = {stream.role: self._decoded(name, stream) for stream in tensor.streams}
+            streams = {stream.role: self.decoded(name, stream) for stream in tensor.streams}
             packed = PackedTensor(tensor.dtype, tensor.shape, self.scheme(name), streams)
             packed.check(name)
         except CorruptError as error:
@@ -156,18 +156,22 @@ class Container:
         text = str(error)
         return text if text.startswith(self.name) else f"{self.name}: tensor {name!r}: {text.removeprefix(f'{name}: ')}"
 
-    def _decoded(self, name: str, stream: StreamRecord) -> memoryview:
+    def decoded(self, name: str, stream: StreamRecord) -> memoryview:
+        """One of a tensor's streams with its coding undone; where it is raw, a view of the file."""
         stored = self.stored(name, stream.role)
         if stream.coding == RAW:
             return stored
+        if stream.layout:
+            tensor = self.tensors[name]
+            return memoryview(decode_codes(stored, stream.coding, tensor.scheme[2], tensor.survivors))
         return memoryview(decode_stream(stored, stream.coding, stream.decoded))
 
     def _add_record(self, index: int) -> None:
         name, dtype, shape, scheme, survivors, first, count, _ = self._native.tensor(index)
         tensor = TensorRecord(name, DTYPE_NAMES[dtype], shape, scheme, survivors)
         for number in range(first, first + count):
-            role, coding, offset, stored, decoded, _, _, checksum = self._native.stream(number)
-            tensor.streams.append(StreamRecord(Role(role), coding, stored, decoded, offset, checksum))
+            role, coding, offset, stored, decoded, _, _, checksum, layout = self._native.stream(number)
+            tensor.streams.append(StreamRecord(Role(role), coding, stored, decoded, offset, checksum, layout))
         self.tensors[name] = tensor
         self._first_stream[name] = first
 

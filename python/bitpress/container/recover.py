@@ -124,9 +124,9 @@ def _records(sections: dict[int, bytes], length: int) -> tuple[list[TensorRecord
         name = sections[NAMES][name_at:name_end].decode("utf-8")
         tensor = TensorRecord(name, DTYPE_NAMES[dtype], shape, scheme, survivors)
         for role, (_, word) in zip(roles_of(Scheme.from_numbers(scheme)), streams[first:], strict=False):
-            coding = word >> 48 & 255
+            coding, layout = word >> 48 & 255, word >> 56
             stored = sizes[role] if coding == RAW else numbers[number]
             number += coding != RAW
-            tensor.streams.append(StreamRecord(role, coding, stored, sizes[role]))
+            tensor.streams.append(StreamRecord(role, coding, stored, sizes[role], layout=layout))
         tensors.append(tensor)
     return tensors, min((word & OFFSET for _, word in streams), default=length)

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from .. import _core
-from ..codings import encode_stream
+from ..codings import encode_codes, encode_stream
 from ..dtypes import DTYPES
 from ..errors import SchemeError, ShapeError, UnsupportedError
-from ..tensor import PackedTensor, TensorSpec
+from ..tensor import PackedTensor, Role, TensorSpec
 from . import manifest
 from .atomic import replacing
 from .layout import (
@@ -209,7 +209,11 @@ class _Output:
 
     def add(self, tensor: TensorRecord, record: StreamRecord, data: Any, coding: str) -> None:
         record.decoded = memoryview(data).nbytes
-        record.coding, stored = encode_stream(data, coding)
+        if record.role == Role.CODES:
+            bits = tensor.scheme[2]
+            record.coding, record.layout, stored = encode_codes(data, coding, bits, tensor.survivors)
+        else:
+            record.coding, stored = encode_stream(data, coding)
         stored = memoryview(stored).cast("B")
         record.stored = stored.nbytes
         kind = tensor.kind(record)

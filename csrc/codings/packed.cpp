@@ -1,0 +1,38 @@
+#include "codings/packed.h"
+
+#include "kernels/kernels.h"
+
+namespace bitpress {
+namespace {
+
+std::uint64_t up8(std::uint64_t size) noexcept { return (size + 7) / 8 * 8; }
+
+bool all_below(Bytes codes, unsigned bits) noexcept {
+    std::uint64_t seen = 0;
+    std::size_t i = 0;
+    for (; codes.size() - i >= 8; i += 8) seen |= load_le<std::uint64_t>(codes.data() + i);
+    for (; i < codes.size(); ++i) seen |= codes[i];
+    return (seen & ~(0x0101010101010101U * ((1U << bits) - 1U))) == 0;
+}
+
+}  // namespace
+
+std::uint64_t packed_workspace(const Coding& with, std::uint64_t count) noexcept {
+    return up8(with.decode_workspace) + count;
+}
+
+Status decode_packed(const Coding& with, Bytes in, unsigned bits, std::uint64_t count, MutableBytes out,
+                     MutableBytes workspace) noexcept {
+    std::uint64_t claimed = 0;
+    BP_TRY(with.decoded_size(in, &claimed));
+    if (claimed != count) return Status::corrupt;
+    if (workspace.size() < packed_workspace(with, count)) return Status::memory_too_small;
+    const MutableBytes codes =
+        workspace.subspan(static_cast<std::size_t>(up8(with.decode_workspace)), static_cast<std::size_t>(count));
+    BP_TRY(with.decode(in, codes, workspace.first(with.decode_workspace)));
+    if (!all_below(codes, bits)) return Status::corrupt;
+    kernels()->pack_bits(codes.data(), codes.size(), bits, out.data());
+    return Status::ok;
+}
+
+}  // namespace bitpress
