@@ -79,3 +79,23 @@ for _scheme in (
         values = (gaussian_codes(8).astype(np.float32) - 128) / 128
         values[np.random.Generator(np.random.PCG64(3)).integers(0, 8, N) > 0] = 0
         return bp.pack(values.reshape(512, 512), scheme).nbytes, values.nbytes
+
+
+def activations(shape: tuple[int, ...], seed: int = 1) -> np.ndarray:
+    """float32 noise that neighbours along every axis share a part of, with a third of each row cut off at zero.
+
+    Whole numbers over 2^20, so that every machine makes the same.
+    """
+    values = np.random.Generator(np.random.PCG64(seed)).integers(-(2**20), 2**20, shape).astype(np.float64)
+    for axis in range(len(shape)):
+        values = values + np.roll(values, 1, axis)
+    values[..., : shape[-1] // 3] = np.maximum(values[..., : shape[-1] // 3], 0)
+    return (values / 2**20).astype(np.float32)
+
+
+for _bound in (1e-2, 1e-3, 1e-4):
+
+    @row(f"32 x 64 x 64 float32, like activations, bounded by {_bound:.0e} of the range")
+    def _bounded(bound=_bound) -> tuple[int, int]:
+        values = activations((32, 64, 64))
+        return len(bp.bounded.encode(values, value_range=bound)), values.nbytes

@@ -37,7 +37,7 @@ CPP_LAYERS: tuple[tuple[str, ...], ...] = (
 PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("dtypes", "operators", "scheme", "_core"),
-    ("tensor", "codings", "graph", "recipe", "bitpack"),
+    ("tensor", "codings", "graph", "recipe", "bitpack", "bounded"),
     ("codecs",),
     ("container", "methods", "passes"),
     ("model", "importers"),
@@ -50,7 +50,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-USES_CORE = {"bitpack", "tensor", "codings", "container", "session", "compress", "methods"}
+USES_CORE = {"bitpack", "bounded", "tensor", "codings", "container", "session", "compress", "methods"}
 # A package from outside -> the units that may import it (numpy and the standard library are free for all).
 OUTSIDE: dict[str, set[str]] = {
     "torch": {"importers", "train", "torch", "demo"},

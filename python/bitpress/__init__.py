@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import bitpack
+from . import bitpack, bounded
 from .codings import huffman, lzw, rans
 from .compress import compress
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
@@ -32,6 +32,7 @@ __all__ = [
     "TrainingError",
     "UnsupportedError",
     "bitpack",
+    "bounded",
     "compress",
     "huffman",
     "load",

@@ -164,3 +164,41 @@ def test_out_is_filled_and_must_fit() -> None:
                 coding.decode(blob, out=wrong)
         with pytest.raises(bp.FormatError):
             coding.decode(blob, out=out, max_size=100)
+
+
+def test_bounded_in_numcodecs_and_zarr(tmp_path: Path) -> None:
+    from bitpress.codecs.numcodecs import BitpressBounded
+
+    values = np.random.default_rng(1).normal(size=(40, 50)).astype(np.float32)
+    codec = BitpressBounded(absolute=1e-3)
+    check_config(codec)
+    blob = codec.encode(values)
+    assert np.abs(codec.decode(blob) - values).max() <= 1e-3
+    out = np.empty_like(values)
+    codec.decode(blob, out=out)
+    assert np.array_equal(out, codec.decode(blob))
+    with pytest.raises(ValueError, match="give one"):
+        BitpressBounded()
+    with pytest.raises(ValueError, match="out has"):
+        codec.decode(blob, out=bytearray(5))
+
+    zarr = pytest.importorskip("zarr", reason="install zarr")
+    from bitpress.codecs.zarr import BoundedCodec
+
+    array = zarr.create_array(
+        tmp_path / "b.zarr",
+        shape=(40, 50),
+        chunks=(16, 16),
+        dtype="f4",
+        serializer=BoundedCodec(relative=1e-2),
+        compressors=None,
+    )
+    array[:] = values
+    saved = str(tmp_path / "out.npy")
+    code = f"import zarr, numpy\nnumpy.save({saved!r}, zarr.open_array({str(tmp_path / 'b.zarr')!r}, mode='r')[:])"
+    _python(code, tmp_path)
+    assert np.all(np.abs(np.load(tmp_path / "out.npy") - values) <= 1e-2 * np.abs(values))
+    with pytest.raises(ValueError, match="float32"):
+        zarr.create_array(
+            tmp_path / "c.zarr", shape=(4,), dtype="i4", serializer=BoundedCodec(absolute=1), compressors=None
+        )

@@ -1,4 +1,5 @@
-"""The codings as numcodecs codecs: ``bitpress_huffman``, ``bitpress_rans``, ``bitpress_lzw``, ``bitpress_bitpack``.
+"""The codings as numcodecs codecs: ``bitpress_huffman``, ``bitpress_rans``, ``bitpress_lzw``, ``bitpress_bitpack``,
+``bitpress_bounded``.
 
 They take anything with the buffer protocol, arrays in the order of their memory, and release the GIL while they work.
 Damaged input raises CorruptError (a ValueError), an ``out`` of another size ValueError.
@@ -13,10 +14,10 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray
 from numcodecs.registry import register_codec
 
-from .. import codings
+from .. import bounded, codings
 from . import _bytes
 
-__all__ = ["BitpressBitpack", "BitpressHuffman", "BitpressLzw", "BitpressRans"]
+__all__ = ["BitpressBitpack", "BitpressBounded", "BitpressHuffman", "BitpressLzw", "BitpressRans"]
 
 
 def _flat(data: Any) -> Any:
@@ -84,5 +85,36 @@ class BitpressBitpack(Codec):
         return out
 
 
-for _codec in (BitpressHuffman, BitpressRans, BitpressLzw, BitpressBitpack):
+class BitpressBounded(Codec):
+    """``bp.bounded``: float32 and float64 arrays, every element within one bound; give one of the three."""
+
+    codec_id = "bitpress_bounded"
+
+    def __init__(
+        self, absolute: float | None = None, relative: float | None = None, value_range: float | None = None
+    ) -> None:
+        if sum(bound is not None for bound in (absolute, relative, value_range)) != 1:
+            raise ValueError("give one of absolute, relative and value_range")
+        self.absolute = absolute
+        self.relative = relative
+        self.value_range = value_range
+
+    def encode(self, buf: Any) -> bytes:
+        """A frame of an array; ValueError for other dtypes than float32 and float64."""
+        bounds = {"absolute": self.absolute, "relative": self.relative, "value_range": self.value_range}
+        return bounded.encode(buf, **bounds)
+
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        """The array of a frame; in ``out`` where given, in row-major order."""
+        decoded = bounded.decode(_flat(buf))
+        if out is None:
+            return decoded
+        target = _flat(out)
+        if target.size != decoded.nbytes:
+            raise ValueError(f"out has {target.size} bytes, the result {decoded.nbytes}")
+        target[...] = decoded.reshape(-1).view(np.uint8)
+        return out
+
+
+for _codec in (BitpressHuffman, BitpressRans, BitpressLzw, BitpressBitpack, BitpressBounded):
     register_codec(_codec)

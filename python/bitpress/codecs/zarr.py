@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from zarr.abc.codec import BytesBytesCodec
+from zarr.abc.codec import ArrayBytesCodec, BytesBytesCodec
 from zarr.core.array_spec import ArraySpec
-from zarr.core.buffer import Buffer
+from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import JSON, parse_named_configuration
 from zarr.registry import register_codec
 
-from .. import codings
+from .. import bounded, codings
+from ..errors import CorruptError
 from . import _bytes
 
-__all__ = ["BitpackCodec", "HuffmanCodec", "LzwCodec", "RansCodec"]
+__all__ = ["BitpackCodec", "BoundedCodec", "HuffmanCodec", "LzwCodec", "RansCodec"]
 
 
 @dataclass(frozen=True)
@@ -116,5 +117,58 @@ class BitpackCodec(_BytesCodec):
         return _bytes.unpack(data, self.bits).tobytes()
 
 
+@dataclass(frozen=True)
+class BoundedCodec(ArrayBytesCodec):
+    """``bp.bounded``, in the place of zarr's ``bytes``: float32 and float64, every element within one bound."""
+
+    is_fixed_size = False
+    name: ClassVar[str] = "bitpress_bounded"
+    absolute: float | None = None
+    relative: float | None = None
+    value_range: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self._bounds()) != 1:
+            raise ValueError("give one of absolute, relative and value_range")
+
+    def _bounds(self) -> dict[str, float]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, JSON]) -> BoundedCodec:
+        """The codec that an array's metadata names."""
+        options: Any = parse_named_configuration(data, cls.name)[1]
+        return cls(**options)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """What an array's metadata says of it."""
+        return {"name": self.name, "configuration": dict(self._bounds())}
+
+    def validate(self, *, dtype: Any, **others: Any) -> None:
+        """ValueError for other dtypes than float32 and float64."""
+        if dtype.to_native_dtype() not in (np.float32, np.float64):
+            raise ValueError(f"{self.name} takes float32 and float64, not {dtype}")
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """Not known before the elements are."""
+        raise NotImplementedError
+
+    def _encode_sync(self, chunk: NDBuffer, spec: ArraySpec) -> Buffer:
+        return spec.prototype.buffer.from_bytes(bounded.encode(chunk.as_numpy_array(), **self._bounds()))
+
+    def _decode_sync(self, chunk: Buffer, spec: ArraySpec) -> NDBuffer:
+        values = bounded.decode(np.ascontiguousarray(chunk.as_numpy_array()))
+        if values.shape != spec.shape:
+            raise CorruptError(f"bounded: a frame of {values.shape} for a chunk of {spec.shape}")
+        return spec.prototype.nd_buffer.from_numpy_array(values)
+
+    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+
+register_codec(BoundedCodec.name, BoundedCodec)
 for _codec in (HuffmanCodec, RansCodec, LzwCodec, BitpackCodec):
     register_codec(_codec.name, _codec)
