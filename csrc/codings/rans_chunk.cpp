@@ -122,6 +122,7 @@ const RansEncodeTable& symbols_for(const RansFrequencies& frequencies, RansEncod
         start += f;
     }
     make_rans_table(frequencies, &encoder->slots);
+    table.slot[rans_sum] = table.slot[rans_sum + 1] = 0;
     for (std::uint32_t slot = 0; slot < rans_sum; ++slot) {
         const std::uint32_t entry = encoder->slots.entry[slot];
         table.slot[(table.symbol[entry & 255] >> 48) + (entry >> 8) % rans_sum] = static_cast<std::uint16_t>(slot);

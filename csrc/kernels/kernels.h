@@ -25,7 +25,7 @@ struct RansTable {
 // The same for encoding, where a symbol of frequency f has its slots, by rank, from slot[start] on.
 struct RansEncodeTable {
     uint64_t symbol[256];     // of each that occurs: floor(2^32 / f), 2^32 - 1 where f is 1 | f << 32 | start << 48
-    uint16_t slot[4096 + 2];  // four bytes can be read at each
+    uint16_t slot[4096 + 2];  // the last two are 0
 };
 
 // What the next bits of a Huffman stream mean: docs/format.md, section 5. `bits` bits are the index; an entry holds

@@ -1,30 +1,15 @@
 // rANS. Where 16 symbols or fewer occur, states are held as planes of 16 bits and the table as bytes that pshufb looks
 // up. Other tables are in memory: entries come by scalar loads, for gathers are slower on several CPUs.
 #include <immintrin.h>
+#include <string.h>
 
 #include "kernels/avx2/overrides.h"
 
 namespace bitpress::avx2 {
 namespace {
 
-// For each set of 8 lanes: which of the next words each lane of the set takes, in lane order; 0x80 (none) for the
-// others.
-struct Spread {
-    uint64_t of[256];
-    constexpr Spread() : of() {
-        for (unsigned lanes = 0; lanes < 256; ++lanes) {
-            uint64_t word = 0;
-            for (unsigned lane = 0; lane < 8; ++lane) {
-                const bool taken = (lanes >> lane & 1) != 0;
-                of[lanes] |= (taken ? word : 0x80) << (8 * lane);
-                word += taken ? 1 : 0;
-            }
-        }
-    }
-};
-constexpr Spread spread;
-
-// The same for words of 16 bits within 16 bytes, as pshufb takes it.
+// For each set of 8 lanes: which of the next words each lane of the set takes, in lane order, none for the others, as
+// pshufb takes it.
 struct SpreadWords {
     alignas(16) uint8_t of[256][16];
     constexpr SpreadWords() : of() {
@@ -44,49 +29,57 @@ constexpr SpreadWords spread_words;
 inline const __m128i* as128(const void* p) { return static_cast<const __m128i*>(p); }
 inline __m256i* as256(void* p) { return static_cast<__m256i*>(p); }
 
-inline __m128i load4(const uint32_t* entries, uint64_t slots01, uint64_t slots23) {
-    __m128i four = _mm_cvtsi32_si128(static_cast<int>(entries[static_cast<uint32_t>(slots01)]));
-    four = _mm_insert_epi32(four, static_cast<int>(entries[slots01 >> 32]), 1);
-    four = _mm_insert_epi32(four, static_cast<int>(entries[static_cast<uint32_t>(slots23)]), 2);
-    return _mm_insert_epi32(four, static_cast<int>(entries[slots23 >> 32]), 3);
+inline __m128i load4(const uint32_t* entries, const uint32_t* slots) {
+    __m128i four = _mm_cvtsi32_si128(static_cast<int>(entries[slots[0]]));
+    four = _mm_insert_epi32(four, static_cast<int>(entries[slots[1]]), 1);
+    four = _mm_insert_epi32(four, static_cast<int>(entries[slots[2]]), 2);
+    return _mm_insert_epi32(four, static_cast<int>(entries[slots[3]]), 3);
 }
 
-inline __m256i load8(const uint32_t* entries, __m256i slots) {
-    const __m128i low = _mm256_castsi256_si128(slots);
-    const __m128i high = _mm256_extracti128_si256(slots, 1);
-    const __m128i a =
-        load4(entries, static_cast<uint64_t>(_mm_cvtsi128_si64(low)), static_cast<uint64_t>(_mm_extract_epi64(low, 1)));
-    const __m128i b = load4(entries, static_cast<uint64_t>(_mm_cvtsi128_si64(high)),
-                            static_cast<uint64_t>(_mm_extract_epi64(high, 1)));
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+// States, and their low 12 bits: stored, and read one by one a round later, they cost less than taking them out of a
+// vector.
+struct States {
+    alignas(32) uint32_t x[128];
+    alignas(32) uint32_t slots[128];
+};
+
+inline void store_states(__m256i x, uint32_t* states, uint32_t* slots) {
+    _mm256_store_si256(as256(states), x);
+    _mm256_store_si256(as256(slots), _mm256_and_si256(x, _mm256_set1_epi32(4095)));
 }
 
-// 32 states as they are, 32 symbols out. Returns the words taken from `at`.
-inline unsigned step_loads(const uint32_t* entries, uint32_t* states, const uint8_t* at, uint8_t* out) {
-    const __m256i slot_mask = _mm256_set1_epi32(4095);
+// 8 states as they are; their entries. Returns where the words go on.
+inline const uint8_t* step8(const uint32_t* entries, uint32_t* states, uint32_t* slots, const uint8_t* at,
+                            __m256i* entry_out) {
+    const __m256i entry =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(load4(entries, slots)), load4(entries, slots + 4), 1);
+    const __m256i x = _mm256_load_si256(as256(states));
+    const __m256i rank = _mm256_and_si256(_mm256_srli_epi32(entry, 8), _mm256_set1_epi32(4095));
+    const __m256i next =
+        _mm256_add_epi32(_mm256_mullo_epi32(_mm256_srli_epi32(entry, 20), _mm256_srli_epi32(x, 12)), rank);
+    const __m256i low = _mm256_cmpeq_epi32(_mm256_srli_epi32(next, 16), _mm256_setzero_si256());
+    const auto lanes = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(low)));
+    const __m128i words = _mm_shuffle_epi8(_mm_loadu_si128(as128(at)), _mm_load_si128(as128(spread_words.of[lanes])));
+    const __m256i renewed = _mm256_or_si256(_mm256_slli_epi32(next, 16), _mm256_cvtepu16_epi32(words));
+    store_states(_mm256_blendv_epi8(next, renewed, low), states, slots);
+    *entry_out = entry;
+    return at + 2 * _mm_popcnt_u32(lanes);
+}
+
+// 32 states, 32 symbols out. Returns where the words go on.
+inline const uint8_t* step_loads(const uint32_t* entries, uint32_t* states, uint32_t* slots, const uint8_t* at,
+                                 uint8_t* out) {
     const __m256i byte_mask = _mm256_set1_epi32(255);
-    __m256i symbols[4];
-    unsigned taken = 0;
-    for (int v = 0; v < 4; ++v) {
-        const __m256i x = _mm256_loadu_si256(as256(states + 8 * v));
-        const __m256i entry = load8(entries, _mm256_and_si256(x, slot_mask));
-        const __m256i rank = _mm256_and_si256(_mm256_srli_epi32(entry, 8), slot_mask);
-        const __m256i next =
-            _mm256_add_epi32(_mm256_mullo_epi32(_mm256_srli_epi32(entry, 20), _mm256_srli_epi32(x, 12)), rank);
-        const __m256i low = _mm256_cmpeq_epi32(_mm256_srli_epi32(next, 16), _mm256_setzero_si256());
-        const auto lanes = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(low)));
-        const __m256i word = _mm256_cvtepu16_epi32(_mm_loadu_si128(as128(at + 2 * taken)));
-        const __m256i which = _mm256_cvtepu8_epi32(_mm_loadl_epi64(as128(&spread.of[lanes])));
-        const __m256i renewed = _mm256_or_si256(_mm256_slli_epi32(next, 16), _mm256_permutevar8x32_epi32(word, which));
-        taken += static_cast<unsigned>(_mm_popcnt_u32(lanes));
-        _mm256_storeu_si256(as256(states + 8 * v), _mm256_blendv_epi8(next, renewed, low));
-        symbols[v] = _mm256_and_si256(entry, byte_mask);
-    }
-    const __m256i bytes =
-        _mm256_packus_epi16(_mm256_packus_epi32(symbols[0], symbols[1]), _mm256_packus_epi32(symbols[2], symbols[3]));
+    __m256i a, b, c, d;
+    at = step8(entries, states, slots, at, &a);
+    at = step8(entries, states + 8, slots + 8, at, &b);
+    at = step8(entries, states + 16, slots + 16, at, &c);
+    at = step8(entries, states + 24, slots + 24, at, &d);
+    const __m256i ab = _mm256_packus_epi32(_mm256_and_si256(a, byte_mask), _mm256_and_si256(b, byte_mask));
+    const __m256i cd = _mm256_packus_epi32(_mm256_and_si256(c, byte_mask), _mm256_and_si256(d, byte_mask));
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    _mm256_storeu_si256(as256(out), _mm256_permutevar8x32_epi32(bytes, order));
-    return taken;
+    _mm256_storeu_si256(as256(out), _mm256_permutevar8x32_epi32(_mm256_packus_epi16(ab, cd), order));
+    return at;
 }
 
 // The low and the high half of each state, 16 states a vector.
@@ -196,14 +189,19 @@ size_t rans_decode(const RansTable* table, uint32_t* states, unsigned state_coun
     if (table->bucket_log == 4) {
         return decode_planes(table, states, state_count, words, words_bytes, used_bytes, out, rounds);
     }
-    size_t at = 0;
+    States x;
+    for (unsigned k = 0; k < state_count; k += 8) {
+        store_states(_mm256_loadu_si256(as256(states + k)), x.x + k, x.slots + k);
+    }
+    const uint8_t* at = words;
     size_t done = 0;
-    for (; done < rounds && words_bytes - at >= 2 * state_count; ++done) {
+    for (; done < rounds && static_cast<size_t>(words + words_bytes - at) >= 2 * state_count; ++done) {
         for (unsigned k = 0; k < state_count; k += 32, out += 32) {
-            at += 2 * step_loads(table->entry, states + k, words + at, out);
+            at = step_loads(table->entry, x.x + k, x.slots + k, at, out);
         }
     }
-    *used_bytes = at;
+    memcpy(states, x.x, sizeof *states * state_count);
+    *used_bytes = static_cast<size_t>(at - words);
     return done;
 }
 

@@ -35,20 +35,38 @@ inline __m256i four(const uint64_t* table, unsigned a, unsigned b, unsigned c, u
     return _mm256_inserti128_si256(_mm256_castsi128_si256(two(table, a, b)), two(table, c, d), 1);
 }
 
-// The states of a round, without their low 12 bits, and which of the slots these become.
+// The states, without their low 12 bits, and which of the slots these are: looked up a round later, when nothing waits
+// for it.
 struct Round {
     alignas(32) uint32_t high[128];
     alignas(32) uint32_t index[128];
 };
 
-// Codes 8 symbols with the states from `k` on up to the choice of their slots. Returns where the words now begin.
-inline uint8_t* step(const uint64_t* symbol, const uint8_t* in, uint32_t* high, uint32_t* index, uint8_t* at) {
+inline int load_slot(const uint16_t* slot, uint32_t index) {
+    int two_slots;
+    memcpy(&two_slots, slot + index, sizeof two_slots);
+    return two_slots;
+}
+
+inline __m128i load_slots(const uint16_t* slot, const uint32_t* index) {
+    __m128i four = _mm_cvtsi32_si128(load_slot(slot, index[0]));
+    four = _mm_insert_epi32(four, load_slot(slot, index[1]), 1);
+    four = _mm_insert_epi32(four, load_slot(slot, index[2]), 2);
+    return _mm_insert_epi32(four, load_slot(slot, index[3]), 3);
+}
+
+// Codes 8 symbols. Returns where the words now begin.
+inline uint8_t* step(const uint64_t* symbol, const uint16_t* slot, const uint8_t* in, uint32_t* high, uint32_t* index,
+                     uint8_t* at) {
     const __m256i low_words = _mm256_set1_epi32(65535);
     const __m256 a = _mm256_castsi256_ps(four(symbol, in[0], in[1], in[4], in[5]));
     const __m256 b = _mm256_castsi256_ps(four(symbol, in[2], in[3], in[6], in[7]));
     const __m256i reciprocal = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88));
     const __m256i f_start = _mm256_castps_si256(_mm256_shuffle_ps(a, b, 0xDD));  // f in the low word
-    __m256i x = _mm256_load_si256(reinterpret_cast<const __m256i*>(high));
+    const __m256i slots =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(load_slots(slot, index)), load_slots(slot, index + 4), 1);
+    __m256i x = _mm256_or_si256(_mm256_load_si256(reinterpret_cast<const __m256i*>(high)),
+                                _mm256_and_si256(slots, _mm256_set1_epi32(4095)));
     const __m256i keep = _mm256_cmpgt_epi32(_mm256_and_si256(f_start, low_words), _mm256_srli_epi32(x, 20));
     const auto renew = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(keep))) ^ 255U;
     const __m256i halves =
@@ -73,17 +91,6 @@ inline uint8_t* step(const uint64_t* symbol, const uint8_t* in, uint32_t* high, 
     return at - 2 * _mm_popcnt_u32(renew);
 }
 
-inline __m128i load_slot(const uint16_t* slot, uint32_t index) {
-    int two_slots;
-    memcpy(&two_slots, slot + index, sizeof two_slots);
-    return _mm_cvtsi32_si128(two_slots);
-}
-
-inline __m128i load_slots(const uint16_t* slot, const uint32_t* index) {
-    return _mm_unpacklo_epi64(_mm_unpacklo_epi32(load_slot(slot, index[0]), load_slot(slot, index[1])),
-                              _mm_unpacklo_epi32(load_slot(slot, index[2]), load_slot(slot, index[3])));
-}
-
 // The states' low 12 bits.
 inline void add_slots(const uint16_t* slot, const uint32_t* index, uint32_t* high) {
     const __m256i slots =
@@ -100,6 +107,7 @@ uint8_t* rans_encode(const RansEncodeTable* table, uint32_t* states, unsigned st
     if (state_count % 32 != 0) return scalar::rans_encode(table, states, state_count, in, rounds, begin, end);
     Round round;
     memcpy(round.high, states, sizeof *states * state_count);
+    for (uint32_t& index : round.index) index = 4096;
     uint8_t* at = end;
     while (rounds-- > 0) {
         if (static_cast<size_t>(at - begin) < 2 * state_count) return nullptr;
@@ -107,13 +115,10 @@ uint8_t* rans_encode(const RansEncodeTable* table, uint32_t* states, unsigned st
         // In each step 16 bytes are written: as much is left, for no step before has taken more.
         for (unsigned k = state_count; k > 0;) {
             k -= 8;
-            at = step(table->symbol, symbols + k, round.high + k, round.index + k, at);
-        }
-        for (unsigned k = state_count; k > 0;) {
-            k -= 8;
-            add_slots(table->slot, round.index + k, round.high + k);
+            at = step(table->symbol, table->slot, symbols + k, round.high + k, round.index + k, at);
         }
     }
+    for (unsigned k = 0; k < state_count; k += 8) add_slots(table->slot, round.index + k, round.high + k);
     memcpy(states, round.high, sizeof *states * state_count);
     return at;
 }
