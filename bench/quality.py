@@ -87,7 +87,7 @@ def networks(names: list[str], crops: int, frames: int) -> Iterator[Network]:
 
 def ours(network: Network, folder: Path) -> Iterator[tuple[str, Path, Run]]:
     recipes = {
-        "bitpress fp32, Huffman": bp.Recipe.lossless(),
+        "bitpress fp32, planes": bp.Recipe.lossless(),
         "bitpress int8 a channel, Huffman": bp.Recipe.int(8, coding="huffman"),
         "bitpress int8 a channel, LZW": bp.Recipe.int(8, coding="lzw"),
         "bitpress int6 a channel, Huffman": bp.Recipe.int(6, coding="huffman"),

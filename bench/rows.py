@@ -59,6 +59,11 @@ for _name, _make in DATA.items():
         codes = make()
         return len(bp.rans.encode(codes)), codes.size
 
+    @row(f"{_name}, planes")
+    def _planes(make=_make) -> tuple[int, int]:
+        codes = make()
+        return len(bp.planes.encode(codes)), codes.size
+
     @row(f"{_name}, lzw")
     def _lzw(make=_make) -> tuple[int, int]:
         codes = make()
@@ -71,7 +76,7 @@ for _scheme in (
     bp.Scheme.int(4, symmetric=False, group_size=64),
     bp.Scheme.int(1),
     bp.Scheme.int(4, axis=0, sparse=True),
-    bp.Scheme.lossless(sparse=True),
+    bp.Scheme.lossless(sparse=True, coding="huffman"),
 ):
 
     @row(f"512 x 512 float32, 7/8 zeros, {_scheme}, streams before coding")

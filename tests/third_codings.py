@@ -1,4 +1,4 @@
-"""Section 5 of docs/format.md, from that page alone: frames of Huffman, rANS and LZW. A part of third_reader.py."""
+"""Section 5 of docs/format.md, from that page alone: Huffman, rANS, LZW and planes. A part of third_reader.py."""
 
 from __future__ import annotations
 
@@ -100,6 +100,55 @@ def frame(data: bytes, coding: int) -> bytes:
                 out += lzw_chunk(chunk, m)
     must(at == len(data), "bytes after the last chunk")
     return bytes(out)
+
+
+def planes(data: bytes) -> bytes:
+    n, at = varint(data, 0)
+    must(n < 1 << 48, "decoded length")
+    if n == 0:
+        must(at == len(data), "bytes after an empty frame")
+        return b""
+    must(at < len(data), "frame ends early")
+    c, kind = (data[at] & 15) + 12, data[at] >> 4
+    at += 1
+    must(c <= 18 and kind <= 9, "head of a frame")
+    w = (1, 2, 4, 8, 2, 4, 8, 2, 4, 8)[kind]
+    must(n % w == 0, "whole elements")
+    chunks = n + (1 << c) - 1 >> c
+    must(at + 3 * w * chunks <= len(data), "plane table ends early")
+    table = data[at : at + 3 * w * chunks]
+    at += 3 * w * chunks
+    out = bytearray()
+    for i in range(chunks):
+        m = min(n - (i << c), 1 << c) // w
+        held = []
+        for k in range(w):
+            entry = int.from_bytes(table[3 * (i * w + k) : 3 * (i * w + k) + 3], "little")
+            how, size = entry & 3, (entry >> 4) + 1
+            must(entry >> 2 & 3 == 0 and at + size <= len(data), "a plane's entry")
+            stored = data[at : at + size]
+            at += size
+            must(how != 1 or size == 1, "a filled plane's length")
+            must(how < 2 or size < m, "a coded plane's length")
+            plane = stored * m if how == 1 else frame(stored, how - 1) if how > 1 else stored
+            must(len(plane) == m, "a plane's length")
+            held.append(plane)
+        for j in range(m):
+            y = sum(plane[j] << 8 * k for k, plane in enumerate(held))
+            out += element(y, kind, 8 * w).to_bytes(w, "little")
+    must(at == len(data), "bytes after the last plane")
+    return bytes(out)
+
+
+def element(y: int, kind: int, bits: int) -> int:
+    if kind in (4, 5):
+        p = bits - 9
+        return (y >> p & 1) << bits - 1 | y >> p + 1 << p | y & (1 << p) - 1
+    if kind == 6:
+        return (y >> 52 & 1) << 63 | (y >> 53 & 7) << 60 | y >> 56 << 52 | y & (1 << 52) - 1
+    if kind >= 7:
+        return y >> 1 if y & 1 == 0 else (1 << bits) - 1 - (y >> 1)
+    return y
 
 
 def code_table(bits: Bits) -> dict[tuple[int, int], int]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from third_codings import Bits, Refused, frame, must
+from third_codings import Bits, Refused, frame, must, planes
 from third_graph import list_graph
 
 # -- XXH64, from https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md
@@ -229,7 +229,7 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             next_stream += 1
             coding = word >> 48 & 255
             layout = word >> 56
-            must(coding in (0, 1, 2, 3) and layout in (0, 1), "coding or layout")
+            must(coding in (0, 1, 2, 3, 4) and layout in (0, 1), "coding or layout")
             must(not layout or (coding and role == "codes" and code_bits < 8), "a layout of codes")
             stored = decoded
             if coding:
@@ -347,7 +347,7 @@ def check_json(text: bytes, m: int, tensors: list[Tensor], metadata: dict[str, s
 def undo(stored: bytes, stream: Stream) -> bytes:
     if stream.coding == 0:
         return stored
-    out = frame(stored, stream.coding)
+    out = planes(stored) if stream.coding == 4 else frame(stored, stream.coding)
     if stream.bits:
         must(len(out) == stream.codes and all(code < 1 << stream.bits for code in out), "codes one a byte")
         packed = sum(code << i * stream.bits for i, code in enumerate(out))

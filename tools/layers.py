@@ -36,7 +36,8 @@ CPP_LAYERS: tuple[tuple[str, ...], ...] = (
 # imported by what stands above it only. reference/ is apart: see REFERENCE_MAY.
 PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("dtypes", "operators", "scheme", "_core"),
+    ("dtypes", "operators", "_core"),
+    ("scheme",),
     ("tensor", "codings", "graph", "recipe", "bitpack", "bounded"),
     ("codecs",),
     ("container", "methods", "passes"),

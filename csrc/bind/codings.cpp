@@ -10,6 +10,7 @@
 #include "codings/frame.h"
 #include "codings/lzw_z.h"
 #include "codings/packed.h"
+#include "codings/planes.h"
 #include "kernels/kernels.h"
 
 namespace py = pybind11;
@@ -99,6 +100,23 @@ py::bytes encode(const std::string& name, const py::object& data) {
         status = coder.encode(in.bytes(), out.bytes(), workspace.bytes(), &written);
     }
     raise_for(status, name);
+    return out.take(written);
+}
+
+py::bytes encode_planes(unsigned kind, const py::object& data) {
+    if (kind >= plane_kinds) throw py::value_error("unknown kind of planes " + std::to_string(kind));
+    const auto elements = static_cast<PlaneKind>(kind);
+    const Buffer in(data);
+    if (in.bytes().size() % plane_count(elements) != 0) throw py::value_error("planes: not a whole number of elements");
+    OutputBytes out(planes_bound(elements, in.bytes().size()));
+    std::size_t written = 0;
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        const Workspace workspace(planes_coding.encode_workspace);
+        status = planes_encode(elements, in.bytes(), out.bytes(), workspace.bytes(), &written);
+    }
+    raise_for(status, "planes");
     return out.take(written);
 }
 
@@ -222,6 +240,7 @@ void register_codings(py::module_& module) {
     for (const Coding* entry : codings()) numbers[entry->name] = static_cast<int>(entry->id);
     module.attr("CODINGS") = numbers;
     module.def("encode", encode, py::arg("coding"), py::arg("data"));
+    module.def("encode_planes", encode_planes, py::arg("kind"), py::arg("data"));
     module.def("decode", decode, py::arg("coding"), py::arg("blob"), py::arg("max_size") = py::none());
     module.def("encode_z", encode_z, py::arg("data"), py::arg("max_bits"));
     module.def("decode_z", decode_z, py::arg("blob"), py::arg("max_size") = py::none());

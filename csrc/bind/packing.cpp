@@ -115,6 +115,28 @@ Bytes8 mask_other(const std::string& isa, const Bytes8& in, std::uint8_t value) 
     return mask;
 }
 
+Bytes8 split_planes(const std::string& isa, unsigned kind, const Bytes8& in) {
+    need(kind < plane_kinds);
+    const unsigned width = plane_count(static_cast<PlaneKind>(kind));
+    need(count(in) % width == 0);
+    Bytes8 out(in.size());
+    std::uint8_t* planes[max_planes] = {};
+    for (unsigned k = 0; k < width; ++k) planes[k] = out.mutable_data() + k * (count(in) / width);
+    named(isa).split_planes(static_cast<PlaneKind>(kind), in.data(), count(in) / width, planes);
+    return out;
+}
+
+Bytes8 join_planes(const std::string& isa, unsigned kind, const Bytes8& in) {
+    need(kind < plane_kinds);
+    const unsigned width = plane_count(static_cast<PlaneKind>(kind));
+    need(count(in) % width == 0);
+    Bytes8 out(in.size());
+    const std::uint8_t* planes[max_planes] = {};
+    for (unsigned k = 0; k < width; ++k) planes[k] = in.data() + k * (count(in) / width);
+    named(isa).join_planes(static_cast<PlaneKind>(kind), planes, count(in) / width, out.mutable_data());
+    return out;
+}
+
 Floats clear_unmasked(const std::string& isa, const Bytes8& mask, const Floats& x) {
     need(mask.size() == (x.size() + 7) / 8);
     Floats out(x.size());
@@ -150,6 +172,8 @@ void register_packing(py::module_& module) {
     kernels.def("expand_bytes", &expand_bytes, py::arg("isa"), py::arg("survivors"), py::arg("mask"), py::arg("n"),
                 py::arg("fill") = 0);
     kernels.def("mask_other", &mask_other);
+    kernels.def("split_planes", &split_planes);
+    kernels.def("join_planes", &join_planes);
     kernels.def("clear_unmasked", &clear_unmasked);
     kernels.def("f16_to_f32", [](const std::string& isa, const Bytes8& half) { return widen(isa, half, false); });
     kernels.def("bf16_to_f32", [](const std::string& isa, const Bytes8& half) { return widen(isa, half, true); });

@@ -10,6 +10,15 @@ namespace bitpress {
 enum class Isa : int { scalar = 0, avx2, avxvnni, avx512, avx512vnni, neon, dotprod, i8mm };
 inline constexpr int isa_count = 8;
 
+// Which bits of an element go to which of its byte planes; numbers are the file format's.
+enum class PlaneKind : uint8_t { bytes1 = 0, bytes2, bytes4, bytes8, bf16, f32, f64, signed2, signed4, signed8 };
+inline constexpr unsigned plane_kinds = 10;
+inline constexpr unsigned max_planes = 8;
+// Bytes an element, which is how many planes it has.
+constexpr unsigned plane_count(PlaneKind kind) noexcept {
+    return static_cast<unsigned>(0x8428428421ULL >> (4 * static_cast<unsigned>(kind))) & 15U;
+}
+
 // What a slot (the low 12 bits of a state) of rANS means: docs/format.md, section 5.
 struct RansTable {
     uint32_t entry[4096];  // of each slot: symbol | rank << 8 | frequency << 20

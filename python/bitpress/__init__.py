@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import bitpack, bounded
-from .codings import huffman, lzw, rans
+from .codings import huffman, lzw, planes, rans
 from .compress import compress
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
 from .files import load_file, safe_open, save_file
@@ -39,6 +39,7 @@ __all__ = [
     "load_file",
     "lzw",
     "pack",
+    "planes",
     "prune",
     "rans",
     "safe_open",

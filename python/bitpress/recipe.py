@@ -174,7 +174,7 @@ class Recipe:
         return cls((rule,), ignore)
 
     @classmethod
-    def lossless(cls, *, coding: Coding = "huffman", ignore: tuple[str, ...] = ()) -> Recipe:
+    def lossless(cls, *, coding: Coding = "planes", ignore: tuple[str, ...] = ()) -> Recipe:
         """Every tensor bit for bit, entropy-coded."""
         return cls((Rule("*", Scheme.lossless(coding=coding)),), ignore)
 
@@ -257,7 +257,7 @@ def _rule(words: Any) -> Rule:
 
 def _scheme(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
     """The scheme, and whether its axis is the output channels'."""
-    coding: Any = words.get("coding", "huffman")
+    coding: Any = words.get("coding", "planes" if words.get("lossless") else "huffman")
     if coding not in CODINGS:
         raise SchemeError(f"coding must be one of {', '.join(CODINGS)}, not {coding!r}")
     sparse = words.get("sparse", "sparsity" in words or "threshold" in words)

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from .dtypes import DTYPES
 from .errors import SchemeError
 
 __all__ = ["Coding", "Granularity", "Integer", "Keep", "Scheme", "Structure", "Values"]
@@ -26,14 +27,37 @@ class Granularity(enum.IntEnum):
     GROUP = 2
 
 
-Coding = Literal["raw", "huffman", "rans", "lzw", "auto"]
+Coding = Literal["raw", "huffman", "rans", "lzw", "planes", "auto"]
 Numbers = tuple[int, int, int, bool, int, int, int]
-CODINGS: tuple[str, ...] = ("raw", "huffman", "rans", "lzw", "auto")
+CODINGS: tuple[str, ...] = ("raw", "huffman", "rans", "lzw", "planes", "auto")
+_KINDS: dict[str, str] = {f"{word}{bits}": f"{word[0]}{bits}" for word in ("int", "uint") for bits in (8, 16, 32, 64)}
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Values of any source dtype, bit for bit."""
+    """Values of any source dtype, bit for bit.
+
+    ``kind``: the only dtype that is allowed, where given: ``"bf16"``, ``"f32"``, ``"i8"`` or ``"int8"`` ... (names of
+    safetensors, in either case), ``"fp8"`` for each of the 8-bit floats.
+    """
+
+    kind: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is not None and self.kind.lower() != "fp8" and self._dtype not in DTYPES:
+            known = ", ".join(["fp8", *(name.lower() for name in DTYPES)])
+            raise SchemeError(f"no kind of values {self.kind!r}: it is one of {known}")
+
+    @property
+    def _dtype(self) -> str:
+        kind = (self.kind or "").lower()
+        return _KINDS.get(kind, kind).upper()
+
+    def check(self, dtype: str) -> None:
+        """SchemeError where ``kind`` names another dtype than safetensors' ``dtype``."""
+        if self.kind is None or dtype == self._dtype or (self.kind.lower() == "fp8" and dtype.startswith("F8_")):
+            return
+        raise SchemeError(f"{dtype} elements under a scheme for {self.kind}")
 
 
 @dataclass(frozen=True)
@@ -98,14 +122,18 @@ class Scheme:
         return cls(Structure.BITMAP if sparse else Structure.DENSE, values, coding)
 
     @classmethod
-    def lossless(cls, *, sparse: bool = False, coding: Coding = "huffman") -> Scheme:
-        """Any dtype, bit for bit, entropy-coded."""
-        return cls(Structure.BITMAP if sparse else Structure.DENSE, Keep(), coding)
+    def lossless(cls, kind: str | None = None, *, sparse: bool = False, coding: Coding = "planes") -> Scheme:
+        """Any dtype, bit for bit: by default its byte planes (a float's exponents first of all), entropy-coded.
+
+        ``kind``: what the dtype must be (``"bf16"``, ``"f16"``, ``"f32"``, ``"f64"``, ``"fp8"``, ``"int8"`` ...); any
+        where it is not given. Packing a tensor of another dtype raises SchemeError. ``sparse`` keeps zeros in a bitmap.
+        """
+        return cls(Structure.BITMAP if sparse else Structure.DENSE, Keep(kind), coding)
 
     @property
     def is_plain(self) -> bool:
         """True where a tensor is stored as it is, under its own name."""
-        return self == Scheme()
+        return self.structure is Structure.DENSE and isinstance(self.values, Keep) and self.coding == "raw"
 
     @property
     def numbers(self) -> Numbers:
@@ -138,8 +166,8 @@ class Scheme:
     def __str__(self) -> str:
         parts = [] if self.structure is Structure.DENSE else [self.structure.name.lower()]
         match self.values:
-            case Keep():
-                parts.append("keep")
+            case Keep(kind):
+                parts.append("keep" if kind is None else f"keep {kind.lower()}")
             case Integer(bits, symmetric, granularity, axis, group_size):
                 where = {
                     Granularity.TENSOR: "",

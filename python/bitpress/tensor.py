@@ -296,7 +296,11 @@ def pack_bytes(
     if view.nbytes != stored_bytes(dtype, shape):
         raise ShapeError(f"{name}: {view.nbytes} bytes for {dtype} {shape}, which takes {stored_bytes(dtype, shape)}")
     match scheme.values:
-        case Keep():
+        case Keep() as kept:
+            try:
+                kept.check(dtype)
+            except SchemeError as error:
+                raise SchemeError(f"{name}: {error}") from None
             streams = _pack_kept(view, dtype, scheme, name)
         case Integer() as values:
             streams = _pack_integer(view, dtype, shape, scheme, values, name)

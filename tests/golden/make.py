@@ -92,7 +92,7 @@ def schemes(path: Path) -> None:
 def coded(path: Path) -> None:
     """Every coding, several chunks, streams that a coding does not make shorter."""
     tensors = {}
-    for coding in ("huffman", "rans", "lzw"):
+    for coding in ("huffman", "rans", "lzw", "planes"):
         tensors[f"{coding}.codes"] = bp.pack(weights((40, 100), 1), bp.Scheme.int(8, axis=0, coding=coding))
         tensors[f"{coding}.five"] = bp.pack(weights((40, 100), 2), bp.Scheme.int(5, axis=0, coding=coding))
         tensors[f"{coding}.bitmap"] = bp.pack(weights((30, 50), 2), bp.Scheme.int(4, sparse=True, coding=coding))

@@ -59,7 +59,7 @@ def test_rules_in_order_ignore_and_metadata(tensors: dict[str, np.ndarray]) -> N
     )
     model = bp.compress(tensors, recipe)
     schemes = {name: str(tensor.scheme) for name, tensor in model.tensors.items()}
-    assert schemes["conv.weight"] == "int4 group 24" and schemes["conv.bias"] == "keep + huffman"
+    assert schemes["conv.weight"] == "int4 group 24" and schemes["conv.bias"] == "keep + planes"
     assert schemes["embedding"] == schemes["steps"] == schemes["empty"] == "keep"
     assert model.metadata == {"made": "today"}
 

@@ -24,7 +24,8 @@ from bitpress.tensor import PackedTensor, TensorSpec, pack_bytes
 
 SCHEMES = {
     "plain": bp.Scheme(),
-    "huffman": bp.Scheme.lossless(),
+    "planes": bp.Scheme.lossless(),
+    "huffman": bp.Scheme.lossless(coding="huffman"),
     "lzw": bp.Scheme.lossless(coding="lzw"),
     "bitmap": bp.Scheme.lossless(sparse=True, coding="raw"),
     "int8": bp.Scheme.int(8, axis=0),

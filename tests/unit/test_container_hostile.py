@@ -175,7 +175,7 @@ HOSTILE: dict[str, tuple[Edit, str]] = {
     "a stream beyond the file": (lambda f: move_stream(f, 0, 1 << 40), "'aa': a stream is not in its place"),
     "a stream inside the manifest": (lambda f: move_stream(f, 0, -5000), "a stream is not in its place"),
     "swapped streams": (lambda f: (move_stream(f, 1, 8), move_stream(f, 2, -8)), "a stream is not in its place"),
-    "an unknown coding": (lambda f: set_stream_byte(f, 0, 14, 4), "'aa': unknown coding"),
+    "an unknown coding": (lambda f: set_stream_byte(f, 0, 14, 5), "'aa': unknown coding"),
     "an unknown layout": (lambda f: set_stream_byte(f, 0, 15, 2), "'aa': unknown layout"),
     "codes where there are none": (lambda f: set_stream_byte(f, 0, 15, 1), "'aa': a layout of codes"),
     "raw bytes under a coding": (lambda f: set_stream_byte(f, 7, 14, 1), "'dd': its streams do not fit"),

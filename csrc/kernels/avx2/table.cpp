@@ -12,6 +12,8 @@ void fill(Kernels& table) noexcept {
     table.unpack_lanes_s8 = unpack_lanes_s8;
     table.unpack_lanes_f32 = unpack_lanes_f32;
     table.histogram = histogram;
+    table.split_planes = split_planes;
+    table.join_planes = join_planes;
     table.rans_decode = rans_decode;
     table.rans_encode = rans_encode;
     table.huffman_decode = huffman_decode;

@@ -45,6 +45,7 @@ class CodingName(str, enum.Enum):
     HUFFMAN = "huffman"
     RANS = "rans"
     LZW = "lzw"
+    PLANES = "planes"
     RAW = "raw"
     AUTO = "auto"
 
@@ -88,7 +89,7 @@ def _recipe(path: Path | None, lossless: bool, words: Mapping[str, Any], ignore:
     if lossless:
         if given:
             raise typer.BadParameter(f"does not go with {given}", param_hint="--lossless")
-        return Recipe.lossless(coding=words.get("coding", "huffman"), ignore=tuple(ignore))
+        return Recipe.lossless(coding=words.get("coding", "planes"), ignore=tuple(ignore))
     rule = {"pattern": "*", "op": ["", *WEIGHTED], "min_elements": 1024, "min_rank": 2, **words}
     return Recipe.from_dict({"rules": [rule], "ignore": ignore})
 
@@ -128,7 +129,8 @@ def command(
     threshold: Annotated[float | None, typer.Option(min=0, help="Weights below this are set to zero first.")] = None,
     whole: Annotated[bool, typer.Option("--global", help="Rank weights over the whole model for --sparsity.")] = False,
     coding: Annotated[
-        CodingName | None, typer.Option(help="How codes are coded; auto: the smallest.  [default: huffman]")
+        CodingName | None,
+        typer.Option(help="How codes are coded; auto: the smallest.  [default: huffman; --lossless: planes]"),
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep every weight bit for bit.")] = False,
     recipe: Annotated[Path | None, typer.Option(help="Rules by tensor, in a JSON or YAML file.")] = None,

@@ -213,7 +213,8 @@ class _Output:
             bits = tensor.scheme[2]
             record.coding, record.layout, stored = encode_codes(data, coding, bits, tensor.survivors)
         else:
-            record.coding, stored = encode_stream(data, coding)
+            dtype = {Role.DATA: tensor.dtype, Role.SCALES: "F32"}.get(record.role, "U8")
+            record.coding, stored = encode_stream(data, coding, dtype)
         stored = memoryview(stored).cast("B")
         record.stored = stored.nbytes
         kind = tensor.kind(record)

@@ -52,7 +52,7 @@ def run(model: str, folder: Path, *, crops: int, seed: int, say: Callable[[str],
         story.facts["second_process"] = {"file": path.name, "score": same, "same_answers": same, **facts}
         return float(facts["run_seconds"])
 
-    add("without loss, Huffman", Recipe.lossless(), "lossless.safetensors")
+    add("without loss, Huffman", Recipe.lossless(coding="huffman"), "lossless.safetensors")
     add("int8 a channel", Recipe.int(8, coding="raw"), "int8-raw.safetensors")
     add("int8 a channel, LZW", Recipe.int(8, coding="lzw"), "int8-lzw.safetensors")
     ours = add("int8 a channel, Huffman", Recipe.int(8, coding="huffman"), "int8-huffman.safetensors")
