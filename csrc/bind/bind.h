@@ -19,6 +19,7 @@ void register_status(pybind11::module_& module);
 void register_kernels(pybind11::module_& module);
 void register_codings(pybind11::module_& module);
 void register_bounded(pybind11::module_& module);
+void register_lzw(pybind11::module_& module);
 void register_tensor(pybind11::module_& module);
 void register_bitpack(pybind11::module_& module);
 void register_packing(pybind11::module_& module);

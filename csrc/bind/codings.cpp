@@ -3,12 +3,10 @@
 
 #include <pybind11/stl.h>
 
-#include <memory>
 #include <optional>
 
 #include "bind/bind.h"
-#include "codings/frame.h"
-#include "codings/lzw_z.h"
+#include "bind/buffers.h"
 #include "codings/packed.h"
 #include "codings/planes.h"
 #include "kernels/kernels.h"
@@ -17,63 +15,6 @@ namespace py = pybind11;
 
 namespace bitpress::bind {
 namespace {
-
-// A C-contiguous view of any object with the buffer protocol; BufferError (or TypeError) where there is none.
-class Buffer {
-  public:
-    explicit Buffer(const py::object& object, int flags = PyBUF_C_CONTIGUOUS) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw py::error_already_set();
-    }
-    ~Buffer() { PyBuffer_Release(&view_); }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-    Bytes bytes() const { return writable(); }
-    // Only where the flags asked for PyBUF_WRITABLE.
-    MutableBytes writable() const {
-        return {static_cast<std::uint8_t*>(view_.buf), static_cast<std::size_t>(view_.len)};
-    }
-
-  private:
-    Py_buffer view_{};
-};
-
-// A new bytes object, to be filled while nobody else sees it.
-class OutputBytes {
-  public:
-    explicit OutputBytes(std::uint64_t size) {
-        if (size > static_cast<std::uint64_t>(PY_SSIZE_T_MAX) - 64) throw std::bad_alloc();
-        object_ = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size));
-        if (object_ == nullptr) throw py::error_already_set();
-    }
-    ~OutputBytes() { Py_XDECREF(object_); }
-    OutputBytes(const OutputBytes&) = delete;
-    OutputBytes& operator=(const OutputBytes&) = delete;
-    MutableBytes bytes() const {
-        return {reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(object_)),
-                static_cast<std::size_t>(PyBytes_GET_SIZE(object_))};
-    }
-    // The object, cut to its first `size` bytes.
-    py::bytes take(std::size_t size) {
-        if (static_cast<py::ssize_t>(size) != PyBytes_GET_SIZE(object_) &&
-            _PyBytes_Resize(&object_, static_cast<py::ssize_t>(size)) != 0) {
-            throw py::error_already_set();
-        }
-        PyObject* const object = object_;
-        object_ = nullptr;
-        return py::reinterpret_steal<py::bytes>(object);
-    }
-
-  private:
-    PyObject* object_ = nullptr;
-};
-
-// Workspace of the caller's: new gives more than the alignment of 8 that the core asks for.
-struct Workspace {
-    explicit Workspace(std::size_t bytes) : memory(new std::uint8_t[bytes]), size(bytes) {}
-    MutableBytes bytes() const { return {memory.get(), size}; }
-    std::unique_ptr<std::uint8_t[]> memory;
-    std::size_t size;
-};
 
 const Coding& coding_named(const std::string& name) {
     const Coding* const found = coding(name.c_str());
@@ -158,41 +99,6 @@ void decode_into(const std::string& name, const py::object& blob, const py::obje
     raise_for(status, name);
 }
 
-py::bytes encode_z(const py::object& data, unsigned max_bits) {
-    const Buffer in(data);
-    OutputBytes out(lzw::z_bound(in.bytes().size()));
-    std::size_t written = 0;
-    Status status;
-    {
-        const py::gil_scoped_release unlocked;
-        const Workspace workspace(lzw::z_encode_workspace);
-        status = lzw::z_encode(in.bytes(), max_bits, out.bytes(), workspace.bytes(), &written);
-    }
-    raise_for(status, ".Z");
-    return out.take(written);
-}
-
-py::bytes decode_z(const py::object& blob, std::optional<std::uint64_t> max_size) {
-    const Buffer in(blob);
-    const std::uint64_t limit = max_size ? *max_size : frame_max_decoded;
-    const Workspace workspace(lzw::z_decode_workspace);
-    std::uint64_t size = 0;
-    Status status;
-    {
-        const py::gil_scoped_release unlocked;
-        status = lzw::z_decoded_size(in.bytes(), limit, workspace.bytes(), &size);
-    }
-    if (status == Status::too_large) raise_for(status, ".Z: more than " + std::to_string(limit) + " decoded bytes");
-    raise_for(status, ".Z");
-    OutputBytes out(size);
-    {
-        const py::gil_scoped_release unlocked;
-        status = lzw::z_decode(in.bytes(), out.bytes(), workspace.bytes());
-    }
-    raise_for(status, ".Z");
-    return out.take(out.bytes().size());
-}
-
 // The packed codes of a frame that holds `count` of them, one a byte.
 py::bytes decode_packed_codes(const std::string& name, const py::object& blob, unsigned bits, std::uint64_t count) {
     if (bits < 1 || bits > 7) throw py::value_error("bits must be 1..7");
@@ -242,8 +148,6 @@ void register_codings(py::module_& module) {
     module.def("encode", encode, py::arg("coding"), py::arg("data"));
     module.def("encode_planes", encode_planes, py::arg("kind"), py::arg("data"));
     module.def("decode", decode, py::arg("coding"), py::arg("blob"), py::arg("max_size") = py::none());
-    module.def("encode_z", encode_z, py::arg("data"), py::arg("max_bits"));
-    module.def("decode_z", decode_z, py::arg("blob"), py::arg("max_size") = py::none());
     module.def("decode_into", decode_into, py::arg("coding"), py::arg("blob"), py::arg("out"),
                "Decodes into a writable buffer of exactly the decoded size; on an error its content is unspecified.");
     module.def("decode_packed", decode_packed_codes, py::arg("coding"), py::arg("blob"), py::arg("bits"),

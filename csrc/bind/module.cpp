@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module) {
     bitpress::bind::register_kernels(module);
     bitpress::bind::register_codings(module);
     bitpress::bind::register_bounded(module);
+    bitpress::bind::register_lzw(module);
     bitpress::bind::register_tensor(module);
     bitpress::bind::register_bitpack(module);
     bitpress::bind::register_packing(module);

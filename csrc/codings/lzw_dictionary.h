@@ -5,9 +5,8 @@
 
 namespace bitpress::lzw {
 
-// The encoder's dictionary: (code of a string, next byte) -> code of the longer string. Open addressing, linear
-// probing.
-// Probing uses as much of the table as the input can fill by half.
+// (Word of a string, next byte) -> word of the longer string. Open addressing, linear probing. Probing uses as much of
+// the table as the input can fill by half.
 struct EncodeDictionary {
     static constexpr unsigned max_log = 17;
     std::uint32_t mask, shift;
@@ -34,6 +33,27 @@ struct EncodeDictionary {
     void insert(std::uint32_t slot, std::uint32_t prefix, std::uint8_t byte, std::uint32_t value) noexcept {
         key[slot] = (prefix << 8 | byte) + 1;
         code[slot] = static_cast<std::uint16_t>(value);
+    }
+};
+
+// The same for words below 4096: an entry has 32 bits, and all of them fit the first cache of most machines.
+struct ShortDictionary {
+    static constexpr unsigned log = 13;
+    static constexpr unsigned word_bits = 12;
+    std::uint32_t entry[1u << log];  // word of the string << 20 | byte << 12 | word of the longer one; 0: empty
+
+    void clear() noexcept { std::memset(entry, 0, sizeof entry); }
+
+    std::uint32_t find(std::uint32_t prefix, std::uint8_t byte) const noexcept {
+        const std::uint32_t wanted = prefix << 8 | byte;
+        std::uint32_t slot = wanted * 0x9E3779B1u >> (32 - log);
+        while (entry[slot] != 0 && entry[slot] >> word_bits != wanted) slot = (slot + 1) & ((1u << log) - 1);
+        return slot;
+    }
+    bool holds(std::uint32_t slot) const noexcept { return entry[slot] != 0; }
+    std::uint32_t word(std::uint32_t slot) const noexcept { return entry[slot] & ((1u << word_bits) - 1); }
+    void insert(std::uint32_t slot, std::uint32_t prefix, std::uint8_t byte, std::uint32_t value) noexcept {
+        entry[slot] = (prefix << 8 | byte) << word_bits | value;
     }
 };
 

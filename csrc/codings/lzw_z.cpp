@@ -7,7 +7,6 @@
 namespace bitpress::lzw {
 namespace {
 
-constexpr std::size_t head_bytes = 3;
 constexpr std::uint8_t magic[2] = {0x1f, 0x9d};
 constexpr std::uint8_t block_mode = 0x80;
 constexpr std::uint8_t bits_mask = 0x1f;
@@ -90,41 +89,14 @@ class RatioCheck {
     std::size_t next_ = check_gap, best_ = 0;
 };
 
-struct Head {
-    unsigned bits;
-    bool block;
-};
-
-Status read_head(Bytes in, Head* head) noexcept {
-    if (in.size() < head_bytes) return Status::truncated;
-    if (in[0] != magic[0] || in[1] != magic[1]) return Status::corrupt;
-    if ((in[2] & ~(block_mode | bits_mask)) != 0) return Status::unsupported;
-    *head = {in[2] & static_cast<unsigned>(bits_mask), (in[2] & block_mode) != 0};
-    if (head->bits < min_bits) return Status::corrupt;
-    return head->bits <= max_bits ? Status::ok : Status::unsupported;
-}
-
-Rules rules_of(const Head& head) noexcept {
-    Rules rules;
-    if (head.block) {
-        rules.clear = clear_code;
-        rules.first = clear_code + 1;
-    }
-    rules.last = 1u << head.bits;
-    rules.max_width = head.bits > min_bits ? head.bits : min_bits + 1;
-    rules.groups = true;
-    rules.clear_first = false;
-    return rules;
-}
-
 // Every code of a file but its head; checks how it ends.
 template <class Decode>
 Status read_codes(Bytes in, Decode decode, std::uint64_t* size) noexcept {
-    Head head;
-    BP_TRY(read_head(in, &head));
-    in = in.subspan(head_bytes);
+    Rules rules;
+    BP_TRY(z_rules(in, &rules));
+    in = in.subspan(z_head_bytes);
     Decoded result;
-    BP_TRY(decode(rules_of(head), in, &result));
+    BP_TRY(decode(rules, in, &result));
     *size = result.bytes;
     const std::size_t total = in.size() * 8;
     if (result.position > total || total - result.position >= 8) return Status::truncated;
@@ -134,9 +106,28 @@ Status read_codes(Bytes in, Decode decode, std::uint64_t* size) noexcept {
 
 }  // namespace
 
+Status z_rules(Bytes in, Rules* rules) noexcept {
+    if (in.size() < z_head_bytes) return Status::truncated;
+    if (in[0] != magic[0] || in[1] != magic[1]) return Status::corrupt;
+    if ((in[2] & ~(block_mode | bits_mask)) != 0) return Status::unsupported;
+    const unsigned bits = in[2] & static_cast<unsigned>(bits_mask);
+    if (bits < min_bits) return Status::corrupt;
+    if (bits > max_bits) return Status::unsupported;
+    *rules = {};
+    if ((in[2] & block_mode) != 0) {
+        rules->clear = clear_code;
+        rules->first = clear_code + 1;
+    }
+    rules->last = 1u << bits;
+    rules->max_width = bits > min_bits ? bits : min_bits + 1;
+    rules->groups = true;
+    rules->clear_first = false;
+    return Status::ok;
+}
+
 std::size_t z_bound(std::size_t n) noexcept {
     // At most 16 bits a byte; at most one clear and eight filled-up groups of 16 bytes each check_gap bytes.
-    return head_bytes + 2 * n + (n / check_gap + 1) * 160;
+    return z_head_bytes + 2 * n + (n / check_gap + 1) * 160;
 }
 
 Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
@@ -147,9 +138,9 @@ Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspac
     out[0] = magic[0];
     out[1] = magic[1];
     out[2] = static_cast<std::uint8_t>(bits | block_mode);
-    *written = head_bytes;
+    *written = z_head_bytes;
     if (in.empty()) return Status::ok;
-    CodeWriter writer(out.data() + head_bytes, out.data() + out.size());
+    CodeWriter writer(out.data() + z_head_bytes, out.data() + out.size());
     Widths widths(bits, true);
     RatioCheck check;
     std::uint32_t next = widths.first();
@@ -170,7 +161,7 @@ Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspac
         if (widths.widen(count)) {
             writer.end_group(before);
         }
-        if (next == widths.end() && check.clear_now(i + 1, head_bytes + writer.bytes())) {
+        if (next == widths.end() && check.clear_now(i + 1, z_head_bytes + writer.bytes())) {
             writer.put(clear_code, widths.width());
             writer.end_group(widths.width());
             widths.clear();

@@ -11,6 +11,11 @@ namespace bitpress::lzw {
 inline constexpr std::size_t z_encode_workspace = sizeof(EncodeDictionary);
 inline constexpr std::size_t z_decode_workspace = sizeof(DecodeDictionary);
 
+inline constexpr std::size_t z_head_bytes = 3;
+
+// What the codes of a file are decoded by, from its first bytes. truncated, corrupt or unsupported where they are none.
+Status z_rules(Bytes in, Rules* rules) noexcept;
+
 // Most bytes that encoding n bytes can take; z_encode needs an output of that size.
 std::size_t z_bound(std::size_t n) noexcept;
 

@@ -1,0 +1,177 @@
+#include "codings/lzw_image.h"
+
+#include "codings/frame.h"
+
+namespace bitpress::lzw {
+namespace {
+
+constexpr std::uint32_t image_words = 1u << image_max_bits;
+constexpr std::uint32_t tiff_newest = 4093;  // libtiff's encoder and others' clear here
+constexpr std::size_t block_bytes = 255;     // of a GIF's sub-block, at most
+constexpr unsigned gif_min_size = 2, gif_max_size = 8;
+
+Rules image_rules(unsigned literal_bits) noexcept {
+    Rules rules;
+    rules.literals = rules.clear = 1u << literal_bits;
+    rules.end = rules.clear + 1;
+    rules.first = rules.clear + 2;
+    rules.last = image_words;
+    rules.min_width = literal_bits + 1;
+    rules.max_width = image_max_bits;
+    return rules;
+}
+
+// Writes codes one after the other, low or high bits first. The caller has made sure of the room.
+template <bool high_first>
+class CodeWriter {
+  public:
+    explicit CodeWriter(std::uint8_t* at) noexcept : at_(at) {}
+
+    void put(std::uint32_t code, unsigned width) noexcept {
+        bits_ = high_first ? bits_ << width | code : bits_ | std::uint64_t{code} << count_;
+        for (count_ += width; count_ >= 8; count_ -= 8) {
+            *at_++ = static_cast<std::uint8_t>(high_first ? bits_ >> (count_ - 8) : bits_);
+            if (!high_first) bits_ >>= 8;
+        }
+    }
+    std::uint8_t* finish() noexcept {
+        if (count_ > 0) put(0, 8 - count_);
+        return at_;
+    }
+
+  private:
+    std::uint64_t bits_ = 0;
+    unsigned count_ = 0;  // below 8 between two codes
+    std::uint8_t* at_;
+};
+
+// clear_at: the newest word after which a clear is written. Bytes are below rules.literals.
+template <bool high_first>
+std::uint8_t* encode_codes(const Rules& rules, std::uint32_t clear_at, Bytes in, std::uint8_t* out,
+                           ShortDictionary& dictionary) noexcept {
+    CodeWriter<high_first> writer(out);
+    std::uint32_t newest = rules.first - 1;
+    unsigned width = rules.min_width;
+    writer.put(rules.clear, width);
+    dictionary.clear();
+    std::uint32_t current = in.empty() ? 0 : in[0];
+    for (std::size_t i = 1; i < in.size(); ++i) {
+        const std::uint32_t slot = dictionary.find(current, in[i]);
+        if (dictionary.holds(slot)) {
+            current = dictionary.word(slot);
+            continue;
+        }
+        writer.put(current, width);
+        dictionary.insert(slot, current, in[i], ++newest);
+        current = in[i];
+        if (rules.wider(newest, width)) ++width;
+        if (newest == clear_at) {
+            writer.put(rules.clear, width);
+            newest = rules.first - 1;
+            width = rules.min_width;
+            dictionary.clear();
+        }
+    }
+    if (!in.empty()) {
+        writer.put(current, width);
+        if (rules.wider(++newest, width)) ++width;
+    }
+    writer.put(rules.end, width);
+    return writer.finish();
+}
+
+// Bits of n bytes: each at most a code, each clear after more than 3800 codes, a clear and an end.
+std::size_t codes_bound(std::size_t n) noexcept { return (n + n / 3800 + 3) / 2 * 3 + 3; }
+
+}  // namespace
+
+Rules tiff_rules(Bytes in) noexcept {
+    Rules rules = image_rules(8);
+    const bool old = in.size() >= 2 && in[0] == 0 && (in[1] & 1) != 0;
+    rules.high_first = !old;
+    rules.early = old ? 0 : 1;
+    return rules;
+}
+
+Rules gif_rules(unsigned min_code_size) noexcept { return image_rules(min_code_size); }
+
+Status gif_open(Bytes in, MutableBytes joined, Gif* gif) noexcept {
+    if (in.empty()) return Status::truncated;
+    if (in[0] < gif_min_size || in[0] > gif_max_size) return Status::corrupt;
+    if (joined.size() < in.size()) return Status::memory_too_small;
+    std::size_t total = 0;
+    for (std::size_t at = 1;;) {
+        if (at == in.size()) return Status::truncated;
+        const std::size_t size = in[at++];
+        if (size == 0) {
+            *gif = {in[0], joined.first(total)};
+            return at == in.size() ? Status::ok : Status::corrupt;
+        }
+        if (size > in.size() - at) return Status::truncated;
+        std::memcpy(joined.data() + total, in.data() + at, size);
+        total += size;
+        at += size;
+    }
+}
+
+Status image_decoded_size(const Rules& rules, Bytes codes, std::uint64_t limit, MutableBytes workspace,
+                          std::uint64_t* size) noexcept {
+    BP_TRY(check_decode(0, {}, workspace, image_decode_workspace));
+    Decoded result;
+    BP_TRY(count_codes(rules, codes, limit, *reinterpret_cast<DecodeDictionary*>(workspace.data()), &result));
+    *size = result.bytes;
+    return result.ended ? Status::ok : Status::truncated;
+}
+
+Status image_decode(const Rules& rules, Bytes codes, MutableBytes out, MutableBytes workspace) noexcept {
+    BP_TRY(check_decode(out.size(), out, workspace, image_decode_workspace));
+    Decoded result;
+    DecodeDictionary& dictionary = *reinterpret_cast<DecodeDictionary*>(workspace.data());
+    BP_TRY(decode_codes(rules, codes, out, Room::clipped, dictionary, &result));
+    return result.bytes == out.size() ? Status::ok : Status::truncated;
+}
+
+std::size_t tiff_bound(std::size_t n) noexcept { return codes_bound(n); }
+
+std::size_t gif_bound(std::size_t n) noexcept {
+    const std::size_t bytes = codes_bound(n);
+    return 1 + bytes + bytes / block_bytes + 2;
+}
+
+Status tiff_encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
+    BP_TRY(check_encode(tiff_bound(in.size()), in, out, workspace, image_encode_workspace));
+    ShortDictionary& dictionary = *reinterpret_cast<ShortDictionary*>(workspace.data());
+    const std::uint8_t* const end = encode_codes<true>(tiff_rules({}), tiff_newest, in, out.data(), dictionary);
+    *written = static_cast<std::size_t>(end - out.data());
+    return Status::ok;
+}
+
+Status gif_encode(Bytes in, unsigned min_code_size, MutableBytes out, MutableBytes workspace,
+                  std::size_t* written) noexcept {
+    if (min_code_size < gif_min_size || min_code_size > gif_max_size) return Status::bad_argument;
+    BP_TRY(check_encode(gif_bound(in.size()), in, out, workspace, image_encode_workspace));
+    std::uint8_t all = 0;
+    for (const std::uint8_t byte : in) all |= byte;
+    if (all >> min_code_size != 0) return Status::bad_argument;
+    // The codes go to the end of out and are moved down, a block at a time.
+    const std::size_t most = codes_bound(in.size());
+    std::uint8_t* const codes = out.data() + (out.size() - most);
+    ShortDictionary& dictionary = *reinterpret_cast<ShortDictionary*>(workspace.data());
+    const std::uint8_t* const end =
+        encode_codes<false>(gif_rules(min_code_size), image_words - 1, in, codes, dictionary);
+    std::uint8_t* to = out.data();
+    *to++ = static_cast<std::uint8_t>(min_code_size);
+    for (const std::uint8_t* from = codes; from != end;) {
+        const std::size_t left = static_cast<std::size_t>(end - from);
+        const std::size_t size = left < block_bytes ? left : block_bytes;
+        *to++ = static_cast<std::uint8_t>(size);
+        std::memmove(to, from, size);
+        to += size;
+        from += size;
+    }
+    *to++ = 0;
+    *written = static_cast<std::size_t>(to - out.data());
+    return Status::ok;
+}
+
+}  // namespace bitpress::lzw
