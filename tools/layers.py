@@ -39,6 +39,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("dtypes", "operators", "_core"),
     ("scheme",),
     ("tensor", "codings", "graph", "recipe", "bitpack", "bounded"),
+    ("lzw_formats",),
     ("codecs",),
     ("container", "methods", "passes"),
     ("model", "importers"),
@@ -51,7 +52,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-USES_CORE = {"bitpack", "bounded", "tensor", "codings", "container", "session", "compress", "methods"}
+USES_CORE = {"bitpack", "bounded", "tensor", "codings", "lzw_formats", "container", "session", "compress", "methods"}
 # A package from outside -> the units that may import it (numpy and the standard library are free for all).
 OUTSIDE: dict[str, set[str]] = {
     "torch": {"importers", "train", "torch", "demo"},

@@ -9,47 +9,33 @@
 namespace bitpress {
 namespace {
 
-constexpr std::uint32_t first_code = 256;
-
 constexpr unsigned chunk_log = 18;  // 256 KiB
-constexpr std::uint32_t dictionary_end = 1u << lzw::max_bits;
-
-// Before the i-th code of a chunk, the codes below limit(i) are defined (the last of them only just: KwKwK).
-std::uint32_t limit(std::size_t i) noexcept {
-    return i < dictionary_end - first_code ? first_code + static_cast<std::uint32_t>(i) : dictionary_end;
-}
 
 // ---- encoding
 
 using EncodeState = lzw::EncodeDictionary;
 
 bool encode_chunk(void* opaque, bool, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept {
+    constexpr lzw::Rules rules;
     EncodeState& dictionary = *static_cast<EncodeState*>(opaque);
-    dictionary.clear(chunk.size());
+    dictionary.clear(rules.last);
     BitWriter bits(out.data(), out.data() + out.size());
-    const std::size_t room = out.size() * 8;
-    std::size_t used = 0, count = 0;
-    std::uint32_t next = first_code;  // the code that the next new string gets
-    std::uint32_t current = chunk[0];
-    unsigned width = lzw::min_bits;
+    std::size_t room = out.size() * 8;
+    std::uint32_t newest = rules.first - 1;  // the word that was defined last
+    std::uint32_t string = dictionary.id(chunk[0]);
+    unsigned width = rules.min_width;
     for (std::size_t i = 1; i <= chunk.size(); ++i) {
-        std::uint32_t slot = 0;
-        if (i < chunk.size()) {
-            slot = dictionary.find(current, chunk[i]);
-            if (dictionary.holds(slot)) {
-                current = dictionary.code[slot];
-                continue;
-            }
-        }
-        if (limit(count) > 1u << width) ++width;
-        used += width;
-        if (used > room) return false;
-        bits.put(current, width);
+        EncodeState::Place place;
+        if (i < chunk.size() && dictionary.extend(&string, chunk[i], &place)) continue;
+        if (width > room) return false;
+        room -= width;
+        bits.put(dictionary.word(string), width);
         bits.flush();
-        ++count;
         if (i == chunk.size()) break;
-        if (next < dictionary_end) dictionary.insert(slot, current, chunk[i], next++);
-        current = chunk[i];
+        if (newest + 1 < rules.last) dictionary.insert(place, newest + 1);
+        if (newest < rules.last) ++newest;
+        if (rules.wider(newest, width)) ++width;
+        string = dictionary.id(chunk[i]);
     }
     entry->kind = ChunkKind::coded;
     entry->size = static_cast<std::size_t>(bits.finish() - out.data());

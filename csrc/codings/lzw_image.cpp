@@ -48,32 +48,29 @@ class CodeWriter {
 // clear_at: the newest word after which a clear is written. Bytes are below rules.literals.
 template <bool high_first>
 std::uint8_t* encode_codes(const Rules& rules, std::uint32_t clear_at, Bytes in, std::uint8_t* out,
-                           ShortDictionary& dictionary) noexcept {
+                           EncodeDictionary& dictionary) noexcept {
     CodeWriter<high_first> writer(out);
     std::uint32_t newest = rules.first - 1;
     unsigned width = rules.min_width;
     writer.put(rules.clear, width);
-    dictionary.clear();
-    std::uint32_t current = in.empty() ? 0 : in[0];
+    dictionary.clear(rules.last);
+    std::uint32_t string = in.empty() ? 0 : dictionary.id(in[0]);
     for (std::size_t i = 1; i < in.size(); ++i) {
-        const std::uint32_t slot = dictionary.find(current, in[i]);
-        if (dictionary.holds(slot)) {
-            current = dictionary.word(slot);
-            continue;
-        }
-        writer.put(current, width);
-        dictionary.insert(slot, current, in[i], ++newest);
-        current = in[i];
+        EncodeDictionary::Place place;
+        if (dictionary.extend(&string, in[i], &place)) continue;
+        writer.put(dictionary.word(string), width);
+        dictionary.insert(place, ++newest);
         if (rules.wider(newest, width)) ++width;
         if (newest == clear_at) {
             writer.put(rules.clear, width);
             newest = rules.first - 1;
             width = rules.min_width;
-            dictionary.clear();
+            dictionary.clear(rules.last);
         }
+        string = dictionary.id(in[i]);
     }
     if (!in.empty()) {
-        writer.put(current, width);
+        writer.put(dictionary.word(string), width);
         if (rules.wider(++newest, width)) ++width;
     }
     writer.put(rules.end, width);
@@ -140,7 +137,7 @@ std::size_t gif_bound(std::size_t n) noexcept {
 
 Status tiff_encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
     BP_TRY(check_encode(tiff_bound(in.size()), in, out, workspace, image_encode_workspace));
-    ShortDictionary& dictionary = *reinterpret_cast<ShortDictionary*>(workspace.data());
+    EncodeDictionary& dictionary = *reinterpret_cast<EncodeDictionary*>(workspace.data());
     const std::uint8_t* const end = encode_codes<true>(tiff_rules({}), tiff_newest, in, out.data(), dictionary);
     *written = static_cast<std::size_t>(end - out.data());
     return Status::ok;
@@ -156,7 +153,7 @@ Status gif_encode(Bytes in, unsigned min_code_size, MutableBytes out, MutableByt
     // The codes go to the end of out and are moved down, a block at a time.
     const std::size_t most = codes_bound(in.size());
     std::uint8_t* const codes = out.data() + (out.size() - most);
-    ShortDictionary& dictionary = *reinterpret_cast<ShortDictionary*>(workspace.data());
+    EncodeDictionary& dictionary = *reinterpret_cast<EncodeDictionary*>(workspace.data());
     const std::uint8_t* const end =
         encode_codes<false>(gif_rules(min_code_size), image_words - 1, in, codes, dictionary);
     std::uint8_t* to = out.data();

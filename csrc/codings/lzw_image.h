@@ -10,7 +10,7 @@
 namespace bitpress::lzw {
 
 inline constexpr unsigned image_max_bits = 12;
-inline constexpr std::size_t image_encode_workspace = sizeof(ShortDictionary);
+inline constexpr std::size_t image_encode_workspace = sizeof(EncodeDictionary);
 inline constexpr std::size_t image_decode_workspace = sizeof(DecodeDictionary);
 
 // What in is decoded by: TIFF as it is since 1988 (high bits first, codes widen early), or as it was before (low bits

@@ -134,7 +134,7 @@ Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspac
     if (bits < min_bits || bits > max_bits) return Status::bad_argument;
     BP_TRY(check_encode(z_bound(in.size()), in, out, workspace, z_encode_workspace));
     EncodeDictionary& dictionary = *reinterpret_cast<EncodeDictionary*>(workspace.data());
-    dictionary.clear(in.size());
+    dictionary.clear(1u << bits);
     out[0] = magic[0];
     out[1] = magic[1];
     out[2] = static_cast<std::uint8_t>(bits | block_mode);
@@ -144,18 +144,15 @@ Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspac
     Widths widths(bits, true);
     RatioCheck check;
     std::uint32_t next = widths.first();
-    std::uint32_t current = in[0];
+    std::uint32_t string = dictionary.id(in[0]);
     std::size_t count = 0;  // codes since the last clear
     for (std::size_t i = 1; i < in.size(); ++i) {
-        const std::uint32_t slot = dictionary.find(current, in[i]);
-        if (dictionary.holds(slot)) {
-            current = dictionary.code[slot];
-            continue;
-        }
-        writer.put(current, widths.width());
+        EncodeDictionary::Place place;
+        if (dictionary.extend(&string, in[i], &place)) continue;
+        writer.put(dictionary.word(string), widths.width());
         ++count;
-        if (next < widths.end()) dictionary.insert(slot, current, in[i], next++);
-        current = in[i];
+        if (next < widths.end()) dictionary.insert(place, next++);
+        string = dictionary.id(in[i]);
         const unsigned before = widths.width();
         if (i + 1 == in.size()) break;
         if (widths.widen(count)) {
@@ -165,14 +162,15 @@ Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspac
             writer.put(clear_code, widths.width());
             writer.end_group(widths.width());
             widths.clear();
-            dictionary.clear(in.size());
+            dictionary.clear(widths.end());
             next = widths.first();
             count = 0;
+            string = dictionary.id(in[i]);
         }
     }
     const unsigned before = widths.width();
     if (widths.widen(count)) writer.end_group(before);
-    writer.put(current, widths.width());
+    writer.put(dictionary.word(string), widths.width());
     *written = static_cast<std::size_t>(writer.finish() - out.data());
     return Status::ok;
 }

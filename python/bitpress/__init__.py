@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from . import bitpack, bounded
-from .codings import huffman, lzw, planes, rans
+from .codings import huffman, planes, rans
 from .compress import compress
 from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
 from .files import load_file, safe_open, save_file
+from .lzw_formats import lzw
 from .methods.magnitude import prune
 from .model import Model, load
 from .recipe import Recipe, Rule

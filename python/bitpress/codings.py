@@ -16,9 +16,7 @@ from .errors import CorruptError, FormatError, ShapeError
 
 __all__ = [
     "CODING_NUMBERS",
-    "LZW_FORMATS",
     "Huffman",
-    "Lzw",
     "Planes",
     "Rans",
     "decode_codes",
@@ -26,7 +24,6 @@ __all__ = [
     "encode_codes",
     "encode_stream",
     "huffman",
-    "lzw",
     "planes",
     "rans",
 ]
@@ -34,10 +31,6 @@ __all__ = [
 CODING_NUMBERS: dict[str, int] = dict(_core.CODINGS)
 """Every coding's number in the file, by name; ``raw`` is first."""
 
-LZW_FORMATS = ("bitpress", "z")
-"""The framings of LZW. No frame of bitpress begins as a ``.Z`` file does."""
-
-_Z_MAGIC = b"\x1f\x9d"
 _NAMES = {number: name for name, number in CODING_NUMBERS.items()}
 
 
@@ -115,53 +108,6 @@ class Rans(_Framed):
     _name = "rans"
 
 
-class Lzw:
-    """LZW: codes of 9 to 16 bits for strings seen before, in two framings.
-
-    ``bitpress``: independent chunks of 256 KiB; what files hold. ``z``: the ``.Z`` files of ``compress``, as ncompress
-    writes and reads them.
-
-    Sources: Welch, "A technique for high-performance data compression" (1984); for ``z``, ncompress 4.2.
-    """
-
-    def encode(self, data: Any, *, format: str = "bitpress", max_bits: int = 16) -> bytes:
-        """Codes any bytes-like object or array (its bytes in row-major order); deterministic.
-
-        ``bitpress``: never longer than the data by more than 8 bytes and 3 a chunk. ``z``: the very bytes of
-        ``compress -b max_bits``, ``max_bits`` from 9 to 16 (but for 9, where compress writes what it cannot read); it
-        may be longer than the data. ValueError for another format or ``max_bits``.
-        """
-        if format == "z":
-            if not 9 <= max_bits <= 16:
-                raise ValueError(f"max_bits must be 9..16, not {max_bits}")
-            return _core.encode_z(_as_bytes(data), max_bits)
-        if format != "bitpress":
-            raise ValueError(f"format must be one of {', '.join(LZW_FORMATS)}, not {format!r}")
-        if max_bits != 16:
-            raise ValueError("format 'bitpress' has no max_bits but 16")
-        return _core.encode("lzw", _as_bytes(data))
-
-    def decode(self, blob: Any, *, format: str | None = None, max_size: int | None = None, out: Any = None) -> Any:
-        """The bytes that ``encode`` was given. Without ``format`` the first two bytes tell which it is.
-
-        CorruptError: truncated or malformed. FormatError: more than ``max_size`` decoded bytes (found before anything
-        is allocated). ValueError: another format. Without ``max_size`` n bytes can become up to 2**18 * n.
-
-        A ``.Z`` file has neither length nor checksum: cut between two codes it decodes, without an error, to less.
-        """
-        _check_max_size(max_size)
-        buffer = _as_bytes(blob)
-        if format is None:
-            format = "z" if bytes(memoryview(buffer).cast("B")[:2]) == _Z_MAGIC else "bitpress"
-        if format == "z":
-            if out is not None:
-                raise ValueError("out needs a frame of format 'bitpress'")
-            return _core.decode_z(buffer, max_size)
-        if format != "bitpress":
-            raise ValueError(f"format must be one of {', '.join(LZW_FORMATS)}, not {format!r}")
-        return _decode_frame("lzw", buffer, max_size, out)
-
-
 _PLANE_KINDS = {"BF16": 4, "F32": 5, "F64": 6, "C64": 5}  # docs/format.md, section 5; others go by their size
 _SIGNED = {"I16": 7, "I32": 8, "I64": 9}
 
@@ -211,7 +157,6 @@ class Planes:
 
 huffman = Huffman()
 rans = Rans()
-lzw = Lzw()
 planes = Planes()
 
 

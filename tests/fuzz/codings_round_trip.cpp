@@ -1,6 +1,7 @@
-// Data made from the input go through every coding and .Z, and come back; sizes keep to the stated bounds.
+// Data made from the input go through every coding and LZW's framings, and come back; sizes keep to the stated bounds.
 #include <map>
 
+#include "codings/lzw_image.h"
 #include "codings/lzw_z.h"
 
 #include "codings_fuzz.h"
@@ -52,10 +53,39 @@ void through_z(Bytes data, unsigned bits) {
     fuzz::require(fuzz::equal(back.span(), data), "the round trip changed the data");
 }
 
+// bits: of a GIF's pixel; 0: TIFF.
+void through_image(Bytes data, unsigned bits) {
+    const fuzz::Memory pixels(data.size(), 0), joined(lzw::gif_bound(data.size()), 0);
+    for (std::size_t i = 0; i < data.size(); ++i) {
+        pixels.span()[i] = static_cast<std::uint8_t>(data[i] & (bits == 0 ? 255 : (1u << bits) - 1));
+    }
+    const fuzz::Memory out(bits == 0 ? lzw::tiff_bound(data.size()) : lzw::gif_bound(data.size()), 0);
+    const MutableBytes work = workspaces(lzw::image_encode_workspace).one.span();
+    std::size_t written = 0;
+    const Status status = bits == 0 ? lzw::tiff_encode(pixels.span(), out.span(), work, &written)
+                                    : lzw::gif_encode(pixels.span(), bits, out.span(), work, &written);
+    fuzz::require(status == Status::ok, "cannot encode");
+    lzw::Gif gif;
+    gif.codes = out.span().first(written);
+    if (bits != 0) {
+        fuzz::require(lzw::gif_open(gif.codes, joined.span(), &gif) == Status::ok, "cannot open");
+        fuzz::require(gif.min_code_size == bits, "another code size");
+    }
+    const lzw::Rules rules = bits == 0 ? lzw::tiff_rules(gif.codes) : lzw::gif_rules(bits);
+    const MutableBytes back_work = workspaces(lzw::image_decode_workspace).one.span();
+    std::uint64_t size = 0;
+    fuzz::require(lzw::image_decoded_size(rules, gif.codes, data.size(), back_work, &size) == Status::ok,
+                  "cannot count");
+    fuzz::require(size == data.size(), "a wrong size");
+    const fuzz::Memory back(data.size(), 0xEE);
+    fuzz::require(lzw::image_decode(rules, gif.codes, back.span(), back_work) == Status::ok, "cannot decode");
+    fuzz::require(fuzz::equal(back.span(), pixels.span()), "the round trip changed the data");
+}
+
 }  // namespace
 
-// Byte 0: which coding, or which width of .Z; byte 1: how many times the rest is repeated, each time with another byte
-// added to it, and over which alphabet.
+// Byte 0: which coding, which width of .Z, or which image; byte 1: how many times the rest is repeated, each time with
+// another byte added to it, and over which alphabet.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size < 2) return 0;
     const std::size_t rest = size - 2;
@@ -67,11 +97,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         expanded.span()[i] = static_cast<std::uint8_t>((data[2 + i % rest] + shift) & mask);
     }
     const auto all = codings();
-    const std::size_t which = data[0] % (all.size() + 8);
+    const std::size_t which = data[0] % (all.size() + 16);
     if (which < all.size()) {
         through(*all[which], expanded.span());
-    } else {
+    } else if (which < all.size() + 8) {
         through_z(expanded.span(), static_cast<unsigned>(lzw::min_bits + which - all.size()));
+    } else {
+        const unsigned bits = static_cast<unsigned>(which - all.size() - 8);
+        through_image(expanded.span(), bits < 7 ? bits + 2 : 0);
     }
     return 0;
 }

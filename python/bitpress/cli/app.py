@@ -20,7 +20,7 @@ __all__ = ["COMMANDS", "app"]
 
 # A command is a module of this name in this folder: a function `command` whose docstring is the help text, a SUMMARY of
 # one short line, and EXAMPLES, one command line each. Only the command that is called imports what it needs.
-COMMANDS = ("compress", "decompress", "inspect", "verify", "run", "bench", "distill", "demo")
+COMMANDS = ("compress", "decompress", "inspect", "verify", "run", "bench", "distill", "demo", "huffman", "rans", "lzw")
 
 # Whatever click typer stands on: its own copy in later releases, the package in earlier ones.
 _UsageError, _ClickException = (cast("type[typer.BadParameter]", kind) for kind in typer.BadParameter.__mro__[1:3])

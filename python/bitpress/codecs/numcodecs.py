@@ -14,7 +14,7 @@ from numcodecs.abc import Codec
 from numcodecs.compat import ensure_contiguous_ndarray
 from numcodecs.registry import register_codec
 
-from .. import bounded, codings
+from .. import bounded, codings, lzw_formats
 from . import _bytes
 
 __all__ = ["BitpressBitpack", "BitpressBounded", "BitpressHuffman", "BitpressLzw", "BitpressRans"]
@@ -60,7 +60,7 @@ class BitpressLzw(_Coding):
     """``bp.lzw`` in the framing of bitpress."""
 
     codec_id = "bitpress_lzw"
-    _coder = codings.lzw
+    _coder = lzw_formats.lzw
 
 
 class BitpressBitpack(Codec):

@@ -16,7 +16,7 @@ from zarr.core.buffer import Buffer, NDBuffer
 from zarr.core.common import JSON, parse_named_configuration
 from zarr.registry import register_codec
 
-from .. import bounded, codings
+from .. import bounded, codings, lzw_formats
 from ..errors import CorruptError
 from . import _bytes
 
@@ -96,7 +96,7 @@ class LzwCodec(_CodingCodec):
     """``bp.lzw`` in the framing of bitpress."""
 
     name = "bitpress_lzw"
-    _coder = codings.lzw
+    _coder = lzw_formats.lzw
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
-"""LZW in plain Python: the oracle of csrc/codings/lzw.cpp and lzw_z.cpp, byte for byte. Malformed input: ValueError.
+"""LZW in plain Python: the oracle of csrc/codings/lzw*.cpp, byte for byte. Malformed input: ValueError.
 
-Sources: Welch 1984; for ``.Z``: ncompress 4.2.
+Sources: Welch 1984; for ``.Z``: ncompress 4.2; TIFF 6.0, section 13; GIF89a, appendix F.
 """
 
 from __future__ import annotations
 
 from .frame import CODED, FILL, STORED, BitReader, BitWriter, read_frame, write_frame
 
-__all__ = ["decode", "decode_z", "encode", "encode_z"]
+__all__ = ["decode", "decode_gif", "decode_tiff", "decode_z", "encode", "encode_gif", "encode_tiff", "encode_z"]
 
 CHUNK_LOG = 18
 CHECK_GAP = 10_000
@@ -175,3 +175,106 @@ def decode_z(blob: bytes) -> bytes:
     if bits.position < total:
         bits.finish()
     return b"".join(out)
+
+
+def _image_codes(data: bytes, literals: int, early: int, clear_at: int) -> list[tuple[int, int]]:
+    """(code, width): a clear first, one whenever word ``clear_at`` was defined, and an end."""
+    clear, end, first = literals, literals + 1, literals + 2
+    widest = 12
+    narrow = width = literals.bit_length()
+    newest, strings = first - 1, {bytes([byte]): byte for byte in range(literals)}
+    codes, current = [(clear, width)], data[:1]
+
+    def put(code: int) -> None:
+        nonlocal width, newest
+        codes.append((code, width))
+        newest += 1
+        if width < widest and newest + early > 2**width - 1:
+            width += 1
+
+    for byte in data[1:]:
+        longer = current + bytes([byte])
+        if longer in strings:
+            current = longer
+            continue
+        put(strings[current])
+        strings[longer] = newest
+        if newest == clear_at:
+            codes.append((clear, width))
+            newest, width, strings = first - 1, narrow, {bytes([byte]): byte for byte in range(literals)}
+        current = bytes([byte])
+    if data:
+        put(strings[current])
+    return [*codes, (end, width)]
+
+
+def _pack(codes: list[tuple[int, int]], high_first: bool) -> bytes:
+    bits = "".join(f"{code:0{width}b}"[:: 1 if high_first else -1] for code, width in codes)
+    bits += "0" * (-len(bits) % 8)
+    return bytes(int(bits[i : i + 8][:: 1 if high_first else -1], 2) for i in range(0, len(bits), 8))
+
+
+def _decode_image(data: bytes, literals: int, early: int, high_first: bool, size: int | None) -> bytes:
+    clear, end, first = literals, literals + 1, literals + 2
+    bits = "".join(f"{byte:08b}"[:: 1 if high_first else -1] for byte in data)
+    narrow = width = literals.bit_length()
+    at, newest, before, out = 0, first - 1, b"", bytearray()
+    strings: dict[int, bytes] = {}
+    while size is None or len(out) < size:
+        if before and width < 12 and newest + early > 2**width - 1:
+            width += 1
+        if at + width > len(bits):
+            raise ValueError("the codes end too early")
+        code = int(bits[at : at + width][:: 1 if high_first else -1], 2)
+        at += width
+        if code == end:
+            break
+        if code == clear:
+            newest, width, before, strings = first - 1, narrow, b"", {}
+            continue
+        if code > end and not (before and code <= newest < 4096 or code in strings):
+            raise ValueError("a code is not defined")
+        if before and newest < 4096:
+            strings[newest] = before + (before if code == newest else strings.get(code, bytes([code % 256])))[:1]
+        before = bytes([code]) if code < literals else strings[code]
+        out += before
+        newest = min(newest + 1, 4096)
+    if size is not None and len(out) < size:
+        raise ValueError("there is less than the size")
+    return bytes(out if size is None else out[:size])
+
+
+def encode_tiff(data: bytes, *, old: bool = False) -> bytes:
+    """A strip of a TIFF file; ``old``: as before 1988, low bits first, which the native encoder does not write."""
+    return _pack(_image_codes(data, 256, 0 if old else 1, 4093), not old)
+
+
+def decode_tiff(blob: bytes, size: int | None = None) -> bytes:
+    """The bytes of a strip, up to its end code or ``size``."""
+    old = len(blob) >= 2 and blob[0] == 0 and blob[1] & 1 == 1
+    return _decode_image(blob, 256, 0 if old else 1, not old, size)
+
+
+def encode_gif(data: bytes, min_code_size: int = 8) -> bytes:
+    """A GIF's image data, from the minimum code size to the empty sub-block."""
+    codes = _pack(_image_codes(data, 2**min_code_size, 0, 4095), False)
+    blocks = [codes[i : i + 255] for i in range(0, len(codes), 255)]
+    return bytes([min_code_size]) + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
+
+
+def decode_gif(blob: bytes, size: int | None = None) -> bytes:
+    """The pixels of a GIF's image data."""
+    if not blob or not 2 <= blob[0] <= 8:
+        raise ValueError("no minimum code size")
+    codes, at = b"", 1
+    while True:
+        if at >= len(blob) or at + blob[at] >= len(blob):
+            raise ValueError("the sub-blocks are cut off")
+        length = blob[at]
+        codes += blob[at + 1 : at + 1 + length]
+        at += 1 + length
+        if not length:
+            break
+    if at != len(blob):
+        raise ValueError("bytes follow the last sub-block")
+    return _decode_image(codes, 2 ** blob[0], 0, False, size)
