@@ -2,8 +2,8 @@
 
 Peers of Huffman and rANS: deflate without matches (zlib's Z_HUFFMAN_ONLY: a Huffman code a block, one stream), and
 zstd -1, which on such data finds few matches and so is mostly its own Huffman coder with the search for matches on top.
-Peers of LZW: libtiff's (through Pillow, the file's frame included) and ncompress (a process each time, its start
-included; a row of its own says what the start costs). No peer is fed anything but the same bytes.
+Peers of LZW: libtiff's (through Pillow, the file's frame included), imagecodecs' and ncompress (a process each time,
+its start included; a row of its own says what the start costs). No peer is fed anything but the same bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from rows import gaussian_codes, sparse_codes
+from rows import N, gaussian_codes, sparse_codes
 
 import bitpress as bp
 
@@ -68,6 +68,11 @@ def _libtiff() -> tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes]]
     return f"libtiff {features.version('libtiff')}", encode, decode
 
 
+def _imagecodecs() -> tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes]]:
+    imagecodecs = pytest.importorskip("imagecodecs", reason="pip install imagecodecs")
+    return f"imagecodecs {imagecodecs.__version__}", imagecodecs.lzw_encode, imagecodecs.lzw_decode
+
+
 def _ncompress() -> tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes]]:
     program = shutil.which("compress")
     if program is None:
@@ -84,6 +89,10 @@ OURS = {
     "huffman": (bp.huffman.encode, bp.huffman.decode),
     "rans": (bp.rans.encode, bp.rans.decode),
     "lzw": (bp.lzw.encode, bp.lzw.decode),
+    "lzw tiff": (
+        lambda data: bp.lzw.encode(data, format="tiff"),
+        lambda blob: bp.lzw.decode(blob, format="tiff", size=COPIES * N),
+    ),
     "lzw .Z": (lambda data: bp.lzw.encode(data, format="z"), bp.lzw.decode),
 }
 ENTROPY_PEERS = {
@@ -93,7 +102,8 @@ ENTROPY_PEERS = {
 PEERS = {
     "huffman": ENTROPY_PEERS,
     "rans": ENTROPY_PEERS,
-    "lzw": {"libtiff": _libtiff},
+    "lzw": {"libtiff": _libtiff, "imagecodecs": _imagecodecs},
+    "lzw tiff": {"libtiff": _libtiff, "imagecodecs": _imagecodecs},
     "lzw .Z": {"ncompress": _ncompress},
 }
 

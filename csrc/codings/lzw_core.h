@@ -59,7 +59,8 @@ struct Decoded {
 };
 
 // Decodes codes from the beginning of in until an end code, the end of in (less than a code is left) or as `kind` says.
-// corrupt: a word that is not defined; output_too_small: more than the room.
+// corrupt: a word that is not defined; output_too_small: more than the room; truncated: with groups, the input ends
+// inside a code or where one must follow (else fewer than 8 bits are left).
 Status decode_codes(const Rules& rules, Bytes in, MutableBytes out, Room kind, DecodeDictionary& dictionary,
                     Decoded* result) noexcept;
 

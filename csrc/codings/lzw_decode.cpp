@@ -167,7 +167,7 @@ class Decoder {
             if (rules_.groups) group_ = position_ = group_end(position_, group_, width_);
             ++width_;
         }
-        if (total < width_ || position_ > total - width_) return finish();
+        if (total < width_ || position_ > total - width_) return rules_.groups ? Status::truncated : finish();
         const std::uint64_t bits = peek<high_first>(in_, position_);
         const std::uint32_t word = high_first ? static_cast<std::uint32_t>(bits >> (64 - width_))
                                               : static_cast<std::uint32_t>(bits) & ((1u << width_) - 1);

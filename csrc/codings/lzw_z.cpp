@@ -98,9 +98,7 @@ Status read_codes(Bytes in, Decode decode, std::uint64_t* size) noexcept {
     Decoded result;
     BP_TRY(decode(rules, in, &result));
     *size = result.bytes;
-    const std::size_t total = in.size() * 8;
-    if (result.position > total || total - result.position >= 8) return Status::truncated;
-    const std::size_t left = total - result.position;
+    const std::size_t left = in.size() * 8 - result.position;
     return left == 0 || (in[in.size() - 1] >> (8 - left)) == 0 ? Status::ok : Status::corrupt;
 }
 

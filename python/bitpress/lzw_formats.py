@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import _core
@@ -30,7 +31,7 @@ class ZFile(io.RawIOBase):
     def __init__(self, source: str | os.PathLike[str] | BinaryIO) -> None:
         super().__init__()
         self._owned = isinstance(source, (str, os.PathLike))
-        self._source: Any = open(source, "rb") if isinstance(source, (str, os.PathLike)) else source  # noqa: SIM115
+        self._source: Any = Path(source).open("rb") if isinstance(source, (str, os.PathLike)) else source  # noqa: SIM115
         self._reader = _core.ZReader()
         self._piece = memoryview(b"")
         self._last = False
@@ -40,7 +41,7 @@ class ZFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills the buffer's beginning and returns how many bytes; 0 at the end. CorruptError, FormatError as decode."""
+        """Fills the buffer's beginning; how many bytes, 0 at the end. CorruptError, FormatError as ``decode``."""
         if self.closed:
             raise ValueError("I/O operation on closed file")
         target = memoryview(buffer).cast("B")

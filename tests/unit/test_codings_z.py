@@ -162,8 +162,8 @@ def test_limits_and_arguments() -> None:
     with pytest.raises(ValueError, match="max_bits"):
         bp.lzw.encode(b"", max_bits=12)
     for call in (bp.lzw.encode, bp.lzw.decode):
-        with pytest.raises(ValueError, match="format must be one of bitpress, z, not 'tiff'"):
-            call(b"", format="tiff")
+        with pytest.raises(ValueError, match="format must be one of bitpress, z, tiff, gif, not 'zip'"):
+            call(b"", format="zip")
 
 
 def test_a_file_is_told_from_a_frame() -> None:

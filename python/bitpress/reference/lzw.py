@@ -232,7 +232,7 @@ def _decode_image(data: bytes, literals: int, early: int, high_first: bool, size
         if code == clear:
             newest, width, before, strings = first - 1, narrow, b"", {}
             continue
-        if code > end and not (before and code <= newest < 4096 or code in strings):
+        if code > end and not ((before and code <= newest < 4096) or code in strings):
             raise ValueError("a code is not defined")
         if before and newest < 4096:
             strings[newest] = before + (before if code == newest else strings.get(code, bytes([code % 256])))[:1]
