@@ -48,7 +48,7 @@ struct EncodeState {
     std::uint8_t planes[chunk_most];
 };
 
-// Which coding is worth a try. A plane that is all but even (its collision entropy is within 0.1 bit of 8, and the
+// Which coding is worth a try. A plane that is all but even (its collision entropy is within 0.68 bits of 8, and the
 // collision entropy bounds Shannon's from below) is not; where one value is more than half, Huffman's code wastes.
 PlaneCoding choose(const std::uint64_t counts[256], std::uint64_t n) noexcept {
     std::uint64_t most = 0;
@@ -58,7 +58,7 @@ PlaneCoding choose(const std::uint64_t counts[256], std::uint64_t n) noexcept {
         squares += counts[i] * counts[i];
     }
     if (n > 1 && most == n) return PlaneCoding::fill;
-    if (240 * squares <= n * n) return PlaneCoding::stored;
+    if (160 * squares <= n * n) return PlaneCoding::stored;
     return 2 * most > n ? PlaneCoding::rans : PlaneCoding::huffman;
 }
 

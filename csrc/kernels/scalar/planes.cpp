@@ -50,7 +50,7 @@ struct Double {
 
 template <class Bits>
 void split(const uint8_t* in, size_t n, uint8_t* const* planes) noexcept {
-    using Word = Bits::Word;
+    using Word = decltype(Bits::back(0));
     constexpr unsigned width = sizeof(Word);
     for (size_t i = 0; i < n; ++i) {
         Word x = 0;
@@ -62,7 +62,7 @@ void split(const uint8_t* in, size_t n, uint8_t* const* planes) noexcept {
 
 template <class Bits>
 void join(const uint8_t* const* planes, size_t n, uint8_t* out) noexcept {
-    using Word = Bits::Word;
+    using Word = decltype(Bits::back(0));
     constexpr unsigned width = sizeof(Word);
     for (size_t i = 0; i < n; ++i) {
         Word y = 0;

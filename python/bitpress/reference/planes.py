@@ -74,7 +74,7 @@ def _encode_plane(plane: bytes) -> tuple[int, bytes]:
     n, most = len(plane), max(counts.values())
     if n > 1 and most == n:
         return FILL, plane[:1]
-    if 240 * sum(count * count for count in counts.values()) > n * n:
+    if 160 * sum(count * count for count in counts.values()) > n * n:
         coding = RANS if 2 * most > n else HUFFMAN
         coded = CODERS[coding].encode(plane)
         if len(coded) < n:
