@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from .dtypes import FLOATS
 from .errors import SchemeError
-from .scheme import CODINGS, Coding, Granularity, Integer, Keep, Scheme, Structure
+from .scheme import Coding, Granularity, Integer, Keep, Scheme, Structure, split_coding
 
 __all__ = ["Recipe", "Rule"]
 
@@ -258,8 +258,7 @@ def _rule(words: Any) -> Rule:
 def _scheme(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
     """The scheme, and whether its axis is the output channels'."""
     coding: Any = words.get("coding", "planes" if words.get("lossless") else "huffman")
-    if coding not in CODINGS:
-        raise SchemeError(f"coding must be one of {', '.join(CODINGS)}, not {coding!r}")
+    split_coding(coding)
     sparse = words.get("sparse", "sparsity" in words or "threshold" in words)
     if words.get("lossless"):
         wrong = words.keys() & {"bits", "symmetric", "per", "axis", "group_size"}

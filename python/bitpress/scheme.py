@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from .dtypes import DTYPES
 from .errors import SchemeError
 
-__all__ = ["Coding", "Granularity", "Integer", "Keep", "Scheme", "Structure", "Values"]
+__all__ = ["Coding", "Granularity", "Integer", "Keep", "Scheme", "Structure", "Values", "split_coding"]
 
 
 class Structure(enum.IntEnum):
@@ -27,10 +27,26 @@ class Granularity(enum.IntEnum):
     GROUP = 2
 
 
-Coding = Literal["raw", "huffman", "rans", "lzw", "planes", "auto"]
+Coding = str
+"""One of ``CODINGS``, or ``auto:SPEED``: see `split_coding`."""
 Numbers = tuple[int, int, int, bool, int, int, int]
 CODINGS: tuple[str, ...] = ("raw", "huffman", "rans", "lzw", "planes", "auto")
 _KINDS: dict[str, str] = {f"{word}{bits}": f"{word[0]}{bits}" for word in ("int", "uint") for bits in (8, 16, 32, 64)}
+
+
+def split_coding(coding: object) -> tuple[str, float]:
+    """A coding's name and the speed, in GB/s of decoded bytes, that ``auto`` must keep; 0 where none is stated.
+
+    ``auto`` takes the smallest coding, ``auto:2`` the smallest of those that decode 2 GB/s or more on a CPU with AVX2
+    at about 3 GHz (`bitpress.codings.nominal_speed`). SchemeError for anything else.
+    """
+    if isinstance(coding, str):
+        if coding in CODINGS:
+            return coding, 0.0
+        name, _, speed = coding.partition(":")
+        if name == "auto" and re.fullmatch(r"[0-9]+(\.[0-9]+)?", speed):
+            return name, float(speed)
+    raise SchemeError(f"coding must be one of {', '.join(CODINGS)}, auto:GB/s, not {coding!r}")
 
 
 @dataclass(frozen=True)
@@ -96,8 +112,7 @@ class Scheme:
     coding: Coding = "raw"
 
     def __post_init__(self) -> None:
-        if self.coding not in CODINGS:
-            raise SchemeError(f"coding must be one of {', '.join(CODINGS)}, not {self.coding!r}")
+        split_coding(self.coding)
 
     @classmethod
     def int(

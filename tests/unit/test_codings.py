@@ -132,3 +132,30 @@ def test_every_bit_flip_is_refused_or_gives_as_many_bytes(coding: str, kind: str
         with contextlib.suppress(bp.FormatError):
             assert len(_core.decode(coding, blob, 1 << 20)) == _core.decoded_size(coding, blob)
         blob[bit // 8] ^= 1 << bit % 8
+
+
+def test_auto_keeps_a_stated_speed() -> None:
+    rng = np.random.default_rng(1)
+    codes = np.clip(np.rint(rng.standard_normal(200_000) * 20), -127, 127).astype(np.int8)
+    smallest = codings.encode_stream(codes, "auto")
+    assert codings.encode_stream(codes, "auto:0.1")[1] == smallest[1]
+    number, stored = codings.encode_stream(codes, "auto:1000")
+    assert (number, bytes(stored)) == (0, codes.tobytes())
+    sizes = []
+    for speed in ("0.5", "1.5", "2", "5"):
+        number, stored = codings.encode_stream(codes, f"auto:{speed}")
+        name = {number: name for name, number in codings.CODING_NUMBERS.items()}[number]
+        size = memoryview(stored).nbytes
+        assert codings.nominal_speed(name, codes.nbytes, size) >= float(speed)
+        assert size <= codes.nbytes
+        sizes.append(size)
+    assert sizes == sorted(sizes)
+    for wrong in ("auto:", "auto:-1", "auto:x", "huffman:2", "auto:1:2", "auto:nan"):
+        with pytest.raises(ValueError, match="coding must be one of"):
+            codings.encode_stream(b"", wrong)
+
+
+def test_every_coding_has_a_nominal_speed() -> None:
+    for name in codings.CODING_NUMBERS:
+        assert codings.nominal_speed(name, 1000, 500) > 0.1
+        assert codings.nominal_speed(name, 0, 0) > 0.1

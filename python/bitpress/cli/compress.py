@@ -39,15 +39,16 @@ class Per(str, enum.Enum):
     GROUP = "group"
 
 
-class CodingName(str, enum.Enum):
-    """How streams are coded."""
+def _checked_coding(coding: str | None) -> str | None:
+    from bitpress.errors import SchemeError
+    from bitpress.scheme import split_coding
 
-    HUFFMAN = "huffman"
-    RANS = "rans"
-    LZW = "lzw"
-    PLANES = "planes"
-    RAW = "raw"
-    AUTO = "auto"
+    if coding is not None:
+        try:
+            split_coding(coding)
+        except SchemeError as error:
+            raise typer.BadParameter(str(error)) from None
+    return coding
 
 
 class _Watched(Mapping[str, "PackedTensor"]):
@@ -129,8 +130,13 @@ def command(
     threshold: Annotated[float | None, typer.Option(min=0, help="Weights below this are set to zero first.")] = None,
     whole: Annotated[bool, typer.Option("--global", help="Rank weights over the whole model for --sparsity.")] = False,
     coding: Annotated[
-        CodingName | None,
-        typer.Option(help="How codes are coded; auto: the smallest.  [default: huffman; --lossless: planes]"),
+        str | None,
+        typer.Option(
+            callback=_checked_coding,
+            metavar="[raw|huffman|rans|lzw|planes|auto|auto:GB/s]",
+            help="How codes are coded; auto: the smallest; auto:2: the smallest that decodes 2 GB/s."
+            "  [default: huffman; --lossless: planes]",
+        ),
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep every weight bit for bit.")] = False,
     recipe: Annotated[Path | None, typer.Option(help="Rules by tensor, in a JSON or YAML file.")] = None,

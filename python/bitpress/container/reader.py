@@ -8,20 +8,20 @@ import os
 import stat
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from .. import _core
 from .. import graph as graphs
 from ..codings import CODING_NUMBERS, decode_codes, decode_stream
 from ..errors import BitpressError, CorruptError, FormatError, UnsupportedError
 from ..graph import Graph
-from ..scheme import Coding, Scheme
+from ..scheme import Scheme
 from ..tensor import PackedTensor, Role
 from .layout import DTYPE_NAMES, MANIFEST, METADATA, RAW, Entry, StreamRecord, TensorRecord, header_entries, header_text
 
 __all__ = ["Container", "map_file", "verify"]
 
-_CODINGS: dict[int, Coding] = {number: cast(Coding, name) for name, number in CODING_NUMBERS.items()}
+_CODINGS = {number: name for name, number in CODING_NUMBERS.items()}
 MAX_RATIO = 1024  # decoded bytes a byte of the file, over which a file is refused
 MAX_FREE = 1 << 28  # decoded bytes that any file may have
 
