@@ -75,7 +75,7 @@ void quantize_absolute(Work* work, const Rows& rows) noexcept {
 // The grid number of a value's magnitude: 0 for zero, and for what is nearest to zero.
 template <class T>
 std::uint64_t grid_number(const std::uint8_t* p, std::uint64_t grid) noexcept {
-    using Int = FloatBits<T>::Int;
+    using Int = typename FloatBits<T>::Int;
     constexpr Int no_sign = static_cast<Int>(~Int{0}) >> 1;
     return ((std::uint64_t{load_le<Int>(p)} & no_sign) + grid / 2) / grid;
 }

@@ -41,7 +41,7 @@ struct Restore {
     // relative: the bits of the magnitude are (|value| + base) * grid, modulo the size of T without its sign; 0 is 0.
     template <class T>
     T relative(std::int32_t value) const noexcept {
-        using Int = FloatBits<T>::Int;
+        using Int = typename FloatBits<T>::Int;
         constexpr unsigned sign_at = 8 * sizeof(Int) - 1;
         const std::uint32_t size =
             value < 0 ? 0u - static_cast<std::uint32_t>(value) : static_cast<std::uint32_t>(value);
@@ -54,7 +54,7 @@ struct Restore {
     }
     template <class T>
     void row(Bound bound, const std::int32_t* values, std::size_t count, std::uint8_t* out) const noexcept {
-        using Int = FloatBits<T>::Int;
+        using Int = typename FloatBits<T>::Int;
         for (std::size_t j = 0; j < count; ++j) {
             const T value = bound == Bound::absolute ? absolute<T>(values[j]) : relative<T>(values[j]);
             Int bits;

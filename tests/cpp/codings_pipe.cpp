@@ -13,7 +13,7 @@ using namespace bitpress;
 namespace {
 
 constexpr std::size_t most = 1 << 20;
-alignas(8) std::uint8_t memory[1 << 21];
+alignas(8) std::uint8_t memory[8 << 20];
 
 int write_out(Bytes data, Bytes frame, Bytes back) {
     if (data.size() != back.size() || std::memcmp(data.data(), back.data(), data.size()) != 0) return 1;
