@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +95,8 @@ def decode(
     if parts <= 1:
         _core.bounded_decode_into(blob, 0, what.chunks, flat)
     else:
+        from concurrent.futures import ThreadPoolExecutor  # here: importing it takes as long as much of bitpress
+
         cuts = [what.chunks * k // parts for k in range(parts + 1)]
         starts = [_core.bounded_chunk_start(blob, cut) for cut in cuts]
         with ThreadPoolExecutor(parts) as pool:
