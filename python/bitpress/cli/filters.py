@@ -13,7 +13,7 @@ from bitpress.container.atomic import replacing
 
 from .files import UsageProblem, existing, output_path
 
-__all__ = ["Decode", "File", "MaxBytes", "Output", "Stdout", "of_coder", "run_filter"]
+__all__ = ["Decode", "File", "MaxBytes", "Output", "Stdout", "plain_filter", "run_filter"]
 
 File = Annotated[Path, typer.Argument(help="The file to read; - is stdin.")]
 Decode = Annotated[bool, typer.Option("--decode", "-d", help="Decode instead of encode.")]
@@ -68,8 +68,30 @@ def run_filter(
         handle.write(result)
 
 
-def of_coder(coder: Any, decode: bool, max_bytes: int | None) -> Callable[[bytes], bytes]:
-    """What a coding without options does."""
-    if decode:
-        return lambda data: coder.decode(data, max_size=max_bytes)
-    return lambda data: coder.encode(data)
+def plain_filter(coding: str, title: str) -> tuple[str, str, Callable[..., None]]:
+    """Summary, examples and command of a coding without options; ``coding`` is its name in `bitpress`."""
+
+    def command(
+        file: File,
+        decode: Decode = False,
+        output: Output = None,
+        stdout: Stdout = False,
+        max_bytes: MaxBytes = None,
+    ) -> None:
+        """Code the bytes of a file or of stdin as one frame, or decode a frame.
+
+        The input is kept. An output file is complete or not there.
+        """
+        import bitpress
+
+        coder: Any = getattr(bitpress, coding)
+
+        def work(data: bytes) -> bytes:
+            return coder.decode(data, max_size=max_bytes) if decode else coder.encode(data)  # type: ignore[no-any-return]
+
+        run_filter(file, output, stdout, decode, max_bytes, work)
+
+    examples = f"""bitpress {coding} weights.bin -o weights.{coding}
+bitpress {coding} -d weights.{coding} -o weights.bin
+cat weights.bin | bitpress {coding} - | bitpress {coding} -d - | cmp - weights.bin"""
+    return f"Code any bytes with {title}, or decode them.", examples, command
