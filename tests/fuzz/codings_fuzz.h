@@ -54,6 +54,16 @@ Status decode_twice(const Workspaces& work, std::size_t less, MutableBytes resul
     return a;
 }
 
+// The size of the output that a fuzzer gives where `size` is right: the low bits of the first byte say how it deviates.
+inline std::size_t deviating(unsigned deviation, std::size_t size) {
+    switch (deviation) {
+        case 1: return size > 0 ? size - 1 : 0;
+        case 2: return size + 1;
+        case 3: return 0;
+        default: return size;
+    }
+}
+
 // The first byte picks how the output or the workspace deviates from what it should be; the rest is the frame.
 inline void decode_frame(const Coding& coder, Bytes data) {
     static const Workspaces decoding(coder.decode_workspace), encoding(coder.encode_workspace);
@@ -67,11 +77,8 @@ inline void decode_frame(const Coding& coder, Bytes data) {
         return;
     }
     const std::size_t most = most_decoded(data[0]);
-    std::size_t size = claimed < most ? static_cast<std::size_t>(claimed) : most;
+    const std::size_t size = deviating(deviation, claimed < most ? static_cast<std::size_t>(claimed) : most);
     const std::size_t less = deviation == 4 && coder.decode_workspace > 0 ? 1 : 0;
-    if (deviation == 1 && size > 0) --size;
-    if (deviation == 2) ++size;
-    if (deviation == 3) size = 0;
     const Memory out(size, 0);
     const Status status = decode_twice(
         decoding, less, out.span(), [&](MutableBytes to, MutableBytes work) { return coder.decode(frame, to, work); });

@@ -13,10 +13,8 @@ void decode(Bytes file, std::uint8_t first) {
     std::uint64_t counted = 0;
     const std::uint64_t limit = deviation == 5 ? 100 : fuzz::most_decoded(first);
     const Status counting = lzw::z_decoded_size(file, limit, counting_work.one.span(), &counted);
-    std::size_t size = counting == Status::ok ? static_cast<std::size_t>(counted) : 300;
-    if (deviation == 1 && size > 0) --size;
-    if (deviation == 2) ++size;
-    if (deviation == 3) size = 0;
+    const std::size_t size =
+        fuzz::deviating(deviation, counting == Status::ok ? static_cast<std::size_t>(counted) : 300);
     const std::size_t less = deviation == 4 ? 1 : 0;
     const fuzz::Memory out(size, 0);
     const Status status = fuzz::decode_twice(
