@@ -50,19 +50,17 @@ bool within(T restored, T value, double limit) noexcept {
     return fabs(static_cast<double>(restored) - static_cast<double>(value)) < limit;
 }
 
-template <class T>
-void quantize_absolute(Work* work, const Rows& rows) noexcept {
-    const double inverse = 1.0 / work->restore.step;
+// Every element's integer, by quantize(where it stands, value, &whole) -> whether it restores within the bound. An
+// element that does not is an exception, and takes the integer before it: that is cheap to predict.
+template <class T, class Quantize>
+void quantize_rows(Work* work, const Rows& rows, const Quantize& quantize) noexcept {
     for (std::size_t r = 0; r < work->rows(); ++r) {
         std::int32_t* const out = rows.values(r);
         const std::uint8_t* const in = work->values.data() + r * work->row * sizeof(T);
         std::int32_t last = r == 0 ? 0 : rows.values(r - 1)[0];
         for (std::size_t j = 0; j < work->count(r); ++j) {
-            const T value = load_float<T>(in + j * sizeof(T));
-            const double scaled = static_cast<double>(value) * inverse;
-            const bool fits = fabs(scaled) < most_value;
-            const auto whole = static_cast<std::int32_t>(fits ? scaled + (scaled < 0 ? -0.5 : 0.5) : 0.0);
-            if (fits && within(work->restore.absolute<T>(whole), value, work->limit)) {
+            std::int32_t whole = 0;
+            if (quantize(in + j * sizeof(T), load_float<T>(in + j * sizeof(T)), &whole)) {
                 last = whole;
             } else {
                 work->state->exceptions[work->exceptions++] = static_cast<std::uint32_t>(r * work->row + j);
@@ -70,6 +68,17 @@ void quantize_absolute(Work* work, const Rows& rows) noexcept {
             out[j] = last;
         }
     }
+}
+
+template <class T>
+void quantize_absolute(Work* work, const Rows& rows) noexcept {
+    const double inverse = 1.0 / work->restore.step;
+    quantize_rows<T>(work, rows, [&](const std::uint8_t*, T value, std::int32_t* whole) noexcept {
+        const double scaled = static_cast<double>(value) * inverse;
+        if (!(fabs(scaled) < most_value)) return false;
+        *whole = static_cast<std::int32_t>(scaled + (scaled < 0 ? -0.5 : 0.5));
+        return within(work->restore.absolute<T>(*whole), value, work->limit);
+    });
 }
 
 // The grid number of a value's magnitude: 0 for zero, and for what is nearest to zero.
@@ -89,25 +98,14 @@ void quantize_relative(Work* work, const Rows& rows) noexcept {
         if (number != 0 && number < least) least = number;
     }
     work->restore.base = least == ~std::uint64_t{0} ? 0 : least - 1;
-    for (std::size_t r = 0; r < work->rows(); ++r) {
-        std::int32_t* const out = rows.values(r);
-        const std::uint8_t* const in = work->values.data() + r * work->row * sizeof(T);
-        std::int32_t last = r == 0 ? 0 : rows.values(r - 1)[0];
-        for (std::size_t j = 0; j < work->count(r); ++j) {
-            const T value = load_float<T>(in + j * sizeof(T));
-            const std::uint64_t number = grid_number<T>(in + j * sizeof(T), grid);
-            const std::uint64_t size = number == 0 ? 0 : number - work->restore.base;
-            std::int32_t whole = size < most_value ? static_cast<std::int32_t>(size) : 0;
-            if (value < 0) whole = -whole;
-            const double limit = work->limit * fabs(static_cast<double>(value));
-            if (value == 0 ? whole == 0 : within(work->restore.relative<T>(whole), value, limit)) {
-                last = whole;
-            } else {
-                work->state->exceptions[work->exceptions++] = static_cast<std::uint32_t>(r * work->row + j);
-            }
-            out[j] = last;
-        }
-    }
+    quantize_rows<T>(work, rows, [&](const std::uint8_t* p, T value, std::int32_t* whole) noexcept {
+        const std::uint64_t number = grid_number<T>(p, grid);
+        const std::uint64_t size = number == 0 ? 0 : number - work->restore.base;
+        *whole = size < most_value ? static_cast<std::int32_t>(size) : 0;
+        if (value < 0) *whole = -*whole;
+        const double limit = work->limit * fabs(static_cast<double>(value));
+        return value == 0 ? *whole == 0 : within(work->restore.relative<T>(*whole), value, limit);
+    });
 }
 
 // Tokens and classes of all elements in order, counts by class, and the raw bits; returns the end of those.

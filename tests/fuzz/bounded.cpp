@@ -16,11 +16,9 @@ void decode(Bytes data) {
     if (bounded::open(in, &frame) != Status::ok) return;
     const bounded::Geometry& g = frame.geometry;
     if (g.elements > fuzz::most_decoded(data[0])) return;
-    std::size_t size = static_cast<std::size_t>(g.elements) * frame.array.element_bytes();
-    const std::size_t true_size = size;
-    if (deviation == 1 && size > 0) --size;
-    if (deviation == 2) ++size;
-    const std::size_t less = deviation == 3 ? 1 : 0;
+    const std::size_t true_size = static_cast<std::size_t>(g.elements) * frame.array.element_bytes();
+    const std::size_t size = fuzz::deviating(deviation, true_size);
+    const std::size_t less = deviation == 4 ? 1 : 0;
     const fuzz::Memory out(size, 0);
     const Status status = fuzz::decode_twice(work, less, out.span(), [&](MutableBytes to, MutableBytes memory) {
         return bounded::decode(frame, 0, g.chunks, to, memory);
