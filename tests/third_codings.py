@@ -44,13 +44,17 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
     raise Refused("varint is too long")
 
 
-def frame(data: bytes, coding: int) -> bytes:
+def decoded_length(data: bytes) -> tuple[int, int]:
     n, at = varint(data, 0)
     must(n < 1 << 48, "decoded length")
+    must(at == len(data) if n == 0 else at < len(data), "bytes after an empty frame, or none after a head")
+    return n, at
+
+
+def frame(data: bytes, coding: int) -> bytes:
+    n, at = decoded_length(data)
     if n == 0:
-        must(at == len(data), "bytes after an empty frame")
         return b""
-    must(at < len(data), "frame ends early")
     head = data[at]
     at += 1
     c = (head & 15) + 12
@@ -103,12 +107,9 @@ def frame(data: bytes, coding: int) -> bytes:
 
 
 def planes(data: bytes) -> bytes:
-    n, at = varint(data, 0)
-    must(n < 1 << 48, "decoded length")
+    n, at = decoded_length(data)
     if n == 0:
-        must(at == len(data), "bytes after an empty frame")
         return b""
-    must(at < len(data), "frame ends early")
     c, kind = (data[at] & 15) + 12, data[at] >> 4
     at += 1
     must(c <= 18 and kind <= 9, "head of a frame")
