@@ -7,6 +7,7 @@
 
 #include "bind/bind.h"
 #include "bind/buffers.h"
+#include "bind/threads.h"
 #include "codings/packed.h"
 #include "codings/planes.h"
 #include "kernels/kernels.h"
@@ -29,7 +30,7 @@ void check_limit(std::uint64_t size, std::optional<std::uint64_t> max_size, cons
     }
 }
 
-py::bytes encode(const std::string& name, const py::object& data) {
+py::bytes encode(const std::string& name, const py::object& data, unsigned threads) {
     const Coding& coder = coding_named(name);
     const Buffer in(data);
     OutputBytes out(coder.bound(in.bytes().size()));
@@ -37,14 +38,15 @@ py::bytes encode(const std::string& name, const py::object& data) {
     Status status;
     {
         const py::gil_scoped_release unlocked;
-        const Workspace workspace(coder.encode_workspace);
-        status = coder.encode(in.bytes(), out.bytes(), workspace.bytes(), &written);
+        const Threads crew(threads, in.bytes().size());
+        const Workspace workspace(workers_need(coder.encode_workspace, crew.workers()));
+        status = coder.encode_by(crew.workers(), in.bytes(), out.bytes(), workspace.bytes(), &written);
     }
     raise_for(status, name);
     return out.take(written);
 }
 
-py::bytes encode_planes(unsigned kind, const py::object& data) {
+py::bytes encode_planes(unsigned kind, const py::object& data, unsigned threads) {
     if (kind >= plane_kinds) throw py::value_error("unknown kind of planes " + std::to_string(kind));
     const auto elements = static_cast<PlaneKind>(kind);
     const Buffer in(data);
@@ -54,8 +56,9 @@ py::bytes encode_planes(unsigned kind, const py::object& data) {
     Status status;
     {
         const py::gil_scoped_release unlocked;
-        const Workspace workspace(planes_coding.encode_workspace);
-        status = planes_encode(elements, in.bytes(), out.bytes(), workspace.bytes(), &written);
+        const Threads crew(threads, in.bytes().size());
+        const Workspace workspace(workers_need(planes_coding.encode_workspace, crew.workers()));
+        status = planes_encode(crew.workers(), elements, in.bytes(), out.bytes(), workspace.bytes(), &written);
     }
     raise_for(status, "planes");
     return out.take(written);
@@ -68,33 +71,30 @@ std::uint64_t decoded_size(const std::string& name, const py::object& blob) {
     return size;
 }
 
-py::bytes decode(const std::string& name, const py::object& blob, std::optional<std::uint64_t> max_size) {
+Status decode_by_threads(const Coding& coder, Bytes in, MutableBytes out, unsigned threads) {
+    const py::gil_scoped_release unlocked;
+    const Threads crew(threads, out.size());
+    const Workspace workspace(workers_need(coder.decode_workspace, crew.workers()));
+    return coder.decode_by(crew.workers(), in, out, workspace.bytes());
+}
+
+py::bytes decode(const std::string& name, const py::object& blob, std::optional<std::uint64_t> max_size,
+                 unsigned threads) {
     const Coding& coder = coding_named(name);
     const Buffer in(blob);
     std::uint64_t size = 0;
     raise_for(coder.decoded_size(in.bytes(), &size), name);
     check_limit(size, max_size, name);
     OutputBytes out(size);
-    Status status;
-    {
-        const py::gil_scoped_release unlocked;
-        const Workspace workspace(coder.decode_workspace);
-        status = coder.decode(in.bytes(), out.bytes(), workspace.bytes());
-    }
-    raise_for(status, name);
+    raise_for(decode_by_threads(coder, in.bytes(), out.bytes(), threads), name);
     return out.take(out.bytes().size());
 }
 
-void decode_into(const std::string& name, const py::object& blob, const py::object& out) {
+void decode_into(const std::string& name, const py::object& blob, const py::object& out, unsigned threads) {
     const Coding& coder = coding_named(name);
     const Buffer in(blob);
     const Buffer to(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE);
-    Status status;
-    {
-        const py::gil_scoped_release unlocked;
-        const Workspace workspace(coder.decode_workspace);
-        status = coder.decode(in.bytes(), to.writable(), workspace.bytes());
-    }
+    const Status status = decode_by_threads(coder, in.bytes(), to.writable(), threads);
     if (status == Status::bad_argument) throw py::value_error(name + ": the output is larger than the result");
     raise_for(status, name);
 }
@@ -145,10 +145,11 @@ void register_codings(py::module_& module) {
     py::dict numbers;
     for (const Coding* entry : codings()) numbers[entry->name] = static_cast<int>(entry->id);
     module.attr("CODINGS") = numbers;
-    module.def("encode", encode, py::arg("coding"), py::arg("data"));
-    module.def("encode_planes", encode_planes, py::arg("kind"), py::arg("data"));
-    module.def("decode", decode, py::arg("coding"), py::arg("blob"), py::arg("max_size") = py::none());
-    module.def("decode_into", decode_into, py::arg("coding"), py::arg("blob"), py::arg("out"),
+    module.def("encode", encode, py::arg("coding"), py::arg("data"), py::arg("threads") = 1);
+    module.def("encode_planes", encode_planes, py::arg("kind"), py::arg("data"), py::arg("threads") = 1);
+    module.def("decode", decode, py::arg("coding"), py::arg("blob"), py::arg("max_size") = py::none(),
+               py::arg("threads") = 1);
+    module.def("decode_into", decode_into, py::arg("coding"), py::arg("blob"), py::arg("out"), py::arg("threads") = 1,
                "Decodes into a writable buffer of exactly the decoded size; on an error its content is unspecified.");
     module.def("decode_packed", decode_packed_codes, py::arg("coding"), py::arg("blob"), py::arg("bits"),
                py::arg("count"));

@@ -6,7 +6,7 @@ namespace {
 
 std::size_t raw_bound(std::size_t n) noexcept { return n; }
 
-Status raw_encode(Bytes in, MutableBytes out, MutableBytes, std::size_t* written) noexcept {
+Status raw_encode(const Workers&, Bytes in, MutableBytes out, MutableBytes, std::size_t* written) noexcept {
     if (out.size() < in.size()) return Status::output_too_small;
     if (!in.empty()) std::memcpy(out.data(), in.data(), in.size());
     *written = in.size();
@@ -18,7 +18,7 @@ Status raw_decoded_size(Bytes in, std::uint64_t* size) noexcept {
     return Status::ok;
 }
 
-Status raw_decode(Bytes in, MutableBytes out, MutableBytes) noexcept {
+Status raw_decode(const Workers&, Bytes in, MutableBytes out, MutableBytes) noexcept {
     if (out.size() < in.size()) return Status::output_too_small;
     if (out.size() > in.size()) return Status::bad_argument;
     if (!in.empty()) std::memcpy(out.data(), in.data(), in.size());

@@ -3,6 +3,7 @@
 
 #include "bytes.h"
 #include "status.h"
+#include "workers.h"
 
 namespace bitpress {
 
@@ -19,14 +20,24 @@ struct Coding {
     const char* name;
     // Most bytes that encoding n bytes can take; encode needs an output of that size.
     std::size_t (*bound)(std::size_t n) noexcept;
-    // Bytes of workspace that encode / decode need (alignment 8), for any input.
+    // Bytes of workspace that a worker needs to encode / decode (alignment 8), for any input; workers_need tells all
+    // workers'.
     std::size_t encode_workspace;
     std::size_t decode_workspace;
-    Status (*encode)(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept;
+    // The same bytes for any number of workers.
+    Status (*encode_by)(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
+                        std::size_t* written) noexcept;
     // The size that the frame claims, checked against what its length can hold at all; nothing is decoded.
     Status (*decoded_size)(Bytes in, std::uint64_t* size) noexcept;
     // out must have exactly the decoded size. On any Status but ok, out's content is unspecified.
-    Status (*decode)(Bytes in, MutableBytes out, MutableBytes workspace) noexcept;
+    Status (*decode_by)(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept;
+
+    Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) const noexcept {
+        return encode_by(one_worker, in, out, workspace, written);
+    }
+    Status decode(Bytes in, MutableBytes out, MutableBytes workspace) const noexcept {
+        return decode_by(one_worker, in, out, workspace);
+    }
 };
 
 // Defined in the coding's own file.

@@ -87,35 +87,69 @@ std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept {
     return n + frame_max_varint + 1 + (((n - 1) >> chunk_log) + 1) * frame_entry_bytes;
 }
 
-Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* state, DecodeChunk decode,
-                     DecodeChunk decode_mostly) noexcept {
-    for (std::uint64_t i = 0; i < frame.chunks; ++i) {
-        const ChunkEntry entry = read_entry(frame.entries.data() + static_cast<std::size_t>(i) * frame_entry_bytes);
+void States::copy(unsigned parts) const noexcept {
+    for (unsigned i = 1; i < parts; ++i) std::memcpy(of(i), first, bytes);
+}
+
+namespace {
+
+struct ChunkDecoders {
+    void* state;
+    DecodeChunk decode, mostly;
+};
+
+Status decode_one(const Frame& frame, const ChunkEntry& entry, Bytes payload, MutableBytes target,
+                  const ChunkDecoders& with) noexcept {
+    switch (entry.kind) {
+        case ChunkKind::stored:
+            if (entry.streams_log != 0 || entry.size != target.size()) return Status::corrupt;
+            std::memcpy(target.data(), payload.data(), target.size());
+            return Status::ok;
+        case ChunkKind::fill:
+            if (entry.size > 1 && entry.size < target.size() && with.mostly != nullptr) {
+                return with.mostly(with.state, frame.has_pair, entry, payload, target);
+            }
+            if (entry.streams_log != 0 || entry.size != 1) return Status::corrupt;
+            std::memset(target.data(), payload[0], target.size());
+            return Status::ok;
+        case ChunkKind::coded:
+        case ChunkKind::coded_shared: break;
+    }
+    if (entry.size >= target.size()) return Status::corrupt;
+    return with.decode(with.state, frame.has_table, entry, payload, target);
+}
+
+ChunkEntry entry_of(const Frame& frame, std::uint64_t index) noexcept {
+    return read_entry(frame.entries.data() + static_cast<std::size_t>(index) * frame_entry_bytes);
+}
+
+// Decodes the chunks [first, end). The last one's bytes must be the last of body.
+Status decode_range(const Frame& frame, Bytes body, std::uint64_t first, std::uint64_t end, MutableBytes out,
+                    const ChunkDecoders& with) noexcept {
+    for (std::uint64_t i = 0; i < end; ++i) {
+        const ChunkEntry entry = entry_of(frame, i);
         if (entry.size > body.size()) return Status::truncated;
         const Bytes payload = body.first(entry.size);
         body = body.subspan(entry.size);
+        if (i < first) continue;
         const MutableBytes target = out.subspan(static_cast<std::size_t>(i << frame.chunk_log), frame.chunk_bytes(i));
-        switch (entry.kind) {
-            case ChunkKind::stored:
-                if (entry.streams_log != 0 || entry.size != target.size()) return Status::corrupt;
-                std::memcpy(target.data(), payload.data(), target.size());
-                break;
-            case ChunkKind::fill:
-                if (entry.size > 1 && entry.size < target.size() && decode_mostly != nullptr) {
-                    BP_TRY(decode_mostly(state, frame.has_pair, entry, payload, target));
-                    break;
-                }
-                if (entry.streams_log != 0 || entry.size != 1) return Status::corrupt;
-                std::memset(target.data(), payload[0], target.size());
-                break;
-            case ChunkKind::coded:
-            case ChunkKind::coded_shared:
-                if (entry.size >= target.size()) return Status::corrupt;
-                BP_TRY(decode(state, frame.has_table, entry, payload, target));
-                break;
-        }
+        BP_TRY(decode_one(frame, entry, payload, target, with));
     }
-    return body.empty() ? Status::ok : Status::corrupt;
+    return end < frame.chunks || body.empty() ? Status::ok : Status::corrupt;
+}
+
+}  // namespace
+
+Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, const States& states, DecodeChunk decode,
+                     DecodeChunk decode_mostly) noexcept {
+    const unsigned parts = part_count(*states.workers, frame.chunks);
+    if (parts == 0) return body.empty() ? Status::ok : Status::corrupt;
+    states.copy(parts);
+    return in_parts(*states.workers, parts, [&](unsigned i) noexcept {
+        const ChunkDecoders with = {states.of(i), decode, decode_mostly};
+        return decode_range(frame, body, part_begin(frame.chunks, parts, i), part_begin(frame.chunks, parts, i + 1),
+                            out, with);
+    });
 }
 
 namespace {
@@ -146,26 +180,50 @@ Written write_chunks(Bytes in, std::size_t chunk, bool may_share, std::uint8_t* 
     return total;
 }
 
+// The same by all workers: each writes its chunks where they would stand uncoded, which they never outgrow; then they
+// are moved together.
+Written write_parts(Bytes in, unsigned chunk_log, bool may_share, std::uint8_t* entries, MutableBytes out,
+                    const States& states, EncodeChunk encode) noexcept {
+    const std::size_t chunks = ((in.size() - 1) >> chunk_log) + 1;
+    const unsigned parts = part_count(*states.workers, chunks);
+    const auto begin = [&](unsigned i) noexcept { return static_cast<std::size_t>(part_begin(chunks, parts, i)); };
+    const auto offset = [&](unsigned i) noexcept { return i == parts ? in.size() : begin(i) << chunk_log; };
+    Written written[max_workers];
+    each_part(*states.workers, parts, [&](unsigned i) noexcept {
+        const std::size_t at = offset(i);
+        written[i] = write_chunks(in.subspan(at, offset(i + 1) - at), std::size_t{1} << chunk_log, may_share,
+                                  entries + begin(i) * frame_entry_bytes, out.subspan(at), states.of(i), encode);
+    });
+    Written total;
+    for (unsigned i = 0; i < parts; ++i) {
+        std::memmove(out.data() + total.bytes, out.data() + offset(i), written[i].bytes);
+        total.bytes += written[i].bytes;
+        total.saved += written[i].saved;
+    }
+    return total;
+}
+
 }  // namespace
 
-void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, void* state, EncodeChunk encode,
-                   std::size_t* written, std::uint8_t table_flag) noexcept {
+void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, const States& states,
+                   EncodeChunk encode, std::size_t* written, std::uint8_t table_flag) noexcept {
     std::uint8_t* const begin = out.data();
     std::size_t at = write_varint(begin, in.size());
     *written = at;
     if (in.empty()) return;
     const std::size_t head = at++;
     std::uint8_t* const entries = begin + at;
-    at += (((in.size() - 1) >> chunk_log) + 1) * frame_entry_bytes;
-    const std::size_t chunk = std::size_t{1} << chunk_log;
-    Written total = write_chunks(in, chunk, !table.empty(), entries, out.subspan(at), state, encode);
+    const std::size_t chunks = ((in.size() - 1) >> chunk_log) + 1;
+    at += chunks * frame_entry_bytes;
+    states.copy(part_count(*states.workers, chunks));
+    Written total = write_parts(in, chunk_log, !table.empty(), entries, out.subspan(at), states, encode);
     const bool has_table = total.saved > table.size();
     if (has_table) {
         std::memmove(begin + at + table.size(), begin + at, total.bytes);
         std::memcpy(begin + at, table.data(), table.size());
         at += table.size();
     } else if (total.saved > 0) {
-        total = write_chunks(in, chunk, false, entries, out.subspan(at), state, encode);
+        total = write_parts(in, chunk_log, false, entries, out.subspan(at), states, encode);
     }
     begin[head] = static_cast<std::uint8_t>((chunk_log - frame_min_chunk_log) | (has_table ? table_flag : 0u));
     *written = at + total.bytes;

@@ -3,6 +3,7 @@
 
 #include "bytes.h"
 #include "status.h"
+#include "workers.h"
 
 namespace bitpress {
 
@@ -54,9 +55,20 @@ std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept;
 using DecodeChunk = Status (*)(void* state, bool has_table, const ChunkEntry& entry, Bytes payload,
                                MutableBytes out) noexcept;
 
+// The states of a frame's workers: the first stands at the front of the caller's workspace and is made by the coding,
+// the others, each worker_stride(bytes) on, become its copies.
+struct States {
+    const Workers* workers;
+    std::uint8_t* first;
+    std::size_t bytes;
+
+    void* of(unsigned worker) const noexcept { return first + worker * worker_stride(bytes); }
+    void copy(unsigned parts) const noexcept;
+};
+
 // Decodes every chunk of body (the frame's body after its table); stored and filled ones are done here. decode_mostly,
 // where it is not null, decodes the filled ones of more than one stored byte.
-Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, void* state, DecodeChunk decode,
+Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, const States& states, DecodeChunk decode,
                      DecodeChunk decode_mostly = nullptr) noexcept;
 
 // What a frame claims to decode to; `decoded_size` of every coding with frames.
@@ -70,8 +82,8 @@ inline constexpr std::uint8_t frame_pair_flag = 0x20;
 
 // Writes a frame; out has frame_bound bytes. The table (may be empty) is left out where the chunks that refer to it do
 // not save its own bytes; they are then coded again without it.
-void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, void* state, EncodeChunk encode,
-                   std::size_t* written, std::uint8_t table_flag = frame_table_flag) noexcept;
+void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, const States& states,
+                   EncodeChunk encode, std::size_t* written, std::uint8_t table_flag = frame_table_flag) noexcept;
 
 // What every decode checks first: the sizes of out and workspace.
 Status check_decode(std::uint64_t decoded, MutableBytes out, MutableBytes workspace, std::size_t need) noexcept;

@@ -125,32 +125,44 @@ bool encode_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, C
 
 std::size_t bound(std::size_t n) noexcept { return frame_bound(n, chunk_log); }
 
-// Counts all bytes, and keeps the counts of the first chunks.
-void count_all(Bytes in, EncodeState* state) noexcept {
-    std::uint64_t total[256] = {};
-    for (Bytes rest = in; !rest.empty();) {
-        const std::size_t most = std::size_t{1} << chunk_log;
-        const Bytes chunk = rest.first(state->counted == counted_chunks || rest.size() < most ? rest.size() : most);
-        count_chunk(chunk, state);
-        const bool keep = state->counted < counted_chunks;
-        for (unsigned i = 0; i < 256; ++i) {
-            total[i] += state->counts[i];
-            if (keep) state->chunk_counts[state->counted][i] = static_cast<std::uint32_t>(state->counts[i]);
+// Counts all bytes into the first state, and keeps the counts of the first chunks there.
+void count_all(Bytes in, const States& states) noexcept {
+    EncodeState& first = *static_cast<EncodeState*>(states.of(0));
+    const std::size_t chunks = ((in.size() - 1) >> chunk_log) + 1;
+    const std::size_t kept = chunks < counted_chunks ? chunks : counted_chunks;
+    const unsigned parts = part_count(*states.workers, chunks);
+    each_part(*states.workers, parts, [&](unsigned part) noexcept {
+        std::uint64_t* const total = static_cast<EncodeState*>(states.of(part))->counts;
+        std::memset(total, 0, sizeof first.counts);
+        const std::size_t end = part_begin(chunks, parts, part + 1);
+        for (std::size_t i = part_begin(chunks, parts, part); i < end; ++i) {
+            const Bytes rest = in.subspan(i << chunk_log);
+            const Bytes chunk = rest.first(rest.size() >> chunk_log == 0 ? rest.size() : std::size_t{1} << chunk_log);
+            std::uint64_t counts[256] = {};
+            kernels()->histogram(chunk.data(), chunk.size(), counts);
+            for (unsigned v = 0; v < 256; ++v) {
+                total[v] += counts[v];
+                if (i < kept) first.chunk_counts[i][v] = static_cast<std::uint32_t>(counts[v]);
+            }
         }
-        state->counted += keep ? 1 : 0;
-        rest = rest.subspan(chunk.size());
+    });
+    for (unsigned part = 1; part < parts; ++part) {
+        const EncodeState& other = *static_cast<EncodeState*>(states.of(part));
+        for (unsigned v = 0; v < 256; ++v) first.counts[v] += other.counts[v];
     }
-    std::memcpy(state->counts, total, sizeof total);
+    first.counted = kept;
 }
 
-Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
-    BP_TRY(check_encode(bound(in.size()), in, out, workspace, sizeof(EncodeState)));
+Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
+              std::size_t* written) noexcept {
+    BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(sizeof(EncodeState), workers)));
     EncodeState& state = *reinterpret_cast<EncodeState*>(workspace.data());
+    const States states = {&workers, workspace.data(), sizeof(EncodeState)};
     state.begin = in.data();
     state.counted = 0;
     Bytes table;
     if (in.size() > std::size_t{1} << chunk_log) {
-        count_all(in, &state);
+        count_all(in, states);
         unsigned distinct = 0;
         for (const std::uint64_t count : state.counts) distinct += count != 0;
         if (distinct > 1) {
@@ -158,7 +170,7 @@ Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* w
             table = Bytes(state.shared.table, state.shared.table_bytes);
         }
     }
-    encode_chunks(in, chunk_log, table, out, &state, encode_chunk, written);
+    encode_chunks(in, chunk_log, table, out, states, encode_chunk, written);
     return Status::ok;
 }
 
@@ -229,14 +241,15 @@ Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes
     return decode_streams(*table, stream, streams);
 }
 
-Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     Frame frame;
     BP_TRY(open_frame(in, &frame));
-    BP_TRY(check_decode(frame.decoded, out, workspace, sizeof(DecodeState)));
+    BP_TRY(check_decode(frame.decoded, out, workspace, workers_need(sizeof(DecodeState), workers)));
     DecodeState& state = *reinterpret_cast<DecodeState*>(workspace.data());
     std::size_t used = 0;
     if (frame.has_table) BP_TRY(read_table(frame.body, frame.decoded, &state, &state.shared, &used));
-    return decode_chunks(frame, frame.body.subspan(used), out, &state, decode_chunk);
+    const States states = {&workers, workspace.data(), sizeof(DecodeState)};
+    return decode_chunks(frame, frame.body.subspan(used), out, states, decode_chunk);
 }
 
 }  // namespace

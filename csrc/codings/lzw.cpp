@@ -44,9 +44,11 @@ bool encode_chunk(void* opaque, bool, Bytes chunk, MutableBytes out, ChunkEntry*
 
 std::size_t bound(std::size_t n) noexcept { return frame_bound(n, chunk_log); }
 
-Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
-    BP_TRY(check_encode(bound(in.size()), in, out, workspace, sizeof(EncodeState)));
-    encode_chunks(in, chunk_log, {}, out, workspace.data(), encode_chunk, written);
+Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
+              std::size_t* written) noexcept {
+    BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(sizeof(EncodeState), workers)));
+    const States states = {&workers, workspace.data(), sizeof(EncodeState)};
+    encode_chunks(in, chunk_log, {}, out, states, encode_chunk, written);
     return Status::ok;
 }
 
@@ -71,12 +73,12 @@ Status decoded_size(Bytes in, std::uint64_t* size) noexcept {
     return Status::ok;
 }
 
-Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     Frame frame;
     BP_TRY(open_frame(in, &frame));
     if (frame.has_table) return Status::corrupt;
-    BP_TRY(check_decode(frame.decoded, out, workspace, sizeof(DecodeState)));
-    return decode_chunks(frame, frame.body, out, workspace.data(), decode_chunk);
+    BP_TRY(check_decode(frame.decoded, out, workspace, workers_need(sizeof(DecodeState), workers)));
+    return decode_chunks(frame, frame.body, out, {&workers, workspace.data(), sizeof(DecodeState)}, decode_chunk);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ constexpr unsigned max_chunk_log = 18;
 constexpr std::size_t chunk_most = std::size_t{1} << max_chunk_log;
 constexpr std::size_t encode_workspace = std::size_t{4} << 20;  // enough for the codings of planes, which check it
 constexpr std::size_t decode_workspace = std::size_t{128} << 10;
-constexpr std::size_t coder_slack = 64;  // what their bounds add to a chunk of planes
+constexpr std::size_t coder_slack = 64;  // what their bounds add to a chunk of planes, for each worker
 
 enum class PlaneCoding : std::uint8_t { stored = 0, fill = 1, huffman = 2, rans = 3 };
 
@@ -86,8 +86,28 @@ Status encode_plane(Bytes plane, MutableBytes out, EncodeState* state, PlaneEntr
 
 std::size_t bound(std::size_t n) noexcept { return planes_bound(PlaneKind::bytes1, n); }
 
-Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
-    return planes_encode(PlaneKind::bytes1, in, out, workspace, written);
+Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
+              std::size_t* written) noexcept {
+    return planes_encode(workers, PlaneKind::bytes1, in, out, workspace, written);
+}
+
+// One chunk, its planes' entries at entry_at; *used is what it takes at the front of out.
+Status encode_chunk(PlaneKind kind, Bytes chunk, std::uint8_t* entry_at, MutableBytes out, EncodeState* state,
+                    std::size_t* used) noexcept {
+    const unsigned width = plane_count(kind);
+    const std::size_t count = chunk.size() / width;
+    std::uint8_t* planes[max_planes] = {};
+    for (unsigned k = 0; k < width; ++k) planes[k] = state->planes + k * count;
+    if (width > 1) kernels()->split_planes(kind, chunk.data(), count, planes);
+    *used = 0;
+    for (unsigned k = 0; k < width; ++k) {
+        const Bytes plane = width == 1 ? chunk : Bytes(planes[k], count);
+        PlaneEntry entry;
+        BP_TRY(encode_plane(plane, out.subspan(*used), state, &entry));
+        write_entry(entry_at + k * frame_entry_bytes, entry);
+        *used += entry.size;
+    }
+    return Status::ok;
 }
 
 // ---- decoding
@@ -180,20 +200,37 @@ Status decode_chunk(PlaneKind kind, const std::uint8_t* entries, Bytes* body, Mu
     return Status::ok;
 }
 
-Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+// Decodes the chunks [first, end). The last one's planes must be the last of the body.
+Status decode_range(const Head& head, std::uint64_t first, std::uint64_t end, MutableBytes out,
+                    DecodeState* state) noexcept {
+    const std::size_t entries = std::size_t{plane_count(head.kind)} * frame_entry_bytes;
+    Bytes body = head.body;
+    const std::uint8_t* at = head.entries.data();
+    for (std::uint64_t i = 0; i < first; ++i) {
+        for (const std::uint8_t* const next = at + entries; at != next; at += frame_entry_bytes) {
+            PlaneEntry entry;
+            if (!read_entry(at, &entry)) return Status::corrupt;
+            if (entry.size > body.size()) return Status::truncated;
+            body = body.subspan(entry.size);
+        }
+    }
+    for (std::uint64_t i = first; i < end; ++i, at += entries) {
+        const MutableBytes rest = out.subspan(static_cast<std::size_t>(i << head.log));
+        const std::size_t size = rest.size() >> head.log == 0 ? rest.size() : std::size_t{1} << head.log;
+        BP_TRY(decode_chunk(head.kind, at, &body, rest.first(size), state));
+    }
+    return end < head.chunks || body.empty() ? Status::ok : Status::corrupt;
+}
+
+Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     Head head;
     BP_TRY(open_head(in, &head));
-    BP_TRY(check_decode(head.decoded, out, workspace, sizeof(DecodeState)));
-    auto* const state = reinterpret_cast<DecodeState*>(workspace.data());
-    const std::size_t chunk = std::size_t{1} << head.log;
-    const std::uint8_t* entries = head.entries.data();
-    while (!out.empty()) {
-        const MutableBytes target = out.first(out.size() < chunk ? out.size() : chunk);
-        BP_TRY(decode_chunk(head.kind, entries, &head.body, target, state));
-        entries += plane_count(head.kind) * frame_entry_bytes;
-        out = out.subspan(target.size());
-    }
-    return head.body.empty() ? Status::ok : Status::corrupt;
+    BP_TRY(check_decode(head.decoded, out, workspace, workers_need(sizeof(DecodeState), workers)));
+    const unsigned parts = part_count(workers, head.chunks);
+    return in_parts(workers, parts, [&](unsigned i) noexcept {
+        auto* const state = reinterpret_cast<DecodeState*>(workspace.data() + i * worker_stride(sizeof(DecodeState)));
+        return decode_range(head, part_begin(head.chunks, parts, i), part_begin(head.chunks, parts, i + 1), out, state);
+    });
 }
 
 }  // namespace
@@ -201,35 +238,47 @@ Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
 std::size_t planes_bound(PlaneKind kind, std::size_t n) noexcept {
     if (n == 0) return 1;
     const std::size_t chunks = ((n - 1) >> chunk_log) + 1;
-    return n + frame_max_varint + 1 + chunks * plane_count(kind) * frame_entry_bytes + coder_slack;
+    const std::size_t parts = chunks < max_workers ? chunks : max_workers;
+    return n + frame_max_varint + 1 + chunks * plane_count(kind) * frame_entry_bytes + parts * coder_slack;
 }
 
-Status planes_encode(PlaneKind kind, Bytes in, MutableBytes out, MutableBytes workspace,
+// Each worker writes its chunks where they would stand uncoded, behind its own and earlier workers' slack; then they
+// are moved together.
+Status planes_encode(const Workers& workers, PlaneKind kind, Bytes in, MutableBytes out, MutableBytes workspace,
                      std::size_t* written) noexcept {
     const unsigned width = plane_count(kind);
     if (in.size() % width != 0) return Status::bad_argument;
-    BP_TRY(check_encode(planes_bound(kind, in.size()), in, out, workspace, sizeof(EncodeState)));
-    auto* const state = reinterpret_cast<EncodeState*>(workspace.data());
+    const std::size_t need = workers_need(sizeof(EncodeState), workers);
+    BP_TRY(check_encode(planes_bound(kind, in.size()), in, out, workspace, need));
     std::size_t at = write_varint(out.data(), in.size());
     *written = at;
     if (in.empty()) return Status::ok;
     out[at++] = static_cast<std::uint8_t>((chunk_log - frame_min_chunk_log) | static_cast<unsigned>(kind) << 4);
-    std::uint8_t* entry_at = out.data() + at;
-    at += (((in.size() - 1) >> chunk_log) + 1) * width * frame_entry_bytes;
-    while (!in.empty()) {
-        const Bytes chunk = in.first(in.size() >> chunk_log != 0 ? std::size_t{1} << chunk_log : in.size());
-        const std::size_t count = chunk.size() / width;
-        std::uint8_t* planes[max_planes] = {};
-        for (unsigned k = 0; k < width; ++k) planes[k] = state->planes + k * count;
-        if (width > 1) kernels()->split_planes(kind, chunk.data(), count, planes);
-        for (unsigned k = 0; k < width; ++k, entry_at += frame_entry_bytes) {
-            const Bytes plane = width == 1 ? chunk : Bytes(planes[k], count);
-            PlaneEntry entry;
-            BP_TRY(encode_plane(plane, out.subspan(at), state, &entry));
-            write_entry(entry_at, entry);
-            at += entry.size;
+    std::uint8_t* const entries = out.data() + at;
+    const std::size_t chunks = ((in.size() - 1) >> chunk_log) + 1;
+    at += chunks * width * frame_entry_bytes;
+    const MutableBytes body = out.subspan(at);
+    const unsigned parts = part_count(workers, chunks);
+    const auto begin = [&](unsigned i) noexcept { return static_cast<std::size_t>(part_begin(chunks, parts, i)); };
+    const auto room = [&](unsigned i) noexcept { return (begin(i) << chunk_log) + i * coder_slack; };
+    std::size_t used[max_workers] = {};
+    const Status status = in_parts(workers, parts, [&](unsigned i) noexcept {
+        auto* const state = reinterpret_cast<EncodeState*>(workspace.data() + i * worker_stride(sizeof(EncodeState)));
+        const MutableBytes mine = i + 1 == parts ? body.subspan(room(i)) : body.subspan(room(i), room(i + 1) - room(i));
+        for (std::size_t c = begin(i); c < begin(i + 1); ++c) {
+            const Bytes rest = in.subspan(c << chunk_log);
+            const Bytes chunk = rest.first(rest.size() >> chunk_log == 0 ? rest.size() : std::size_t{1} << chunk_log);
+            std::size_t size = 0;
+            BP_TRY(encode_chunk(kind, chunk, entries + c * width * frame_entry_bytes, mine.subspan(used[i]), state,
+                                &size));
+            used[i] += size;
         }
-        in = in.subspan(chunk.size());
+        return Status::ok;
+    });
+    BP_TRY(status);
+    for (unsigned i = 0; i < parts; ++i) {
+        std::memmove(out.data() + at, body.data() + room(i), used[i]);
+        at += used[i];
     }
     *written = at;
     return Status::ok;

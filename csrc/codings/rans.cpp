@@ -10,8 +10,9 @@ namespace {
 
 std::size_t bound(std::size_t n) noexcept { return frame_bound(n, rans_chunk_log); }
 
-Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
-    BP_TRY(check_encode(bound(in.size()), in, out, workspace, sizeof(RansEncoder)));
+Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
+              std::size_t* written) noexcept {
+    BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(sizeof(RansEncoder), workers)));
     RansEncoder& encoder = *reinterpret_cast<RansEncoder*>(workspace.data());
     begin_rans(&encoder);
     const std::size_t chunk = std::size_t{1} << rans_chunk_log;
@@ -21,7 +22,8 @@ Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* w
         table = share_rans_tables(&encoder, in.first(chunk));
         if (encoder.shared_split) flag = frame_pair_flag;
     }
-    encode_chunks(in, rans_chunk_log, table, out, &encoder, encode_rans_chunk, written, flag);
+    const States states = {&workers, workspace.data(), sizeof(RansEncoder)};
+    encode_chunks(in, rans_chunk_log, table, out, states, encode_rans_chunk, written, flag);
     return Status::ok;
 }
 
@@ -103,10 +105,10 @@ Status decode_split(void* opaque, bool has_pair, const ChunkEntry& entry, Bytes 
     return read_split(&reader, state.table[0], state.table[1], map, fill, survivors, map_bytes, state.piece, out);
 }
 
-Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     Frame frame;
     BP_TRY(open_frame(in, &frame, true));
-    BP_TRY(check_decode(frame.decoded, out, workspace, sizeof(DecodeState)));
+    BP_TRY(check_decode(frame.decoded, out, workspace, workers_need(sizeof(DecodeState), workers)));
     DecodeState& state = *reinterpret_cast<DecodeState*>(workspace.data());
     state.held = DecodeState::Held::other;
     Bytes body = frame.body;
@@ -115,7 +117,8 @@ Status decode(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
         BP_TRY(take_frequencies(&body, &state.shared_pair[0]));
         BP_TRY(take_frequencies(&body, &state.shared_pair[1]));
     }
-    return decode_chunks(frame, body, out, &state, decode_chunk, decode_split);
+    const States states = {&workers, workspace.data(), sizeof(DecodeState)};
+    return decode_chunks(frame, body, out, states, decode_chunk, decode_split);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@ checksum of their own (the container has one): damage is either refused or gives
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -51,17 +52,28 @@ def _check_max_size(max_size: int | None) -> None:
         raise ValueError(f"max_size must not be negative, not {max_size}")
 
 
-def _decode_frame(name: str, buffer: Any, max_size: int | None, out: Any) -> Any:
+_MOST_THREADS = 64  # csrc/workers.h
+
+
+def _check_threads(threads: int) -> int:
+    if threads < 0:
+        raise ValueError(f"threads must not be negative, not {threads}")
+    return min(threads or os.cpu_count() or 1, _MOST_THREADS)
+
+
+def _decode_frame(name: str, buffer: Any, max_size: int | None, out: Any, threads: int) -> Any:
     """``decode`` of every coding with frames."""
+    _check_max_size(max_size)
+    threads = _check_threads(threads)
     if out is None:
-        return _core.decode(name, buffer, max_size)
+        return _core.decode(name, buffer, max_size, threads)
     size = _core.decoded_size(name, buffer)
     if max_size is not None and size > max_size:
         raise FormatError(f"{name}: {size} decoded bytes, at most {max_size} allowed")
     target = memoryview(out)
     if target.readonly or not target.c_contiguous or target.nbytes != size:
         raise ValueError(f"{name}: out must be a writable, contiguous buffer of {size} bytes, not of {target.nbytes}")
-    _core.decode_into(name, buffer, out)
+    _core.decode_into(name, buffer, out, threads)
     return out
 
 
@@ -70,26 +82,27 @@ class _Framed:
 
     _name: str
 
-    def encode(self, data: Any) -> bytes:
-        """A frame of any bytes-like object or array (its bytes in row-major order); deterministic.
+    def encode(self, data: Any, *, threads: int = 1) -> bytes:
+        """A frame of any bytes-like object or array (its bytes in row-major order).
 
-        It is never longer than the data by more than 8 bytes and 3 a chunk.
+        It is never longer than the data by more than 8 bytes and 3 a chunk. ``threads``: up to so many (0: one a core)
+        code chunks side by side; the bytes are the same for any number.
         """
-        return _core.encode(self._name, _as_bytes(data))
+        return _core.encode(self._name, _as_bytes(data), _check_threads(threads))
 
-    def decode(self, blob: Any, *, max_size: int | None = None, out: Any = None) -> Any:
+    def decode(self, blob: Any, *, max_size: int | None = None, out: Any = None, threads: int = 1) -> Any:
         """The bytes that a frame holds; or ``out``, a writable buffer or array of exactly that size, filled with them.
 
         CorruptError: truncated or malformed. FormatError: the frame claims more than ``max_size`` bytes (checked before
         anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**18 * n. ValueError: ``out``
-        is of another size or cannot be written. After an error the content of ``out`` is not defined.
+        is of another size or cannot be written. After an error the content of ``out`` is not defined. ``threads`` as
+        for `encode`.
         """
-        _check_max_size(max_size)
-        return _decode_frame(self._name, _as_bytes(blob), max_size, out)
+        return _decode_frame(self._name, _as_bytes(blob), max_size, out, threads)
 
 
 class Huffman(_Framed):
-    """Huffman's code over bytes: canonical, at most 11 bits a code, optimal under that limit; chunks of 128 KiB.
+    """Huffman's code over bytes: canonical, at most 12 bits a code, optimal under that limit; chunks of 256 KiB.
 
     Sources: Huffman, "A method for the construction of minimum-redundancy codes" (1952); Larmore and Hirschberg, "A
     fast algorithm for optimal length-limited Huffman codes" (1990), here in its package-merge form.
@@ -129,10 +142,11 @@ class Planes:
     Hershcovitch et al., "ZipNN: lossless compression for AI models" (2024), for the exponents.
     """
 
-    def encode(self, data: Any, *, dtype: str | None = None) -> bytes:
-        """A frame of an array (row-major, stored little-endian) or of any bytes-like object; deterministic.
+    def encode(self, data: Any, *, dtype: str | None = None, threads: int = 1) -> bytes:
+        """A frame of an array (row-major, stored little-endian) or of any bytes-like object.
 
         ``dtype``: safetensors' name of what bytes hold (``"BF16"``), by default single bytes; for an array its own.
+        ``threads``: up to so many (0: one a core) code chunks side by side; the bytes are the same for any number.
         It is never longer than the data by more than 8 bytes and 3 a plane of a chunk. Raises UnsupportedError for
         a dtype that cannot be stored, ShapeError where bytes are not whole elements, ValueError for an unknown dtype.
         """
@@ -145,16 +159,17 @@ class Planes:
         dtype = dtype or "U8"
         if DTYPES[dtype].bits >= 8 and buffer.nbytes % (DTYPES[dtype].bits // 8):
             raise ShapeError(f"{buffer.nbytes} bytes are not a whole number of {dtype} elements")
-        return _core.encode_planes(_plane_kind(buffer, dtype), buffer)
+        return _core.encode_planes(_plane_kind(buffer, dtype), buffer, _check_threads(threads))
 
-    def decode(self, blob: Any, *, max_size: int | None = None) -> bytes:
-        """The elements that a frame holds, as little-endian bytes.
+    def decode(self, blob: Any, *, max_size: int | None = None, out: Any = None, threads: int = 1) -> Any:
+        """The elements that a frame holds, as little-endian bytes; or ``out``, a writable buffer or array of exactly
+        that many bytes, filled with them.
 
         CorruptError: truncated or malformed. FormatError: the frame claims more than ``max_size`` bytes (checked before
-        anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**16 * n.
+        anything is allocated). Without ``max_size`` a frame of n bytes can claim up to 2**16 * n. ValueError: ``out``
+        is of another size or cannot be written. ``threads`` as for `encode`.
         """
-        _check_max_size(max_size)
-        return _core.decode("planes", _as_bytes(blob), max_size)
+        return _decode_frame("planes", _as_bytes(blob), max_size, out, threads)
 
 
 huffman = Huffman()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import _core
-from .codings import _as_bytes, _check_max_size, _decode_frame
+from .codings import _as_bytes, _check_max_size, _check_threads, _decode_frame
 from .errors import BitpressError
 
 __all__ = ["LZW_FORMATS", "Lzw", "ZFile", "lzw"]
@@ -77,16 +77,24 @@ class Lzw:
     """
 
     def encode(
-        self, data: Any, *, format: str = "bitpress", max_bits: int | None = None, min_code_size: int | None = None
+        self,
+        data: Any,
+        *,
+        format: str = "bitpress",
+        max_bits: int | None = None,
+        min_code_size: int | None = None,
+        threads: int = 1,
     ) -> bytes:
         """Codes any bytes-like object or array (its bytes in row-major order); deterministic.
 
-        ``bitpress``: never longer than the data by more than 8 bytes and 3 a chunk. ``z``: the very bytes of
+        ``bitpress``: never longer than the data by more than 8 bytes and 3 a chunk; up to ``threads`` (0: one a core)
+        code chunks side by side. ``z``: the very bytes of
         ``compress -b max_bits``, ``max_bits`` from 9 to 16 (16; but for 9, where compress writes what it cannot read).
         ``gif``: pixels of ``min_code_size`` bits, 2 to 8 (8). All but the first may be longer than the data.
         ValueError: another format, an option that it does not have, one out of range, a pixel of more bits.
         """
         _check_format(format)
+        threads = _check_threads(threads)
         if max_bits is not None and (format != "z" or not 9 <= max_bits <= 16):
             raise ValueError(f"max_bits is for format 'z' and 9..16, not {max_bits} for {format!r}")
         if min_code_size is not None and (format != "gif" or not 2 <= min_code_size <= 8):
@@ -102,7 +110,7 @@ class Lzw:
                 return _core.encode_gif(buffer, bits)
             except ValueError:
                 raise ValueError(f"gif: a pixel has more than {bits} bits") from None
-        return _core.encode("lzw", buffer)
+        return _core.encode("lzw", buffer, threads)
 
     def decode(
         self,
@@ -112,12 +120,13 @@ class Lzw:
         size: int | None = None,
         max_size: int | None = None,
         out: Any = None,
+        threads: int = 1,
     ) -> Any:
         """The bytes that ``encode`` was given. Without ``format`` the first two bytes tell ``z`` from ``bitpress``.
 
         ``size``, for ``tiff`` and ``gif``, is the decoded size, which images know: what follows it is not looked at,
-        and less is an error. Without it, the data must have an end code. ``out`` is for ``bitpress``: a writable buffer
-        of exactly the decoded size, which is filled and returned.
+        and less is an error. Without it, the data must have an end code. ``out`` and ``threads`` are for ``bitpress``:
+        a writable buffer of exactly the decoded size, which is filled and returned; chunks decoded side by side.
 
         CorruptError: truncated or malformed. FormatError: more than ``max_size`` decoded bytes (found before anything
         is allocated). ValueError: another format, or an option that it does not have. Without ``max_size`` n bytes can
@@ -140,7 +149,7 @@ class Lzw:
             return _core.decode_tiff(buffer, size, max_size)
         if format == "gif":
             return _core.decode_gif(buffer, size, max_size)
-        return _decode_frame("lzw", buffer, max_size, out)
+        return _decode_frame("lzw", buffer, max_size, out, threads)
 
     def open(self, source: str | os.PathLike[str] | BinaryIO) -> io.BufferedReader:
         """The decoded bytes of a ``.Z`` file as a binary stream, a context manager, in constant memory.

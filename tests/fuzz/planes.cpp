@@ -14,7 +14,7 @@ void there_and_back(Bytes data) {
     const Bytes elements = data.subspan(1, (data.size() - 1) / plane_count(kind) * plane_count(kind));
     const fuzz::Memory out(planes_bound(kind, elements.size()), 0);
     std::size_t written = 0;
-    fuzz::require(planes_encode(kind, elements, out.span(), encoding.one.span(), &written) == Status::ok,
+    fuzz::require(planes_encode(one_worker, kind, elements, out.span(), encoding.one.span(), &written) == Status::ok,
                   "cannot encode");
     fuzz::require(written <= elements.size() + 8 + 3 * plane_count(kind), "longer than it may be");
     const fuzz::Memory back(elements.size(), 0xEE);

@@ -32,7 +32,8 @@ def test_files_and_pipes(name: str, tmp_path: Path) -> None:
     done = call(name, source, "-o", coded)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert coded.read_bytes() == getattr(bp, name).encode(DATA) == call(name, "-", given=DATA).stdout
-    assert call(name, "-d", coded, "-o", back).returncode == 0
+    assert call(name, "-", "-T", "2", given=DATA).stdout == coded.read_bytes()
+    assert call(name, "-d", coded, "-o", back, "--threads", "0").returncode == 0
     assert back.read_bytes() == DATA == call(name, "-dc", coded).stdout
     assert call(name, "-d", "-", "-o", "-", given=coded.read_bytes()).stdout == DATA
     assert source.read_bytes() == DATA and {path.name for path in tmp_path.iterdir()} == {"data", "coded", "back"}

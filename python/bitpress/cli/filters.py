@@ -13,13 +13,14 @@ from bitpress.container.atomic import replacing
 
 from .files import UsageProblem, existing, output_path
 
-__all__ = ["Decode", "File", "MaxBytes", "Output", "Stdout", "plain_filter", "run_filter"]
+__all__ = ["Decode", "File", "MaxBytes", "Output", "Stdout", "Threads", "plain_filter", "run_filter"]
 
 File = Annotated[Path, typer.Argument(help="The file to read; - is stdin.")]
 Decode = Annotated[bool, typer.Option("--decode", "-d", help="Decode instead of encode.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; - is stdout.")]
 Stdout = Annotated[bool, typer.Option("--stdout", "-c", help="Write to stdout.")]
 MaxBytes = Annotated[int | None, typer.Option(min=0, help="With -d: the most bytes that may be written.")]
+Threads = Annotated[int, typer.Option("--threads", "-T", min=0, help="Code chunks side by side; 0: one a core.")]
 
 _DASH = Path("-")
 
@@ -77,6 +78,7 @@ def plain_filter(coding: str, title: str) -> tuple[str, str, Callable[..., None]
         output: Output = None,
         stdout: Stdout = False,
         max_bytes: MaxBytes = None,
+        threads: Threads = 1,
     ) -> None:
         """Code the bytes of a file or of stdin as one frame, or decode a frame.
 
@@ -87,7 +89,11 @@ def plain_filter(coding: str, title: str) -> tuple[str, str, Callable[..., None]
         coder: Any = getattr(bitpress, coding)
 
         def work(data: bytes) -> bytes:
-            return coder.decode(data, max_size=max_bytes) if decode else coder.encode(data)  # type: ignore[no-any-return]
+            if decode:
+                decoded: bytes = coder.decode(data, max_size=max_bytes, threads=threads)
+                return decoded
+            coded: bytes = coder.encode(data, threads=threads)
+            return coded
 
         run_filter(file, output, stdout, decode, max_bytes, work)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .filters import Decode, File, MaxBytes, Output, Stdout, run_filter
+from .filters import Decode, File, MaxBytes, Output, Stdout, Threads, run_filter
 
 __all__ = ["EXAMPLES", "SUMMARY", "command"]
 
@@ -40,10 +40,11 @@ def command(
         int | None, typer.Option(min=2, max=8, help="Bits a pixel, for gif.  [default: 8]")
     ] = None,
     max_bytes: MaxBytes = None,
+    threads: Threads = 1,
 ) -> None:
     """Code the bytes of a file or of stdin, or decode them: our own frames, .Z files, a strip of a TIFF, a GIF's image.
 
-    The input is kept. An output file is complete or not there.
+    Threads serve our own frames. The input is kept. An output file is complete or not there.
     """
     for value, name, where in ((max_bits, "--max-bits", Format.Z), (min_code_size, "--min-code-size", Format.GIF)):
         if value is not None and (decode or format is not where):
@@ -54,8 +55,10 @@ def command(
 
     def work(data: bytes) -> bytes:
         if decode:
-            decoded: bytes = lzw.decode(data, format=chosen, max_size=max_bytes)
+            decoded: bytes = lzw.decode(data, format=chosen, max_size=max_bytes, threads=threads)
             return decoded
-        return lzw.encode(data, format=chosen or "bitpress", max_bits=max_bits, min_code_size=min_code_size)
+        return lzw.encode(
+            data, format=chosen or "bitpress", max_bits=max_bits, min_code_size=min_code_size, threads=threads
+        )
 
     run_filter(file, output, stdout, decode, max_bytes, work)
