@@ -8,6 +8,7 @@ import numpy as np
 from sizes import row
 
 import bitpress as bp
+from bitpress import _core
 
 N = 1 << 18
 
@@ -29,6 +30,26 @@ def sparse_codes(zeros_of_16: int, seed: int = 1) -> np.ndarray:
     return codes
 
 
+def laplace_codes(bits: int, of_16: int, one_in: int, seed: int = 1) -> np.ndarray:
+    """N codes of a two-sided geometric distribution, each magnitude ``of_16 / 16`` as likely as the one before, of
+    which one in ``one_in`` (0: none) may be any: what rate-aware rounding leaves. In whole numbers alone.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    weights = [1 << 40]
+    while len(weights) < 2 ** (bits - 1) - 1 and weights[-1]:
+        weights.append(weights[-1] * of_16 // 16)
+    ends = np.cumsum(weights)
+    magnitudes = np.searchsorted(ends, rng.integers(0, ends[-1], N), side="right")
+    codes = 2 ** (bits - 1) + magnitudes * (2 * rng.integers(0, 2, N) - 1)
+    if one_in:
+        codes = np.where(rng.integers(0, one_in, N) == 0, rng.integers(0, 2**bits, N), codes)
+    return codes.astype(np.uint16)
+
+
+WIDE = {
+    "laplace int12": (12, lambda: laplace_codes(12, 15, 0)),
+    "laplace int14, 1/1024 anywhere": (14, lambda: laplace_codes(14, 11, 1024)),
+}
 DATA = {
     "gaussian int8": lambda: gaussian_codes(8),
     "gaussian int4": lambda: gaussian_codes(4),
@@ -38,7 +59,7 @@ DATA = {
 
 def entropy_bytes(codes: np.ndarray) -> int:
     """The order-0 entropy of the whole set in bytes: what no code of single symbols with one table goes below."""
-    counts = [int(count) for count in np.bincount(codes, minlength=256) if count]
+    counts = [int(count) for count in np.bincount(codes) if count]
     return math.ceil(sum(count * math.log2(len(codes) / count) for count in counts) / 8)
 
 
@@ -68,6 +89,19 @@ for _name, _make in DATA.items():
     def _lzw(make=_make) -> tuple[int, int]:
         codes = make()
         return len(bp.lzw.encode(codes)), codes.size
+
+
+for _name, (_bits, _make) in WIDE.items():
+
+    @row(f"{_name}, order-0 entropy")
+    def _wide_entropy(make=_make) -> tuple[int, int]:
+        return entropy_bytes(make()), 2 * N
+
+    for _coding in ("huffman", "rans", "planes", "lzw"):
+
+        @row(f"{_name}, {_coding}")
+        def _wide(make=_make, bits=_bits, coding=_coding) -> tuple[int, int]:
+            return len(_core.encode_packed(coding, _core.pack_codes(make(), bits), bits, N)), 2 * N
 
 
 for _scheme in (

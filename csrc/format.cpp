@@ -69,7 +69,7 @@ StoredTensor File::tensor(std::uint32_t index) const noexcept {
     for (unsigned i = 0; i < out.shape.rank; ++i) out.shape.dims[i] = number(first_number++);
     out.scheme.structure = static_cast<Structure>(p[17] >> 4);
     out.scheme.values = static_cast<Values>(p[18] & 15U);
-    out.scheme.bits = p[18] >> 4;
+    out.scheme.bits = out.scheme.values == Values::integer && p[18] >> 4 == 0 ? max_bits : p[18] >> 4;
     out.scheme.affine = (p[19] & 1U) != 0;
     out.scheme.granularity = static_cast<Granularity>((p[19] >> 1) & 3U);
     out.scheme.axis = (p[19] >> 3) & 7U;
@@ -104,8 +104,9 @@ Status File::streams_of(std::uint32_t index, const StoredTensor& tensor, Streams
             if (out->numbers_end >= number_count()) return Status::corrupt;
             s.stored = number(out->numbers_end++);
         }
-        s.pack_bits = p[15] == layout_codes ? tensor.scheme.bits : 0;
-        s.frame = s.pack_bits != 0 ? tensor.survivors : s.decoded;
+        s.layout = static_cast<Layout>(p[15]);
+        s.code_bits = s.layout != Layout::plain ? tensor.scheme.bits : 0;
+        s.frame = s.layout != Layout::plain ? tensor.survivors : s.decoded;
         s.kind = class_of(tensor, s.stored);
         s.offset = load_le<std::uint64_t>(p + 8) & offset_mask;
         s.checksum = load_le<std::uint64_t>(p);
@@ -124,9 +125,8 @@ StoredStream File::stream(std::uint32_t index) const noexcept {
     if (streams_of(low, owner, &streams) != Status::ok) return {};  // open() has seen to it
     const auto& s = streams.at[index - owner.first_stream];
     const std::uint64_t padding = with_padding(s.kind, s.stored) - s.stored;
-    return {s.role,         s.coding, file_.subspan(s.offset, s.stored),   s.decoded, s.frame,
-            s.pack_bits,    s.offset, static_cast<std::uint32_t>(padding), low,       s.checksum,
-            s.kind == large};
+    return {s.role,      s.coding, file_.subspan(s.offset, s.stored),   s.decoded, s.frame,    s.layout,
+            s.code_bits, s.offset, static_cast<std::uint32_t>(padding), low,       s.checksum, s.kind == large};
 }
 
 bool File::find(std::span<const char> name, std::uint32_t* index) const noexcept {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "codings/codings.h"
+#include "codings/packed.h"
 #include "tensor.h"
 
 namespace bitpress {
@@ -13,8 +14,9 @@ struct StoredStream {
     CodingId coding = CodingId::raw;
     Bytes stored;                     // true length, without padding
     std::uint64_t decoded_bytes = 0;  // what it becomes when its coding is undone
-    std::uint64_t frame_bytes = 0;    // what its frame decodes to: the same, or the codes that are then packed
-    unsigned pack_bits = 0;           // 1..7 where the frame holds codes, one a byte; else 0
+    std::uint64_t frame_bytes = 0;    // what its frame decodes to: the same, or how many codes, which are then packed
+    Layout layout = Layout::plain;    // how the frame stands for the decoded bytes
+    unsigned code_bits = 0;           // where the layout is of codes; else 0
     std::uint64_t offset = 0;         // in the file
     std::uint32_t padding = 0;        // zero bytes that follow it, under the same checksum
     std::uint32_t tensor = 0;         // the tensor it belongs to

@@ -16,7 +16,7 @@ bool known(const Scheme& scheme) noexcept {
         return scheme.bits == 0 && !scheme.affine && scheme.granularity == Granularity::tensor && scheme.axis == 0 &&
                scheme.group_size == 0;
     }
-    return scheme.values == Values::integer && scheme.bits >= 1 && scheme.bits <= 8 &&
+    return scheme.values == Values::integer && scheme.bits >= 1 && scheme.bits <= max_bits &&
            (scheme.granularity == Granularity::axis || scheme.axis == 0) &&
            (scheme.granularity == Granularity::group ? scheme.group_size != 0 : scheme.group_size == 0);
 }
@@ -39,7 +39,10 @@ Status check_steps(const TensorView& view) noexcept {
         const float most = scale * levels;
         if (!(scale > 0.0F) || !(most < HUGE_VALF)) return Status::corrupt;
     }
-    for (const std::uint8_t zero : view.stream(Role::zeros)) {
+    const Bytes zeros = view.stream(Role::zeros);
+    const bool wide = is_wide(view.scheme.bits);
+    for (std::size_t i = 0; i < zeros.size(); i += wide ? 2 : 1) {
+        const unsigned zero = wide ? load_le<std::uint16_t>(zeros.data() + i) : zeros[i];
         if (zero >> view.scheme.bits != 0) return Status::corrupt;
     }
     return Status::ok;
@@ -116,7 +119,7 @@ Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::
     if (!floating(dtype)) return Status::unsupported;
     bytes[static_cast<int>(Role::codes)] = packed_bytes(stored, scheme.bits);
     bytes[static_cast<int>(Role::scales)] = 4 * grid.scales;
-    if (scheme.affine) bytes[static_cast<int>(Role::zeros)] = grid.scales;
+    if (scheme.affine) bytes[static_cast<int>(Role::zeros)] = grid.scales * (is_wide(scheme.bits) ? 2 : 1);
     return Status::ok;
 }
 

@@ -50,7 +50,7 @@ inline constexpr unsigned max_rank = 8;
 struct Scheme {
     Structure structure = Structure::dense;
     Values values = Values::keep;
-    std::uint8_t bits = 0;  // 1..8 for integer values, else 0
+    std::uint8_t bits = 0;  // 1..16 for integer values, else 0
     bool affine = false;
     Granularity granularity = Granularity::tensor;
     std::uint8_t axis = 0;         // for Granularity::axis
@@ -87,6 +87,10 @@ std::uint64_t packed_bytes(std::uint64_t count, unsigned bits) noexcept;
 Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::uint64_t stored,
                     std::uint64_t (&bytes)[role_count]) noexcept;
 
+// Integer codes of more than 8 bits are *wide*: two bytes each where they are not packed, and so are their zeros.
+inline constexpr unsigned max_bits = 16;
+inline constexpr bool is_wide(unsigned bits) noexcept { return bits > 8; }
+
 // zero of symmetric codes: the middle code, or 1/2 for one bit.
 inline float symmetric_zero(unsigned bits) noexcept { return bits == 1 ? 0.5F : static_cast<float>(1U << (bits - 1U)); }
 
@@ -109,8 +113,11 @@ Status validate(const TensorView& view) noexcept;
 Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float> out,
                     std::uint64_t* survivors_before) noexcept;
 
-// The codes of elements first..first+out.size()-1 of a view with integer values; 0 where a bitmap holds none.
+// The codes of elements first..first+out.size()-1 of a view with integer values; 0 where a bitmap holds none. Wide
+// codes need wide room; narrow codes, bytes.
 Status unpack_codes(const TensorView& view, std::uint64_t first, MutableBytes out,
+                    std::uint64_t* survivors_before) noexcept;
+Status unpack_codes(const TensorView& view, std::uint64_t first, std::span<std::uint16_t> out,
                     std::uint64_t* survivors_before) noexcept;
 // All elements of a view with Values::keep, as bytes of its dtype. out has the dense length.
 Status unpack_keep(const TensorView& view, MutableBytes out) noexcept;

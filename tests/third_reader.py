@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from third_codings import Bits, Refused, frame, must, planes
+from third_codings import Bits, Refused, must
 from third_graph import list_graph
 from third_hash import xxh64
+from third_values import element, float32
+from third_wide import coded, wide_codes
 
 # -- section 3
 
@@ -159,9 +161,10 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
         except UnicodeDecodeError:
             raise Refused("a name is not UTF-8") from None
         must(dtype < len(TYPES) and shape_byte & 15 <= 8 and shape_byte >> 4 <= 1, "type, rank or structure")
-        values, code_bits = value_byte & 15, value_byte >> 4
+        values = value_byte & 15
+        code_bits = 16 if value_byte == 3 else value_byte >> 4
         must(values in (0, 3), "values")
-        must(1 <= code_bits <= 8 if values else code_bits == flag_byte == 0, "bits and flags")
+        must(values or code_bits == flag_byte == 0, "bits and flags")
         must(not values or TYPES[dtype][0] in ("F16", "BF16", "F32", "F64"), "integer values of this type")
         granularity, axis, rank = flag_byte >> 1 & 3, flag_byte >> 3 & 7, shape_byte & 15
         must(granularity <= 2 and flag_byte >> 6 == 0, "granularity")
@@ -186,8 +189,10 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             next_stream += 1
             coding = word >> 48 & 255
             layout = word >> 56
-            must(coding in (0, 1, 2, 3, 4) and layout in (0, 1), "coding or layout")
-            must(not layout or (coding and role == "codes" and code_bits < 8), "a layout of codes")
+            must(coding in (0, 1, 2, 3, 4) and layout in (0, 1, 2), "coding or layout")
+            coded_codes = coding != 0 and role == "codes"
+            must(layout != 1 or (coded_codes and code_bits < 8), "a layout of codes")
+            must((layout == 2) == (coded_codes and code_bits > 8), "a layout of wide codes")
             stored = decoded
             if coding:
                 must(next_number < len(numbers), "numbers")
@@ -212,7 +217,7 @@ def lengths(tensor: Tensor) -> Iterator[tuple[str, int]]:
         count = scale_count(tensor)
         yield "scales", 4 * count
         if tensor.affine:
-            yield "zeros", count
+            yield "zeros", count * (2 if tensor.code_bits > 8 else 1)
 
 
 def scale_count(tensor: Tensor) -> int:
@@ -304,7 +309,9 @@ def check_json(text: bytes, m: int, tensors: list[Tensor], metadata: dict[str, s
 def undo(stored: bytes, stream: Stream) -> bytes:
     if stream.coding == 0:
         return stored
-    out = planes(stored) if stream.coding == 4 else frame(stored, stream.coding)
+    if stream.bits > 8:
+        return wide_codes(stored, stream.coding, stream.bits, stream.codes)
+    out = coded(stored, stream.coding)
     if stream.bits:
         must(len(out) == stream.codes and all(code < 1 << stream.bits for code in out), "codes one a byte")
         packed = sum(code << i * stream.bits for i, code in enumerate(out))
@@ -314,10 +321,6 @@ def undo(stored: bytes, stream: Stream) -> bytes:
 
 
 # -- section 4
-
-
-def float32(value: float) -> float:
-    return float(struct.unpack("<f", struct.pack("<f", value))[0])
 
 
 def elements_of(tensor: Tensor) -> bytes:
@@ -346,7 +349,9 @@ def elements_of(tensor: Tensor) -> bytes:
         must(0 < scale < float("inf"), "a scale")
         must(scale * 2**tensor.code_bits < 2.0**128 - 2.0**103, "a scale whose values are not finite")
     middle = 0.5 if tensor.code_bits == 1 else 2.0 ** (tensor.code_bits - 1)
-    zeros = [float(zero) for zero in tensor.decoded["zeros"]] if tensor.affine else [middle] * len(scales)
+    kind = "<H" if tensor.code_bits > 8 else "<B"
+    stored_zeros = [float(zero) for (zero,) in struct.iter_unpack(kind, tensor.decoded.get("zeros", b""))]
+    zeros = stored_zeros if tensor.affine else [middle] * len(scales)
     must(all(zero < 2**tensor.code_bits for zero in zeros), "a zero that is no code")
     out = bytearray()
     survivors = iter(codes)
@@ -365,22 +370,6 @@ def scale_index(tensor: Tensor, i: int) -> int:
         columns = tensor.elements // rows
         return i // columns * -(-columns // tensor.group) + i % columns // tensor.group
     return 0
-
-
-def element(dtype: str, value: float) -> bytes:
-    """A float32 value in F32, F64, F16 or BF16: to nearest even; over the largest finite value, that value."""
-    if dtype == "F32":
-        return struct.pack("<f", value)
-    if dtype == "F64":
-        return struct.pack("<d", value)
-    if dtype == "F16":
-        return struct.pack("<e", max(-65504.0, min(65504.0, value)))
-    word = struct.unpack("<I", struct.pack("<f", value))[0]
-    high, low = word >> 16, word & 0xFFFF
-    high += low > 0x8000 or (low == 0x8000 and high & 1)
-    if high & 0x7FFF >= 0x7F80:
-        high = high & 0x8000 | 0x7F7F
-    return struct.pack("<H", high)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@
 #include "bind/threads.h"
 #include "codings/packed.h"
 #include "codings/planes.h"
+#include "codings/wide.h"
 #include "kernels/kernels.h"
 
 namespace py = pybind11;
@@ -99,37 +100,48 @@ void decode_into(const std::string& name, const py::object& blob, const py::obje
     raise_for(status, name);
 }
 
-// The packed codes of a frame that holds `count` of them, one a byte.
+// The layout of coded codes of so many bits.
+Layout layout_of(unsigned bits) {
+    if (bits >= 1 && bits <= 7) return Layout::codes;
+    if (bits >= wide_min_bits && bits <= wide_max_bits) return Layout::wide;
+    throw py::value_error("bits must be 1..7 or 9..16");
+}
+
+std::uint64_t bytes_of(std::uint64_t count, unsigned bits) { return count / 8 * bits + (count % 8 * bits + 7) / 8; }
+
+// The packed codes of a stream of layout 1 or 2 that holds `count` of them.
 py::bytes decode_packed_codes(const std::string& name, const py::object& blob, unsigned bits, std::uint64_t count) {
-    if (bits < 1 || bits > 7) throw py::value_error("bits must be 1..7");
+    const Layout layout = layout_of(bits);
     const Coding& coder = coding_named(name);
     const Buffer in(blob);
     std::uint64_t size = 0;
-    raise_for(coder.decoded_size(in.bytes(), &size), name);
+    raise_for(stored_claim(coder, layout, in.bytes(), &size), name);
     if (size != count) raise_for(Status::corrupt, name);
-    OutputBytes out((count / 8) * bits + (count % 8 * bits + 7) / 8);
+    OutputBytes out(bytes_of(count, bits));
     Status status;
     {
         const py::gil_scoped_release unlocked;
-        const Workspace workspace(packed_workspace(coder, count));
-        status = decode_packed(coder, in.bytes(), bits, count, out.bytes(), workspace.bytes());
+        const Workspace workspace(stored_workspace(coder, layout, count));
+        status = decode_stored(coder, layout, in.bytes(), bits, count, out.bytes(), workspace.bytes());
     }
     raise_for(status, name);
     return out.take(out.bytes().size());
 }
 
-// A coded stream of the same codes, packed: a frame of them, one a byte.
+// The stream of layout 1 or 2 of the same codes, packed.
 py::bytes encode_packed_codes(const std::string& name, const py::object& packed, unsigned bits, std::uint64_t count) {
-    if (bits < 1 || bits > 7) throw py::value_error("bits must be 1..7");
+    const bool wide = layout_of(bits) == Layout::wide;
     const Coding& coder = coding_named(name);
     const Buffer in(packed);
-    if (in.bytes().size() != (count / 8) * bits + (count % 8 * bits + 7) / 8) {
-        throw py::value_error("not as many bytes as the codes take");
-    }
-    OutputBytes out(coder.bound(count));
+    if (in.bytes().size() != bytes_of(count, bits)) throw py::value_error("not as many bytes as the codes take");
+    OutputBytes out(wide ? wide_bound(coder, count) : coder.bound(count));
     std::size_t written = 0;
     Status status;
-    {
+    if (wide) {
+        const py::gil_scoped_release unlocked;
+        const Workspace workspace(wide_encode_workspace(coder, count));
+        status = encode_wide(coder, in.bytes(), bits, count, out.bytes(), workspace.bytes(), &written);
+    } else {
         const py::gil_scoped_release unlocked;
         const Workspace codes(count), workspace(coder.encode_workspace);
         kernels()->unpack_bits(in.bytes().data(), in.bytes().size(), 0, count, bits, codes.memory.get());

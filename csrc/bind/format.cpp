@@ -70,7 +70,7 @@ py::tuple stream_record(const Opened& opened, std::uint32_t index) {
     if (index >= opened.file.stream_count()) throw py::index_error("no such stream");
     const StoredStream s = opened.file.stream(index);
     return py::make_tuple(static_cast<int>(s.role), static_cast<int>(s.coding), s.offset, s.stored.size(),
-                          s.decoded_bytes, s.padding, s.large, s.checksum, s.pack_bits != 0 ? 1 : 0);
+                          s.decoded_bytes, s.padding, s.large, s.checksum, static_cast<int>(s.layout));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ namespace bitpress::bind {
 namespace {
 
 using Bytes8 = py::array_t<std::uint8_t, py::array::c_style>;
+using Words = py::array_t<std::uint16_t, py::array::c_style>;
 using Floats = py::array_t<float, py::array::c_style>;
 
 const Kernels& named(const std::string& isa) {
@@ -64,6 +65,51 @@ Floats dequantize(const std::string& isa, const Bytes8& codes, const Floats& sca
         named(isa).dequantize_each(codes.data(), count(codes), scale.data(), zero.data(), x.mutable_data());
     }
     return x;
+}
+
+Bytes8 pack_wide(const std::string& isa, const Words& codes, unsigned bits) {
+    need(bits >= 9 && bits <= 16);
+    Bytes8 packed(static_cast<py::ssize_t>((count(codes) * bits + 7) / 8));
+    named(isa).pack_wide(codes.data(), count(codes), bits, packed.mutable_data());
+    return packed;
+}
+
+Words unpack_wide(const std::string& isa, const Bytes8& packed, std::size_t first, std::size_t n, unsigned bits) {
+    need(bits >= 9 && bits <= 16 && n < (std::size_t{1} << 58) && first < (std::size_t{1} << 58));
+    need((first + n) * bits <= count(packed) * 8);
+    Words codes(static_cast<py::ssize_t>(n));
+    named(isa).unpack_wide(packed.data(), count(packed), first, n, bits, codes.mutable_data());
+    return codes;
+}
+
+Words quantize_wide(const std::string& isa, const Floats& x, const Floats& scales, const Floats& zeros, unsigned low,
+                    unsigned high) {
+    Words codes(x.size());
+    need(scales.size() == x.size() && zeros.size() == x.size());
+    named(isa).quantize_wide(x.data(), count(x), scales.data(), zeros.data(), low, high, codes.mutable_data());
+    return codes;
+}
+
+Floats dequantize_wide(const std::string& isa, const Words& codes, const Floats& scales, const Floats& zeros) {
+    Floats x(codes.size());
+    need(scales.size() == codes.size() && zeros.size() == codes.size());
+    named(isa).dequantize_wide(codes.data(), count(codes), scales.data(), zeros.data(), x.mutable_data());
+    return x;
+}
+
+// base and raw: the table's, 256 each. Gives the codes and the position after the last bit.
+py::tuple join_wide(const std::string& isa, const Words& base, const Words& raw_masks, unsigned middle, unsigned bits,
+                    const Bytes8& symbols, const Bytes8& raw, std::size_t position) {
+    need(base.size() == 256 && raw_masks.size() == 256 && bits >= 9 && bits <= 16 && middle >> bits == 0);
+    WideTable table;
+    std::memcpy(table.base, base.data(), sizeof table.base);
+    std::memcpy(table.raw, raw_masks.data(), sizeof table.raw);
+    table.middle = static_cast<std::uint16_t>(middle);
+    table.most = static_cast<std::uint16_t>((1U << bits) - 1U);
+    Words codes(symbols.size());
+    position = named(isa).join_wide(&table, symbols.data(), count(symbols), raw.data(), count(raw), position,
+                                    codes.mutable_data());
+    return py::make_tuple(codes, position);
 }
 
 py::tuple min_max(const std::string& isa, const Floats& x) {
@@ -160,6 +206,11 @@ void register_packing(py::module_& module) {
         module.def_submodule("kernels", "Single kernels of a named instruction set, for tests and benches.");
     kernels.def("pack_bits", &pack_bits);
     kernels.def("unpack_bits", &unpack_bits);
+    kernels.def("pack_wide", &pack_wide);
+    kernels.def("unpack_wide", &unpack_wide);
+    kernels.def("quantize_wide", &quantize_wide);
+    kernels.def("dequantize_wide", &dequantize_wide);
+    kernels.def("join_wide", &join_wide);
     kernels.def("quantize", &quantize);
     kernels.def("dequantize", &dequantize);
     kernels.def("min_max", &min_max);

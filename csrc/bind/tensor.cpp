@@ -29,6 +29,12 @@ class Buffer {
     MutableBytes writable() const {
         return {static_cast<std::uint8_t*>(view_.buf), static_cast<std::size_t>(view_.len)};
     }
+    std::span<std::uint16_t> words() const {
+        if (reinterpret_cast<std::uintptr_t>(view_.buf) % alignof(std::uint16_t) != 0 || view_.len % 2 != 0) {
+            throw py::value_error("the buffer must hold aligned uint16 values");
+        }
+        return {static_cast<std::uint16_t*>(view_.buf), static_cast<std::size_t>(view_.len) / 2};
+    }
     std::span<float> floats() const {
         if (reinterpret_cast<std::uintptr_t>(view_.buf) % alignof(float) != 0 || view_.len % 4 != 0) {
             throw py::value_error("the buffer must hold aligned float32 values");
@@ -187,11 +193,14 @@ void unpack_bytes(unsigned dtype, const py::tuple& dims, const py::tuple& scheme
                   const std::string& name, const py::object& out) {
     const Held held(dtype, dims, scheme, streams, name);
     const Buffer target(out, true);
+    const bool wide = held.view.scheme.values != Values::keep && is_wide(held.view.scheme.bits);
+    const std::span<std::uint16_t> words = wide ? target.words() : std::span<std::uint16_t>();
     std::uint64_t survivors = 0;
     Status status = Status::ok;
     {
         const py::gil_scoped_release release;
         status = held.view.scheme.values == Values::keep ? unpack_keep(held.view, target.writable())
+                 : wide                                  ? unpack_codes(held.view, 0, words, &survivors)
                                                          : unpack_codes(held.view, 0, target.writable(), &survivors);
     }
     raise_for(status, name);
@@ -207,9 +216,11 @@ void register_tensor(py::module_& module) {
     module.def("unpack_values", &unpack_into, py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("streams"),
                py::arg("name"), py::arg("first"), py::arg("out"),
                "Elements first.. of a tensor, as float32, into out. Validates the streams.");
-    module.def("unpack_bytes", &unpack_bytes, py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("streams"),
-               py::arg("name"), py::arg("out"),
-               "All elements kept as they are, or all codes of integer values, into out. Validates the streams.");
+    module.def(
+        "unpack_bytes", &unpack_bytes, py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("streams"),
+        py::arg("name"), py::arg("out"),
+        "All elements kept as they are, or all codes of integer values (uint8, or uint16 where they have more than "
+        "8 bits), into out. Validates the streams.");
     module.def(
         "validate_tensor",
         [](unsigned dtype, const py::tuple& dims, const py::tuple& scheme, const py::dict& streams,
@@ -220,16 +231,21 @@ void register_tensor(py::module_& module) {
         "pack_codes",
         [](const py::object& codes, unsigned bits) {
             const Buffer in(codes, false);
-            if (bits < 1 || bits > 8) raise_for(Status::bad_argument, "bits");
-            const Bytes all = in.bytes();
+            if (bits < 1 || bits > max_bits) raise_for(Status::bad_argument, "bits");
+            const std::size_t count = is_wide(bits) ? in.words().size() : in.bytes().size();
             Sizes bytes = {};
-            bytes[0] = packed_bytes(all.size(), bits);
+            bytes[0] = packed_bytes(count, bits);
             MutableBytes streams[role_count];
             const py::dict packed = new_streams(bytes, streams);
-            kernels()->pack_bits(all.data(), all.size(), bits, streams[0].data());
+            if (is_wide(bits)) {
+                kernels()->pack_wide(in.words().data(), count, bits, streams[0].data());
+            } else {
+                kernels()->pack_bits(in.bytes().data(), count, bits, streams[0].data());
+            }
             return py::object(packed[py::int_(0)]);
         },
-        py::arg("codes"), py::arg("bits"), "Codes, each under 2**bits, packed.");
+        py::arg("codes"), py::arg("bits"),
+        "Codes (uint8, or uint16 where they have more than 8 bits), each under 2**bits, packed.");
     module.def(
         "count_bits",
         [](const py::object& mask) {

@@ -1,5 +1,6 @@
 #include "codings/packed.h"
 
+#include "codings/wide.h"
 #include "kernels/kernels.h"
 
 namespace bitpress {
@@ -33,6 +34,29 @@ Status decode_packed(const Coding& with, Bytes in, unsigned bits, std::uint64_t 
     if (!all_below(codes, bits)) return Status::corrupt;
     kernels()->pack_bits(codes.data(), codes.size(), bits, out.data());
     return Status::ok;
+}
+
+Status stored_claim(const Coding& with, Layout layout, Bytes in, std::uint64_t* claim) noexcept {
+    return layout == Layout::wide ? wide_count(with, in, claim) : with.decoded_size(in, claim);
+}
+
+std::uint64_t stored_workspace(const Coding& with, Layout layout, std::uint64_t claim) noexcept {
+    switch (layout) {
+        case Layout::plain: break;
+        case Layout::codes: return packed_workspace(with, claim);
+        case Layout::wide: return wide_workspace(with, claim);
+    }
+    return with.decode_workspace;
+}
+
+Status decode_stored(const Coding& with, Layout layout, Bytes in, unsigned bits, std::uint64_t claim, MutableBytes out,
+                     MutableBytes workspace) noexcept {
+    switch (layout) {
+        case Layout::plain: break;
+        case Layout::codes: return decode_packed(with, in, bits, claim, out, workspace);
+        case Layout::wide: return decode_wide(with, in, bits, claim, out, workspace);
+    }
+    return with.decode(in, out, workspace);
 }
 
 }  // namespace bitpress

@@ -1,10 +1,22 @@
-// Codes of fewer than 8 bits that were coded one a byte and are packed when the coding is undone (docs/format.md,
-// stream record, layout 1).
+// How the stored bytes of a coded stream become its decoded ones: by the coding alone, or as codes that are packed when
+// the coding is undone (docs/format.md, stream record, layouts 1 and 2).
 #pragma once
 
 #include "codings/codings.h"
 
 namespace bitpress {
+
+// Numbers are the file format's. codes: a frame of codes of 1..7 bits, one a byte. wide: codes of 9..16 bits, wide.h's.
+enum class Layout : std::uint8_t { plain = 0, codes = 1, wide = 2 };
+
+// What stored bytes claim to hold: decoded bytes, or codes where the layout is of codes.
+Status stored_claim(const Coding& with, Layout layout, Bytes in, std::uint64_t* claim) noexcept;
+// What decode_stored needs (alignment 8).
+std::uint64_t stored_workspace(const Coding& with, Layout layout, std::uint64_t claim) noexcept;
+// Undoes coding and layout; out has the stream's decoded bytes. bits: of a code, where the layout is of codes; claim:
+// how much the stored bytes must hold.
+Status decode_stored(const Coding& with, Layout layout, Bytes in, unsigned bits, std::uint64_t claim, MutableBytes out,
+                     MutableBytes workspace) noexcept;
 
 // What decode_packed needs (alignment 8).
 std::uint64_t packed_workspace(const Coding& with, std::uint64_t count) noexcept;

@@ -186,7 +186,6 @@ struct File::Reader {
             return Status::ok;
         }
         if (values != 3) return refuse(Status::unsupported, "unknown kind of values", i);
-        if (bits < 1 || bits > 8) return refuse(Status::corrupt, "bits are not 1..8", i);
         if (granularity > 2) return refuse(Status::unsupported, "unknown granularity", i);
         if (p[19] >> 6 != 0) return refuse(Status::corrupt, "a zero field is not zero", i);
         if (granularity == 1 ? axis >= rank : axis != 0) return refuse(Status::corrupt, "no such axis", i);
@@ -241,10 +240,14 @@ struct File::Reader {
         for (unsigned k = 0; k < streams->count; ++k) {
             const auto& s = streams->at[k];
             if (coding(s.coding) == nullptr) return refuse(Status::unsupported, "unknown coding", i);
-            const std::uint8_t layout = out.streams_[(tensor.first_stream + k) * stream_bytes + 15];
-            if (layout > layout_codes) return refuse(Status::unsupported, "unknown layout", i);
-            if (layout == layout_codes && (s.role != Role::codes || s.coding == CodingId::raw || s.pack_bits > 7)) {
+            if (s.layout > Layout::wide) return refuse(Status::unsupported, "unknown layout", i);
+            const bool coded_codes = s.role == Role::codes && s.coding != CodingId::raw;
+            if (s.layout != Layout::plain && !coded_codes) {
                 return refuse(Status::corrupt, "a layout of codes where there are none", i);
+            }
+            if ((s.layout == Layout::codes && tensor.scheme.bits > 7) ||
+                (s.layout == Layout::wide) != (coded_codes && is_wide(tensor.scheme.bits))) {
+                return refuse(Status::corrupt, "a layout that its codes do not have", i);
             }
             if (s.stored > out.file_.size()) return refuse(Status::corrupt, "a stream is longer than the file", i);
             total[s.kind] += with_padding(s.kind, s.stored);
@@ -282,7 +285,8 @@ struct File::Reader {
                 cursor[s.kind] += with_padding(s.kind, s.stored);
                 if (s.coding == CodingId::raw) continue;
                 std::uint64_t claimed = 0;
-                const Status status = coding(s.coding)->decoded_size(out.file_.subspan(s.offset, s.stored), &claimed);
+                const Bytes stored = out.file_.subspan(s.offset, s.stored);
+                const Status status = stored_claim(*coding(s.coding), s.layout, stored, &claimed);
                 if (status != Status::ok) return refuse(status, "the head of a coded stream is wrong", i);
                 if (claimed != s.frame) return refuse(Status::corrupt, "a coded stream claims a wrong length", i);
             }

@@ -26,7 +26,6 @@ enum Section : unsigned {
     metadata_section,
     graph_section
 };
-constexpr std::uint8_t layout_codes = 1;  // a frame of codes, one a byte
 constexpr std::uint16_t flag_required = 1;
 constexpr std::uint16_t flag_wide = 2;
 
@@ -83,7 +82,8 @@ struct File::Streams {
         std::uint64_t stored;
         std::uint64_t decoded;
         std::uint64_t frame;
-        unsigned pack_bits;
+        Layout layout;
+        unsigned code_bits;
         std::uint64_t offset;
         std::uint64_t checksum;
     } at[format::max_streams] = {};

@@ -60,6 +60,15 @@ struct HuffmanStream {
     unsigned shift;
 };
 
+// Codes of 9 to 16 bits as byte symbols and raw bits: docs/format.md, "Wide codes". Of each symbol that may occur: the
+// least u it stands for, and ones in the low bits that are raw.
+struct WideTable {
+    uint16_t base[256];
+    uint16_t raw[256];
+    uint16_t middle;  // the code whose u is 0
+    uint16_t most;    // 2^bits - 1
+};
+
 struct Kernels {
     Isa isa;
 #define BP_KERNEL(name, result, parameters) result(*name) parameters noexcept;

@@ -33,8 +33,7 @@ std::uint64_t Model::workspace_bytes() const noexcept {
         if (stream.coding == CodingId::raw) continue;
         const Coding* with = coding(stream.coding);
         if (with == nullptr) continue;
-        const bool packs = stream.pack_bits != 0;
-        const std::uint64_t need = packs ? packed_workspace(*with, stream.frame_bytes) : with->decode_workspace;
+        const std::uint64_t need = stored_workspace(*with, stream.layout, stream.frame_bytes);
         most = need > most ? need : most;
     }
     return most;
@@ -50,18 +49,14 @@ Status Model::load_stream(const StoredStream& stream, std::uint64_t most_bytes, 
     const Coding* with = coding(stream.coding);
     if (with == nullptr) return Status::unsupported;
     std::uint64_t claimed = 0;
-    BP_TRY(with->decoded_size(stream.stored, &claimed));
+    BP_TRY(stored_claim(*with, stream.layout, stream.stored, &claimed));
     if (claimed != stream.frame_bytes || stream.decoded_bytes > most_bytes) return Status::corrupt;
     std::uint8_t* decoded = nullptr;
     BP_TRY(memory->take(stream.decoded_bytes, &decoded));
     weights_.decoded += stream.decoded_bytes;
     if (memory->counting()) return Status::ok;
     const MutableBytes to = {decoded, static_cast<std::size_t>(stream.decoded_bytes)};
-    if (stream.pack_bits != 0) {
-        BP_TRY(decode_packed(*with, stream.stored, stream.pack_bits, claimed, to, workspace));
-    } else {
-        BP_TRY(with->decode(stream.stored, to, workspace));
-    }
+    BP_TRY(decode_stored(*with, stream.layout, stream.stored, stream.code_bits, claimed, to, workspace));
     *out = to;
     return Status::ok;
 }

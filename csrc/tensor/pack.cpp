@@ -49,8 +49,14 @@ Status make_step(float low, float high, const Scheme& scheme, std::uint8_t* scal
     if (!isfinite(scale * static_cast<float>(1U << scheme.bits))) return Status::too_large;
     store_le(scale_out, scale);
     if (scheme.affine) {
+        const float most = static_cast<float>(levels);
         const float zero = rintf(-low / scale);
-        *zero_out = static_cast<std::uint8_t>(zero < static_cast<float>(levels) ? zero : static_cast<float>(levels));
+        const auto whole = static_cast<std::uint16_t>(zero < most ? zero : most);
+        if (is_wide(scheme.bits)) {
+            store_le(zero_out, whole);
+        } else {
+            *zero_out = static_cast<std::uint8_t>(whole);
+        }
     }
     return Status::ok;
 }
@@ -75,27 +81,51 @@ void quantize_block(const Kernels& k, const Steps& steps, const Scheme& scheme, 
     }
 }
 
+void quantize_block(const Kernels& k, const Steps& steps, const Scheme& scheme, const Grid& grid, RunCursor& cursor,
+                    const float* x, std::size_t n, std::uint16_t* codes) noexcept {
+    float scale[block_elements];
+    float zero[block_elements];
+    spread_steps(steps, grid, cursor, n, scale, zero);
+    k.quantize_wide(x, n, scale, zero, scheme.affine ? 0U : 1U, (1U << scheme.bits) - 1U, codes);
+}
+
+std::size_t compress_codes(const Kernels& k, const std::uint8_t* codes, std::size_t n, const std::uint8_t* mask,
+                           std::uint8_t* out) noexcept {
+    return k.compress_bytes(codes, n, mask, out);
+}
+
+std::size_t compress_codes(const Kernels&, const std::uint16_t* codes, std::size_t n, const std::uint8_t* mask,
+                           std::uint16_t* out) noexcept {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        out[kept] = codes[i];
+        kept += mask[i / 8] >> i % 8 & 1U;
+    }
+    return kept;
+}
+
 // Packs codes as they come, in any number, so that all but the last write end on a byte.
+template <class Code>
 class BitWriter {
   public:
     BitWriter(const Kernels& k, unsigned bits, std::uint8_t* out) noexcept : k_(k), bits_(bits), out_(out) {}
     // Room for a block of codes that add() is then told of.
-    std::uint8_t* room() noexcept { return held_ + count_; }
+    Code* room() noexcept { return held_ + count_; }
     void add(std::size_t n) noexcept {
         count_ += n;
         const std::size_t whole = count_ / 8 * 8;
-        k_.pack_bits(held_, whole, bits_, out_);
+        pack_block(k_, held_, whole, bits_, out_);
         out_ += whole / 8 * bits_;
-        memmove(held_, held_ + whole, count_ - whole);
+        memmove(held_, held_ + whole, (count_ - whole) * sizeof(Code));
         count_ -= whole;
     }
-    void finish() noexcept { k_.pack_bits(held_, count_, bits_, out_); }
+    void finish() noexcept { pack_block(k_, held_, count_, bits_, out_); }
 
   private:
     const Kernels& k_;
     unsigned bits_;
     std::uint8_t* out_;
-    std::uint8_t held_[block_elements + 8] = {};
+    Code held_[block_elements + 8] = {};
     std::size_t count_ = 0;
 };
 
@@ -141,6 +171,29 @@ Status check_sizes(std::span<const float> values, const Shape& shape, const Sche
     return Status::ok;
 }
 
+// Mask and codes of all elements, whose steps are there.
+template <class Code>
+void pack_all(const Kernels& k, std::span<const float> values, const Steps& steps, const Scheme& scheme,
+              const Grid& grid, const MutableBytes (&streams)[role_count]) noexcept {
+    const bool bitmap = scheme.structure == Structure::bitmap;
+    std::uint8_t* mask = streams[static_cast<int>(Role::mask)].data();
+    BitWriter<Code> writer(k, scheme.bits, streams[static_cast<int>(Role::codes)].data());
+    RunCursor cursor(grid, 0);
+    Code codes[block_elements];
+    for (std::size_t i = 0; i < values.size();) {
+        const std::size_t n = values.size() - i < block_elements ? values.size() - i : block_elements;
+        quantize_block(k, steps, scheme, grid, cursor, values.data() + i, n, bitmap ? codes : writer.room());
+        if (bitmap) {
+            k.mask_nonzero(values.data() + i, n, mask + i / 8);
+            writer.add(compress_codes(k, codes, n, mask + i / 8, writer.room()));
+        } else {
+            writer.add(n);
+        }
+        i += n;
+    }
+    writer.finish();
+}
+
 }  // namespace
 
 std::uint64_t count_survivors(std::span<const float> values) noexcept {
@@ -180,27 +233,12 @@ Status pack(std::span<const float> values, const Shape& shape, const Scheme& sch
     std::uint8_t* scales = streams[static_cast<int>(Role::scales)].data();
     std::uint8_t* zeros = streams[static_cast<int>(Role::zeros)].data();
     for (std::size_t s = 0; s < grid.scales; ++s) {
-        BP_TRY(make_step(low[s], high[s], scheme, scales + 4 * s, scheme.affine ? zeros + s : nullptr));
+        std::uint8_t* const zero = scheme.affine ? zeros + s * (is_wide(scheme.bits) ? 2 : 1) : nullptr;
+        BP_TRY(make_step(low[s], high[s], scheme, scales + 4 * s, zero));
     }
 
     const Steps steps = {scales, scheme.affine ? zeros : nullptr, scheme.bits};
-    const bool bitmap = scheme.structure == Structure::bitmap;
-    std::uint8_t* mask = streams[static_cast<int>(Role::mask)].data();
-    BitWriter writer(*k, scheme.bits, streams[static_cast<int>(Role::codes)].data());
-    RunCursor cursor(grid, 0);
-    std::uint8_t codes[block_elements];
-    for (std::size_t i = 0; i < values.size();) {
-        const std::size_t n = values.size() - i < block_elements ? values.size() - i : block_elements;
-        quantize_block(*k, steps, scheme, grid, cursor, values.data() + i, n, bitmap ? codes : writer.room());
-        if (bitmap) {
-            k->mask_nonzero(values.data() + i, n, mask + i / 8);
-            writer.add(k->compress_bytes(codes, n, mask + i / 8, writer.room()));
-        } else {
-            writer.add(n);
-        }
-        i += n;
-    }
-    writer.finish();
+    (is_wide(scheme.bits) ? pack_all<std::uint16_t> : pack_all<std::uint8_t>)(*k, values, steps, scheme, grid, streams);
     return Status::ok;
 }
 

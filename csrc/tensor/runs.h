@@ -1,6 +1,7 @@
 // Walks the elements of a grid run by run, and spreads scales over elements. Shared by pack.cpp and unpack.cpp.
 #pragma once
 
+#include "kernels/kernels.h"
 #include "tensor.h"
 
 namespace bitpress {
@@ -52,9 +53,28 @@ struct Steps {
     unsigned bits = 0;
     float scale(std::uint64_t i) const noexcept { return load_le<float>(scales + 4 * i); }
     float zero(std::uint64_t i) const noexcept {
-        return zeros == nullptr ? symmetric_zero(bits) : static_cast<float>(zeros[i]);
+        if (zeros == nullptr) return symmetric_zero(bits);
+        return static_cast<float>(is_wide(bits) ? load_le<std::uint16_t>(zeros + 2 * i) : zeros[i]);
     }
 };
+
+// The kernels for codes in a byte (1 to 8 bits) and in two (9 to 16), by the type of a code.
+inline void pack_block(const Kernels& k, const std::uint8_t* codes, std::size_t n, unsigned bits,
+                       std::uint8_t* out) noexcept {
+    k.pack_bits(codes, n, bits, out);
+}
+inline void pack_block(const Kernels& k, const std::uint16_t* codes, std::size_t n, unsigned bits,
+                       std::uint8_t* out) noexcept {
+    k.pack_wide(codes, n, bits, out);
+}
+inline void unpack_block(const Kernels& k, Bytes packed, std::uint64_t first, std::size_t n, unsigned bits,
+                         std::uint8_t* codes) noexcept {
+    k.unpack_bits(packed.data(), packed.size(), static_cast<std::size_t>(first), n, bits, codes);
+}
+inline void unpack_block(const Kernels& k, Bytes packed, std::uint64_t first, std::size_t n, unsigned bits,
+                         std::uint16_t* codes) noexcept {
+    k.unpack_wide(packed.data(), packed.size(), static_cast<std::size_t>(first), n, bits, codes);
+}
 
 // scale[i] and zero[i] of the next n elements; moves the cursor past them.
 inline void spread_steps(const Steps& steps, const Grid& grid, RunCursor& cursor, std::size_t n, float* scale,

@@ -37,19 +37,43 @@ void dequantize_block(const Kernels& k, const Steps& steps, const Grid& grid, Ru
     }
 }
 
+void dequantize_block(const Kernels& k, const Steps& steps, const Grid& grid, RunCursor& cursor,
+                      const std::uint16_t* codes, std::size_t n, float* out) noexcept {
+    float scale[block_elements];
+    float zero[block_elements];
+    spread_steps(steps, grid, cursor, n, scale, zero);
+    k.dequantize_wide(codes, n, scale, zero, out);
+}
+
+// `stored` has room for block_elements + 8.
+void expand_codes(const Kernels& k, const std::uint8_t* stored, const std::uint8_t* mask, std::size_t n,
+                  std::uint8_t* codes) noexcept {
+    k.expand_bytes(stored, block_elements + 8, mask, n, 0, codes);
+}
+
+void expand_codes(const Kernels&, const std::uint16_t* stored, const std::uint8_t* mask, std::size_t n,
+                  std::uint16_t* codes) noexcept {
+    for (std::size_t i = 0; i < n; ++i) {
+        const unsigned held = mask[i / 8] >> i % 8 & 1U;
+        codes[i] = static_cast<std::uint16_t>(held != 0 ? *stored : 0U);
+        stored += held;
+    }
+}
+
 // Codes of elements first..first+n-1 (0 where a bitmap holds none); mask gets the block's bits where there is one.
+template <class Code>
 void codes_block(const Kernels& k, const TensorView& view, std::uint64_t first, std::size_t n, std::uint8_t* mask,
-                 std::uint64_t* survivors, std::uint8_t* codes) noexcept {
+                 std::uint64_t* survivors, Code* codes) noexcept {
     const Bytes packed = view.stream(Role::codes);
     if (view.scheme.structure == Structure::dense) {
-        k.unpack_bits(packed.data(), packed.size(), static_cast<std::size_t>(first), n, view.scheme.bits, codes);
+        unpack_block(k, packed, first, n, view.scheme.bits, codes);
         return;
     }
     mask_block(view.stream(Role::mask), first, n, mask);
     const std::size_t kept = static_cast<std::size_t>(k.count_bits(mask, (n + 7) / 8));
-    std::uint8_t stored[block_elements + 8] = {};  // readable past the end, so that expanding stays on its fast path
-    k.unpack_bits(packed.data(), packed.size(), static_cast<std::size_t>(*survivors), kept, view.scheme.bits, stored);
-    k.expand_bytes(stored, sizeof stored, mask, n, 0, codes);
+    Code stored[block_elements + 8] = {};  // readable past the end, so that expanding stays on its fast path
+    unpack_block(k, packed, *survivors, kept, view.scheme.bits, stored);
+    expand_codes(k, stored, mask, n, codes);
     *survivors += kept;
 }
 
@@ -90,6 +114,44 @@ Status check_range(const Grid& grid, std::uint64_t first, std::size_t n) noexcep
 
 std::size_t next_block(std::size_t left) noexcept { return left < block_elements ? left : block_elements; }
 
+template <class Code>
+void unpack_integers(const Kernels& k, const TensorView& view, const Grid& grid, std::uint64_t first,
+                     std::span<float> out, std::uint64_t* survivors) noexcept {
+    const bool bitmap = view.scheme.structure == Structure::bitmap;
+    const Steps steps = {view.stream(Role::scales).data(),
+                         view.scheme.affine ? view.stream(Role::zeros).data() : nullptr, view.scheme.bits};
+    RunCursor cursor(grid, first);
+    Code codes[block_elements];
+    std::uint8_t mask[block_elements / 8];
+    for (std::size_t done = 0; done < out.size();) {
+        const std::size_t n = next_block(out.size() - done);
+        codes_block(k, view, first + done, n, mask, survivors, codes);
+        dequantize_block(k, steps, grid, cursor, codes, n, out.data() + done);
+        if (bitmap) k.clear_unmasked(mask, n, out.data() + done);
+        done += n;
+    }
+}
+
+template <class Code>
+Status unpack_all_codes(const TensorView& view, std::uint64_t first, std::span<Code> out,
+                        std::uint64_t* survivors) noexcept {
+    const Kernels* k = kernels();
+    if (k == nullptr) return Status::unsupported;
+    Grid grid;
+    BP_TRY(make_grid(view.shape, view.scheme, &grid));
+    BP_TRY(check_range(grid, first, out.size()));
+    if (view.scheme.values != Values::integer || is_wide(view.scheme.bits) != (sizeof(Code) == 2)) {
+        return Status::bad_argument;
+    }
+    std::uint8_t mask[block_elements / 8];
+    for (std::size_t done = 0; done < out.size();) {
+        const std::size_t n = next_block(out.size() - done);
+        codes_block(*k, view, first + done, n, mask, survivors, out.data() + done);
+        done += n;
+    }
+    return Status::ok;
+}
+
 }  // namespace
 
 Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float> out,
@@ -108,37 +170,19 @@ Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float
         }
         return Status::ok;
     }
-    const bool bitmap = view.scheme.structure == Structure::bitmap;
-    const Steps steps = {view.stream(Role::scales).data(),
-                         view.scheme.affine ? view.stream(Role::zeros).data() : nullptr, view.scheme.bits};
-    RunCursor cursor(grid, first);
-    std::uint8_t codes[block_elements];
-    std::uint8_t mask[block_elements / 8];
-    for (std::size_t done = 0; done < out.size();) {
-        const std::size_t n = next_block(out.size() - done);
-        codes_block(*k, view, first + done, n, mask, survivors_before, codes);
-        dequantize_block(*k, steps, grid, cursor, codes, n, out.data() + done);
-        if (bitmap) k->clear_unmasked(mask, n, out.data() + done);
-        done += n;
-    }
+    (is_wide(view.scheme.bits) ? unpack_integers<std::uint16_t> : unpack_integers<std::uint8_t>)(*k, view, grid, first,
+                                                                                                 out, survivors_before);
     return Status::ok;
 }
 
 Status unpack_codes(const TensorView& view, std::uint64_t first, MutableBytes out,
                     std::uint64_t* survivors_before) noexcept {
-    const Kernels* k = kernels();
-    if (k == nullptr) return Status::unsupported;
-    Grid grid;
-    BP_TRY(make_grid(view.shape, view.scheme, &grid));
-    BP_TRY(check_range(grid, first, out.size()));
-    if (view.scheme.values != Values::integer) return Status::bad_argument;
-    std::uint8_t mask[block_elements / 8];
-    for (std::size_t done = 0; done < out.size();) {
-        const std::size_t n = next_block(out.size() - done);
-        codes_block(*k, view, first + done, n, mask, survivors_before, out.data() + done);
-        done += n;
-    }
-    return Status::ok;
+    return unpack_all_codes(view, first, out, survivors_before);
+}
+
+Status unpack_codes(const TensorView& view, std::uint64_t first, std::span<std::uint16_t> out,
+                    std::uint64_t* survivors_before) noexcept {
+    return unpack_all_codes(view, first, out, survivors_before);
 }
 
 Status unpack_keep(const TensorView& view, MutableBytes out) noexcept {

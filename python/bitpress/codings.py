@@ -227,22 +227,26 @@ def encode_codes(packed: Any, coding: str, bits: int, count: int) -> tuple[int, 
     """The numbers of the coding and of the layout in the file, and the stored bytes, for ``count`` packed codes.
 
     Codes of 3, 5, 6 or 7 bits lie across bytes: they are coded as they are packed and one a byte, and the smaller is
-    taken. ``coding`` and errors as for `encode_stream`.
+    taken. Codes of 9 to 16 bits are coded as wide codes. ``coding`` and errors as for `encode_stream`.
     """
-    number, stored = encode_stream(packed, coding)
+    layout = 2 if bits > 8 else 1
+    number, stored = encode_stream(packed, "raw" if layout == 2 else coding)
     best: tuple[int, int, Any] = (number, 0, stored)
-    if bits not in (3, 5, 6, 7):
+    if bits in (1, 2, 4, 8):
         return best
     names, speed = _candidates(coding)
     for name in names:
         frame = _core.encode_packed(name, _as_bytes(packed), bits, count)
         if len(frame) < memoryview(best[2]).nbytes and nominal_speed(name, count, len(frame)) >= speed:
-            best = (CODING_NUMBERS[name], 1, frame)
+            best = (CODING_NUMBERS[name], layout, frame)
     return best
 
 
 def decode_codes(blob: Any, coding_id: int, bits: int, count: int) -> bytes:
-    """The packed codes of a frame that holds ``count`` of them, one a byte. Errors as for `decode_stream`."""
+    """The packed codes of a stream of layout 1, or 2 above 8 bits, that holds ``count`` of them.
+
+    Errors as for `decode_stream`.
+    """
     name = _NAMES.get(coding_id)
     if name is None:
         raise FormatError(f"coding number {coding_id} is not known")

@@ -6,6 +6,8 @@ import enum
 import re
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from .dtypes import DTYPES
 from .errors import SchemeError
 
@@ -78,7 +80,10 @@ class Keep:
 
 @dataclass(frozen=True)
 class Integer:
-    """Uniform quantization to ``bits``-bit codes, packed without waste: ``value = scale * (code - zero)``.
+    """Uniform quantization to ``bits``-bit codes, 1 to 16: ``value = scale * (code - zero)``.
+
+    Codes are packed without waste; more than 8 bits pay under a coding, where codes near the middle take few bits and
+    rare large ones more (docs/format.md, "Wide codes"): what rate-aware rounding gives.
 
     ``symmetric``: ``zero`` is the middle code and is not stored. Otherwise (affine) ``zero`` is a stored whole code and
     the range is widened to hold 0, which is then exact. Scales are float32, one a tensor, one an index of ``axis``, or
@@ -92,12 +97,17 @@ class Integer:
     group_size: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 8:
-            raise SchemeError(f"bits must be 1..8, not {self.bits}")
+        if not 1 <= self.bits <= 16:
+            raise SchemeError(f"bits must be 1..16, not {self.bits}")
         if self.granularity is Granularity.GROUP and not 1 <= self.group_size < 2**32:
             raise SchemeError(f"group_size must be 1..2**32-1, not {self.group_size}")
         if self.granularity is Granularity.AXIS and not 0 <= self.axis < 8:
             raise SchemeError(f"axis must be 0..7, not {self.axis}")
+
+    @property
+    def code_dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """What codes and zeros are held in where they are not packed: uint8, or uint16 above 8 bits."""
+        return np.uint8 if self.bits <= 8 else np.uint16
 
 
 Values = Keep | Integer

@@ -30,6 +30,7 @@ from .scheme import Granularity, Integer, Keep, Numbers, Scheme, Structure
 __all__ = ["PackedTensor", "Report", "Role", "TensorSpec", "pack", "pack_bytes"]
 
 MAX_RANK = 8
+Codes = npt.NDArray[np.uint8 | np.uint16]
 
 
 class Role(enum.IntEnum):
@@ -118,11 +119,11 @@ class PackedTensor:
     @classmethod
     def from_codes(
         cls,
-        codes: npt.NDArray[np.uint8],
+        codes: Codes,
         scales: npt.NDArray[np.float32],
         scheme: Scheme,
         *,
-        zeros: npt.NDArray[np.uint8] | None = None,
+        zeros: Codes | None = None,
         mask: npt.NDArray[np.bool_] | None = None,
         dtype: str = "F32",
     ) -> PackedTensor:
@@ -133,15 +134,15 @@ class PackedTensor:
         """
         if not isinstance(scheme.values, Integer):
             raise SchemeError(f"a tensor held as {scheme} has no codes")
-        bits = scheme.values.bits
-        stored = codes.astype(np.uint8, copy=False).reshape(-1)
+        bits, kind = scheme.values.bits, scheme.values.code_dtype
+        stored = codes.astype(kind, copy=False).reshape(-1)
         streams = {Role.SCALES: array_bytes(np.asarray(scales, np.float32))}
         if scheme.structure is Structure.BITMAP:
             kept = np.ones(codes.shape, np.bool_) if mask is None else mask
             stored = stored[kept.reshape(-1)]
             streams[Role.MASK] = array_bytes(np.packbits(kept.reshape(-1), bitorder="little"))
         if not scheme.values.symmetric:
-            streams[Role.ZEROS] = array_bytes(np.zeros(0, np.uint8) if zeros is None else zeros)
+            streams[Role.ZEROS] = array_bytes(np.zeros(0, kind) if zeros is None else np.asarray(zeros, kind))
         if stored.size and int(codes.max()) >> bits:
             raise SchemeError(f"{int(codes.max())} is not among the codes of {bits} bits")
         streams[Role.CODES] = memoryview(_core.pack_codes(stored, bits))
@@ -201,12 +202,15 @@ class PackedTensor:
         _core.unpack_values(*self._arguments("tensor"), first, values)
         return values
 
-    def codes(self) -> npt.NDArray[np.uint8]:
-        """The integer codes in the tensor's shape; 0 where a bitmap holds no element. SchemeError where kept."""
+    def codes(self) -> Codes:
+        """The integer codes in the tensor's shape, uint8 or (above 8 bits) uint16; 0 where a bitmap holds no element.
+
+        SchemeError where values are kept.
+        """
         if not isinstance(self.scheme.values, Integer):
             raise SchemeError(f"a tensor held as {self.scheme} has no codes")
         self.check()
-        codes = np.empty(self.elements, np.uint8)
+        codes: Codes = np.empty(self.elements, self.scheme.values.code_dtype)
         _core.unpack_bytes(*self._arguments("tensor"), codes)
         return codes.reshape(self.shape)
 
@@ -222,9 +226,12 @@ class PackedTensor:
         """The scales in the order of the stream, [scales]; empty where values are kept."""
         return np.frombuffer(self.streams.get(Role.SCALES, b""), "<f4").astype(np.float32, copy=False)
 
-    def zeros(self) -> npt.NDArray[np.uint8]:
-        """The zero points of an affine scheme, [scales]; empty for any other."""
-        return np.frombuffer(self.streams.get(Role.ZEROS, b""), np.uint8)
+    def zeros(self) -> Codes:
+        """The zero points of an affine scheme, [scales], of the codes' dtype; empty for any other."""
+        kind = self.scheme.values.code_dtype if isinstance(self.scheme.values, Integer) else np.uint8
+        stored = np.frombuffer(self.streams.get(Role.ZEROS, b""), np.dtype(kind).newbyteorder("<"))
+        zeros: Codes = stored.astype(kind, copy=False)
+        return zeros
 
     @property
     def survivors(self) -> int:

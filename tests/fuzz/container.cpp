@@ -33,8 +33,8 @@ bool decode(const StoredStream& stream, Bytes* out) {
     if (stream.decoded_bytes > most_decoded || stream.frame_bytes > most_decoded) return false;
     const MutableBytes room(decoded[static_cast<int>(stream.role)], stream.decoded_bytes);
     *out = room;
-    if (stream.pack_bits == 0) return coder->decode(stream.stored, room, workspace) == Status::ok;
-    return decode_packed(*coder, stream.stored, stream.pack_bits, stream.frame_bytes, room, workspace) == Status::ok;
+    return decode_stored(*coder, stream.layout, stream.stored, stream.code_bits, stream.frame_bytes, room, workspace) ==
+           Status::ok;
 }
 
 void use(const StoredTensor& tensor, const TensorView& view) {

@@ -17,7 +17,7 @@ Scheme scheme_of(const std::uint8_t* head) {
     scheme.values = Values::integer;
     scheme.affine = (head[0] & 2) != 0;
     scheme.granularity = static_cast<Granularity>(head[0] >> 2 & 3);
-    scheme.bits = static_cast<std::uint8_t>(1 + head[1] % 8);
+    scheme.bits = static_cast<std::uint8_t>(1 + head[1] % 16);
     if (scheme.granularity == Granularity::axis) scheme.axis = head[2] % 3;
     if (scheme.granularity == Granularity::group) scheme.group_size = 1 + head[2];
     return scheme;
@@ -36,7 +36,8 @@ void check_values(const TensorView& view, std::span<const float> values, std::sp
         const std::uint64_t run = i / grid.row * grid.runs_per_row + i % grid.row / grid.run;
         const double step = scales[run % grid.scales];
         const double error = std::fabs(static_cast<double>(values[i]) - static_cast<double>(back[i]));
-        require(error <= step * (0.5 + 1.0 / 8192), "more than half a step");
+        const unsigned bits = view.scheme.bits < 8 ? 8 : view.scheme.bits;
+        require(error <= step * (0.5 + std::ldexp(1.0, static_cast<int>(bits) - 21)), "more than half a step");
     }
 }
 

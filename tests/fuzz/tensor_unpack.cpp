@@ -35,7 +35,7 @@ TensorView described(Input& in) {
     view.scheme.values = (kinds & 2) != 0 ? Values::integer : Values::keep;
     view.scheme.granularity = static_cast<Granularity>(kinds >> 2 & 3);
     view.scheme.affine = (kinds & 16) != 0;
-    view.scheme.bits = view.scheme.values == Values::integer ? in.byte() % 10 : 0;
+    view.scheme.bits = view.scheme.values == Values::integer ? in.byte() % 18 : 0;
     if (view.scheme.granularity == Granularity::axis) view.scheme.axis = in.byte() % 6;
     if (view.scheme.granularity == Granularity::group) view.scheme.group_size = in.byte();
     return view;
@@ -120,10 +120,16 @@ void check(const TensorView& view, std::size_t cut) {
     }
     require(unpack_range(view, count, {whole.get(), 1}, &survivors) == Status::bad_argument || n == 0, "past the end");
     if (integer) {
+        std::unique_ptr<std::uint16_t[]> wide(new std::uint16_t[n]);
         const Memory codes(n, 0);
         std::uint64_t before = 0;
-        require(unpack_codes(view, 0, codes.span(), &before) == Status::ok, "no codes");
-        for (const std::uint8_t code : codes.span()) require(code >> view.scheme.bits == 0, "a code is too large");
+        const bool is = is_wide(view.scheme.bits);
+        const Status status_of_codes = is ? unpack_codes(view, 0, std::span<std::uint16_t>(wide.get(), n), &before)
+                                          : unpack_codes(view, 0, codes.span(), &before);
+        require(status_of_codes == Status::ok, "no codes");
+        for (std::size_t i = 0; i < n; ++i) {
+            require((is ? wide[i] : codes.span()[i]) >> view.scheme.bits == 0, "a code is too large");
+        }
     } else {
         const Memory out(static_cast<std::size_t>(packed_bytes(count, dtype_bits(view.dtype))), 0xFF);
         require(unpack_keep(view, out.span()) == Status::ok, "not kept");

@@ -86,6 +86,10 @@ def schemes(path: Path) -> None:
     tensors["half"] = bp.pack(weights((7, 5), 27).astype(np.float16), bp.Scheme.int(8, axis=0))
     tensors["double"] = bp.pack(weights((7, 5), 28).astype(np.float64), bp.Scheme.int(8, axis=0))
     tensors["empty"] = bp.pack(np.zeros((0, 4), np.float32), bp.Scheme.int(4, axis=1, sparse=True))
+    for bits in (9, 12, 16):
+        tensors[f"wide{bits}"] = bp.pack(weights((5, 3, 7), bits), bp.Scheme.int(bits, axis=0))
+    tensors["wide.affine"] = bp.pack(weights((9, 11), 29), bp.Scheme.int(13, group_size=5, symmetric=False))
+    tensors["wide.bitmap"] = bp.pack(weights((9, 11), 30), bp.Scheme.int(11, sparse=True))
     store(path, tensors)
 
 
@@ -95,6 +99,8 @@ def coded(path: Path) -> None:
     for coding in ("huffman", "rans", "lzw", "planes"):
         tensors[f"{coding}.codes"] = bp.pack(weights((40, 100), 1), bp.Scheme.int(8, axis=0, coding=coding))
         tensors[f"{coding}.five"] = bp.pack(weights((40, 100), 2), bp.Scheme.int(5, axis=0, coding=coding))
+        rare = np.where(np.arange(4000) % 500 == 7, 1000, 1).reshape(40, 100)  # mostly small codes
+        tensors[f"{coding}.wide"] = bp.pack(weights((40, 100), 7) * rare, bp.Scheme.int(14, coding=coding))
         tensors[f"{coding}.bitmap"] = bp.pack(weights((30, 50), 2), bp.Scheme.int(4, sparse=True, coding=coding))
         tensors[f"{coding}.small"] = bp.pack(weights((11, 6), 3), bp.Scheme.int(8, coding=coding))
         tensors[f"{coding}.words"] = bp.pack(weights((50, 30), 4), bp.Scheme.lossless(coding=coding))

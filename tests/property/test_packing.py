@@ -24,15 +24,13 @@ extreme = st.one_of(
     st.floats(-(2.0**100), 2.0**100, width=32),
     st.sampled_from([0.0, -0.0, 1e-45, -1e-40, 2.0**-126, 0.5, 1.5, 2.5, -2.5, 1e30]),
 )
-# Rounding in float32 adds at most this part of a step to the half (docs/format.md, "How a scale is picked").
-SLACK = 2.0**-13
 
 
 @st.composite
 def schemes(draw: st.DrawFn, rank: int) -> bp.Scheme:
     per = draw(st.sampled_from(["tensor", "group"] + ["axis"] * (rank > 0)))
     return bp.Scheme.int(
-        draw(st.integers(1, 8)),
+        draw(st.integers(1, 16)),
         symmetric=draw(st.booleans()),
         axis=draw(st.integers(0, rank - 1)) if per == "axis" else None,
         group_size=draw(st.integers(1, 40)) if per == "group" else None,
@@ -63,7 +61,7 @@ def oracle(values: np.ndarray, scheme: bp.Scheme) -> dict[Role, np.ndarray]:
     codes = quantize.quantize(flat, scales[index], zeros[index], low, 2**integer.bits - 1)
     streams = {Role.SCALES: scales}
     if not integer.symmetric:
-        streams[Role.ZEROS] = zeros.astype(np.uint8)
+        streams[Role.ZEROS] = zeros.astype(np.uint8 if integer.bits <= 8 else "<u2")
     if scheme.structure == 1:
         streams[Role.MASK] = packing.mask_of(flat != 0)
         codes = codes[flat != 0]
@@ -102,7 +100,9 @@ def test_half_a_step_and_exact_zeros(case: tuple[np.ndarray, bp.Scheme]) -> None
     assert back.dtype == values.dtype and back.shape == values.shape and np.isfinite(back).all()
     kept = values != 0 if scheme.structure == 1 else np.ones(values.shape, bool)
     error = np.abs(back.astype(np.float64) - values.astype(np.float64))
-    assert (error <= scale * (0.5 + SLACK))[kept].all()
+    # Rounding in float32 adds at most this part of a step to the half (docs/format.md, "How a scale is picked").
+    slack = 2.0 ** (max(integer.bits, 8) - 21)
+    assert (error <= scale * (0.5 + slack))[kept].all()
     has_zero = scheme.structure == 1 or not (integer.symmetric and integer.bits == 1)
     if has_zero:
         assert not back[values == 0].view(np.uint32).any()  # +0, bit for bit

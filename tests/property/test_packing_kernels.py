@@ -60,6 +60,56 @@ def test_unpack_bits_from_anywhere(isa: str, case: tuple[np.ndarray, int], data:
 
 
 @every_isa
+@given(bits=st.integers(9, 16), size=sizes, seed=st.integers(0, 99), data=st.data())
+def test_wide_codes(isa: str, bits: int, size: int, seed: int, data: st.DataObject) -> None:
+    values = np.random.default_rng(seed).integers(0, 2**bits, size, dtype=np.uint16)
+    packed = packing.pack_bits(values, bits)
+    np.testing.assert_array_equal(kernels.pack_wide(isa, values, bits), packed)
+    np.testing.assert_array_equal(packing.unpack_bits(packed, size, bits), values)
+    first = data.draw(st.integers(0, size))
+    count = data.draw(st.integers(0, size - first))
+    np.testing.assert_array_equal(kernels.unpack_wide(isa, packed, first, count, bits), values[first : first + count])
+
+
+@every_isa
+@given(x=vectors, bits=st.integers(9, 16), symmetric=st.booleans())
+def test_quantize_to_wide_codes(isa: str, x: np.ndarray, bits: int, symmetric: bool) -> None:
+    with np.errstate(over="ignore"):
+        scale, zero = quantize.steps(x, bits, symmetric=symmetric)
+    if not np.isfinite(scale):
+        return
+    scales, zeros = np.full(x.size, scale), np.full(x.size, zero)
+    expected = quantize.quantize(x, scale, zero, int(symmetric), 2**bits - 1)
+    np.testing.assert_array_equal(kernels.quantize_wide(isa, x, scales, zeros, int(symmetric), 2**bits - 1), expected)
+    values = kernels.dequantize_wide(isa, expected, scales, zeros)
+    with np.errstate(over="ignore"):
+        assert values.tobytes() == quantize.dequantize(expected, scale, zero).tobytes()
+
+
+@every_isa
+@given(bits=st.integers(9, 16), size=sizes, seed=st.integers(0, 99), large=st.sampled_from([0.0, 0.02, 1.0]))
+def test_join_wide(isa: str, bits: int, size: int, seed: int, large: float) -> None:
+    rng = np.random.default_rng(seed)
+    limit = 128 + ((bits - 7) << 1)
+    symbols = np.where(rng.random(size) < large, rng.integers(128, limit, size), rng.integers(0, 128, size))
+    raw = rng.integers(0, 256, rng.integers(0, 2 * size + 1), dtype=np.uint8)  # often too few: zeros follow
+    base, mask = np.zeros(256, np.uint16), np.zeros(256, np.uint16)
+    base[:128] = np.arange(128)
+    for s in range(128, limit):
+        log, part = 7 + (s - 128) // 2, s % 2
+        base[s], mask[s] = (2 + part) << (log - 1), (1 << (log - 1)) - 1
+    middle, position = int(rng.integers(0, 2**bits)), 3
+    codes, end = kernels.join_wide(isa, base, mask, middle, bits, symbols.astype(np.uint8), raw, position)
+    stream = int.from_bytes(raw.tobytes(), "little")
+    for symbol, code in zip(symbols, codes, strict=True):
+        width = int(mask[symbol]).bit_length()
+        u = int(base[symbol]) + (stream >> position & int(mask[symbol]))
+        position += width
+        assert code == (middle + (u // 2 if u % 2 == 0 else -(u + 1) // 2)) % 2**bits
+    assert end == position
+
+
+@every_isa
 @given(x=vectors, bits=st.integers(1, 8), symmetric=st.booleans(), each=st.booleans())
 def test_quantize_and_back(isa: str, x: np.ndarray, bits: int, symmetric: bool, each: bool) -> None:
     with np.errstate(over="ignore"):

@@ -231,7 +231,7 @@ def _bad_inputs(folder: Path, here: Path) -> Iterator[tuple[str, list[object], s
     (here / "bad.pt").write_bytes(b"not a pickle")
     (here / "bad.onnx").write_bytes(b"not a protobuf")
     write(here / "nan.safetensors", floats(("w", np.full((64, 64), np.nan, np.float32))))
-    for name, recipe in [("list", []), ("key", {"rule": 1}), ("bits", {"rules": [{"pattern": "*", "bits": 9}]})]:
+    for name, recipe in [("list", []), ("key", {"rule": 1}), ("bits", {"rules": [{"pattern": "*", "bits": 17}]})]:
         (here / f"{name}.json").write_text(json.dumps(recipe))
     (here / "text.json").write_text("rules:")
     compress = ["compress", "-o", out]
@@ -284,7 +284,7 @@ def test_bad_input_is_one_line_and_no_output(folder: Path, tmp_path: Path) -> No
     "arguments",
     [
         ["compress", "x"],
-        ["compress", "x", "-o", "y", "--bits", "9"],
+        ["compress", "x", "-o", "y", "--bits", "17"],
         ["compress", "x", "-o", "y", "--per", "row"],
         ["compress", "x", "-o", "y", "--lossless", "--bits", "4"],
         ["compress", "x", "-o", "y", "--recipe", "r.json", "--bits", "4"],

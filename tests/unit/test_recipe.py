@@ -77,7 +77,7 @@ def test_the_first_rule_that_matches() -> None:
         ({"rules": [{"pattern": "*", "bit": 4}]}, "rule 0: unknown key 'bit'"),
         ({"rules": [{"pattern": "*", "bits": "4"}]}, "bits must be a int, not '4'"),
         ({"rules": [{"pattern": "*", "bits": True}]}, "bits must be a int"),
-        ({"rules": [{"pattern": "*", "bits": 9}]}, r"bits must be 1\.\.8"),
+        ({"rules": [{"pattern": "*", "bits": 17}]}, r"bits must be 1\.\.16"),
         ({"rules": [{"pattern": "*", "coding": "zip"}]}, "coding must be one of raw, huffman"),
         ({"rules": [{"pattern": "*", "per": "row"}]}, "per must be tensor, channel or group"),
         ({"rules": [{"pattern": "*", "per": "group", "axis": 0}]}, "axis does not go with per group"),

@@ -23,6 +23,12 @@ void store_bytes(uint8_t* out, __m256i words) noexcept {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packus_epi16(halves, halves));
 }
 
+// Eight 32-bit values 0..65535 to eight words.
+void store_words(uint16_t* out, __m256i words) noexcept {
+    const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), halves);
+}
+
 __m256 load_codes(const uint8_t* codes) noexcept {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes))));
 }
@@ -91,6 +97,31 @@ void dequantize_each(const uint8_t* codes, size_t n, const float* scales, const 
         _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(scales + i), difference));
     }
     scalar::dequantize_each(codes + i, n - i, scales + i, zeros + i, x + i);
+}
+
+void quantize_wide(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
+                   uint16_t* codes) noexcept {
+    const __m256 lowest = _mm256_set1_ps(static_cast<float>(low));
+    const __m256 highest = _mm256_set1_ps(static_cast<float>(high));
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m256 zero = _mm256_loadu_ps(zeros + i);
+        const __m256 whole = floor8(zero);
+        const Rounding r = {_mm256_loadu_ps(scales + i), _mm256_sub_ps(zero, whole), whole, lowest, highest};
+        store_words(codes + i, round8(x + i, r));
+    }
+    scalar::quantize_wide(x + i, n - i, scales + i, zeros + i, low, high, codes + i);
+}
+
+void dequantize_wide(const uint16_t* codes, size_t n, const float* scales, const float* zeros, float* x) noexcept {
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes + i));
+        const __m256 code = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(words));
+        const __m256 difference = _mm256_sub_ps(code, _mm256_loadu_ps(zeros + i));
+        _mm256_storeu_ps(x + i, _mm256_mul_ps(_mm256_loadu_ps(scales + i), difference));
+    }
+    scalar::dequantize_wide(codes + i, n - i, scales + i, zeros + i, x + i);
 }
 
 void min_max(const float* x, size_t n, float* low, float* high, bool* finite) noexcept {

@@ -7,6 +7,11 @@ void fill(Kernels& table) noexcept {
     // packing, quantization, bitmaps
     table.pack_bits = pack_bits;
     table.unpack_bits = unpack_bits;
+    table.pack_wide = pack_wide;
+    table.unpack_wide = unpack_wide;
+    table.quantize_wide = quantize_wide;
+    table.dequantize_wide = dequantize_wide;
+    table.join_wide = join_wide;
     table.pack_lanes = pack_lanes;
     table.unpack_lanes = unpack_lanes;
     table.unpack_lanes_s8 = unpack_lanes_s8;

@@ -6,13 +6,13 @@
 namespace bitpress::scalar {
 namespace {
 
-uint8_t quantize_one(float x, float scale, float zero, float lowest, float highest) noexcept {
+float quantize_one(float x, float scale, float zero, float lowest, float highest) noexcept {
     // zero is a whole number except for one-bit symmetric codes, where it is 1/2: that half is added before rounding.
     const float whole = floorf(zero);
     float code = rintf(x / scale + (zero - whole)) + whole;
     code = code < lowest ? lowest : code;
     code = code > highest ? highest : code;
-    return static_cast<uint8_t>(code);
+    return code;
 }
 
 // 0 * inf and 0 * NaN are NaN; anything else gives a zero.
@@ -23,7 +23,9 @@ bool finite(float x) noexcept { return 0.0F * x == 0.0F; }
 void quantize(const float* x, size_t n, float scale, float zero, unsigned low, unsigned high, uint8_t* codes) noexcept {
     const float lowest = static_cast<float>(low);
     const float highest = static_cast<float>(high);
-    for (size_t i = 0; i < n; ++i) codes[i] = quantize_one(x[i], scale, zero, lowest, highest);
+    for (size_t i = 0; i < n; ++i) {
+        codes[i] = static_cast<uint8_t>(quantize_one(x[i], scale, zero, lowest, highest));
+    }
 }
 
 void dequantize(const uint8_t* codes, size_t n, float scale, float zero, float* x) noexcept {
@@ -34,10 +36,25 @@ void quantize_each(const float* x, size_t n, const float* scales, const float* z
                    uint8_t* codes) noexcept {
     const float lowest = static_cast<float>(low);
     const float highest = static_cast<float>(high);
-    for (size_t i = 0; i < n; ++i) codes[i] = quantize_one(x[i], scales[i], zeros[i], lowest, highest);
+    for (size_t i = 0; i < n; ++i) {
+        codes[i] = static_cast<uint8_t>(quantize_one(x[i], scales[i], zeros[i], lowest, highest));
+    }
 }
 
 void dequantize_each(const uint8_t* codes, size_t n, const float* scales, const float* zeros, float* x) noexcept {
+    for (size_t i = 0; i < n; ++i) x[i] = scales[i] * (static_cast<float>(codes[i]) - zeros[i]);
+}
+
+void quantize_wide(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
+                   uint16_t* codes) noexcept {
+    const float lowest = static_cast<float>(low);
+    const float highest = static_cast<float>(high);
+    for (size_t i = 0; i < n; ++i) {
+        codes[i] = static_cast<uint16_t>(quantize_one(x[i], scales[i], zeros[i], lowest, highest));
+    }
+}
+
+void dequantize_wide(const uint16_t* codes, size_t n, const float* scales, const float* zeros, float* x) noexcept {
     for (size_t i = 0; i < n; ++i) x[i] = scales[i] * (static_cast<float>(codes[i]) - zeros[i]);
 }
 

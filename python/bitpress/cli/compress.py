@@ -118,7 +118,7 @@ def _save(model: Model, target: Path) -> None:
 def command(
     source: Annotated[Path, typer.Argument(help=".onnx, .safetensors (or its .index.json), .pt, or a folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    bits: Annotated[int | None, typer.Option(min=1, max=8, help="Bits a code.  [default: 8]")] = None,
+    bits: Annotated[int | None, typer.Option(min=1, max=16, help="Bits a code.  [default: 8]")] = None,
     symmetric: Annotated[
         bool | None, typer.Option("--symmetric/--affine", help="Codes around zero, or with a zero point.")
     ] = None,

@@ -35,7 +35,7 @@ class StreamRecord:
     decoded: int  # bytes when its coding is undone
     offset: int = 0
     checksum: int = 0
-    layout: int = 0  # 1: its frame holds codes, one a byte, which are packed when the coding is undone
+    layout: int = 0  # 1, 2: it holds codes, which are packed when the coding is undone
 
     @property
     def large(self) -> bool:

@@ -55,7 +55,7 @@ def _sections(tensors: Sequence[TensorRecord], metadata: bytes, graph: bytes) ->
         structure, values, bits, affine, granularity, axis, _ = tensor.scheme
         records += _TENSOR.pack(
             name_at, len(numbers), stream_at, kth, DTYPES[tensor.dtype].number, len(tensor.shape) | structure << 4,
-            values | bits << 4, affine | granularity << 1 | axis << 3,
+            values | bits % 16 << 4, affine | granularity << 1 | axis << 3,
         )  # fmt: skip
         for stream in tensor.streams:
             streams += _STREAM.pack(stream.checksum, stream.offset | stream.coding << 48 | stream.layout << 56)

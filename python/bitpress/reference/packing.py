@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["compress", "expand", "mask_of", "pack_bits", "pack_lanes", "unpack_bits", "unpack_lanes"]
 
 Bytes = npt.NDArray[np.uint8]
+Codes = npt.NDArray[Any]  # uint8, or uint16 where they have more than 8 bits
 
 
-def pack_bits(codes: Bytes, bits: int) -> Bytes:
+def pack_bits(codes: Codes, bits: int) -> Bytes:
     """Codes [n], each under 2**bits, to ceil(n * bits / 8) bytes: the low ``bits`` bits of each, in order."""
-    planes = (codes.reshape(-1, 1) >> np.arange(bits, dtype=np.uint8)) & 1
-    return np.packbits(planes.reshape(-1), bitorder="little")
+    planes = (codes.astype(np.uint16).reshape(-1, 1) >> np.arange(bits, dtype=np.uint16)) & 1
+    return np.packbits(planes.astype(np.uint8).reshape(-1), bitorder="little")
 
 
-def unpack_bits(packed: Bytes, count: int, bits: int) -> Bytes:
-    """The first ``count`` codes of packed bytes."""
+def unpack_bits(packed: Bytes, count: int, bits: int) -> Codes:
+    """The first ``count`` codes of packed bytes: uint8, or uint16 above 8 bits."""
     planes = np.unpackbits(packed, count=count * bits, bitorder="little").reshape(count, bits)
-    codes = np.zeros(count, np.uint8)
+    codes = np.zeros(count, np.uint16)
     for place in range(bits):
-        codes |= planes[:, place] << np.uint8(place)
-    return codes
+        codes |= planes[:, place].astype(np.uint16) << np.uint16(place)
+    return codes.astype(np.uint8) if bits <= 8 else codes
 
 
 def pack_lanes(codes: Bytes, bits: int) -> Bytes:

@@ -43,15 +43,15 @@ def steps(values: Floats, bits: int, *, symmetric: bool) -> tuple[np.float32, np
     return np.float32(scale), np.float32(min(np.rint(-low / scale), levels))
 
 
-def quantize(x: Floats, scale: Floats, zero: Floats, low: int, high: int) -> npt.NDArray[np.uint8]:
+def quantize(x: Floats, scale: Floats, zero: Floats, low: int, high: int) -> npt.NDArray[np.uint8 | np.uint16]:
     """Codes of elements; ``scale`` and ``zero`` are one each or one an element."""
     with np.errstate(over="ignore", under="ignore"):
         whole = np.floor(zero)
         code = np.rint(x / scale + (zero - whole)) + whole
     clipped: Floats = np.clip(code, low, high)
-    return clipped.astype(np.uint8)
+    return clipped.astype(np.uint8 if high < 256 else np.uint16)
 
 
-def dequantize(codes: npt.NDArray[np.uint8], scale: Floats, zero: Floats) -> Floats:
+def dequantize(codes: npt.NDArray[np.uint8 | np.uint16], scale: Floats, zero: Floats) -> Floats:
     """``scale * (code - zero)``."""
     return (scale * (codes.astype(np.float32) - zero)).astype(np.float32)

@@ -21,7 +21,7 @@ from .frame import (
     write_varint,
 )
 
-__all__ = ["decode", "encode", "frequencies", "read_table", "slots", "write_table"]
+__all__ = ["cost", "decode", "encode", "frequencies", "read_table", "slots", "write_table"]
 
 SUM_LOG = 12
 SUM = 2**SUM_LOG
@@ -77,7 +77,8 @@ def _log2(value: int) -> int:
     return (whole << 16) + digits
 
 
-def _cost(counts: dict[int, int], f: dict[int, int]) -> int:
+def cost(counts: dict[int, int], f: dict[int, int]) -> int:
+    """Bits that the counted symbols take under the frequencies, times 65536; CANNOT where one has none."""
     if counts.keys() - f.keys():
         return CANNOT
     return sum(n * ((SUM_LOG << 16) - _log2(f[s])) for s, n in counts.items())
@@ -168,7 +169,7 @@ class _Model:
         self.counts = dict(Counter(symbols))
         self.f = frequencies(self.counts)
         self.table = write_table(self.f)
-        self.cost = _cost(self.counts, self.f)
+        self.cost = cost(self.counts, self.f)
         self.whole = self.cost + len(self.table) * BYTE
 
 
@@ -258,15 +259,15 @@ class _Encoder:
         it = _Analysis(chunk)
         plain, split = it.plain, it.split
         plain_cost, plain_whole, plain_shares = plain.cost, plain.whole, False
-        if may_share and self.shared_kind < 0 and (cost := _cost(plain.counts, self.shared[0])) <= plain.whole:
-            plain_cost, plain_whole, plain_shares = cost, cost, True
+        if may_share and self.shared_kind < 0 and (shared := cost(plain.counts, self.shared[0])) <= plain.whole:
+            plain_cost, plain_whole, plain_shares = shared, shared, True
         if split is not None:
             split_cost, split_whole, split_shares = split.cost, split.whole, False
             if may_share and self.shared_kind == split.kind:
-                cost = _cost(split.survivors.counts, self.shared[0]) + _cost(split.map.counts, self.shared[1])
+                shared = cost(split.survivors.counts, self.shared[0]) + cost(split.map.counts, self.shared[1])
                 head = (2 + len(split.head)) * BYTE
-                if cost + head <= split.whole:
-                    split_cost, split_whole, split_shares = cost, cost + head, True
+                if shared + head <= split.whole:
+                    split_cost, split_whole, split_shares = shared, shared + head, True
             if it.splits(plain_whole, split_whole):
                 models = [split.survivors, split.map]
                 front = bytes([split.fill, split.kind + (SHARED if split_shares else 0)]) + split.head

@@ -78,7 +78,7 @@ def codes_histogram(stream: memoryview, bits: int, count: int) -> Histogram:
             values = piece[:codes]
         else:
             digits = np.unpackbits(piece, bitorder="little")[: codes * bits].reshape(codes, bits)
-            values = digits @ (1 << np.arange(bits)).astype(np.uint8)
+            values = digits @ (1 << np.arange(bits)).astype(np.uint16)
         totals += np.bincount(values, minlength=1 << bits)
     return Histogram(tuple(map(int, totals)), 0, (1 << bits) - 1)
 

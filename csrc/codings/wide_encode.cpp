@@ -1,0 +1,166 @@
+// Wide codes to symbols and raw bits: the middle is the median, the split the one that costs least.
+#include "codings/bits.h"
+#include "codings/frame.h"
+#include "codings/rans_model.h"
+#include "codings/wide.h"
+
+namespace bitpress {
+namespace {
+
+constexpr std::size_t piece = 1024;  // codes that are unpacked at a time; a multiple of 8
+constexpr std::size_t block = std::size_t{1} << wide_block_log;
+constexpr unsigned most_codes = 1U << wide_max_bits;
+
+struct WideEncoder {
+    std::uint64_t counts[most_codes];
+    std::uint8_t symbol[most_codes];  // of each code
+    std::uint16_t raw[most_codes];    // its raw bits
+    std::uint8_t raw_count[256];      // of each symbol
+};
+
+std::size_t up8(std::size_t size) noexcept { return (size + 7) / 8 * 8; }
+std::size_t blocks_of(std::size_t count) noexcept { return (count >> wide_block_log) + (count % block != 0); }
+
+void count_codes(Bytes packed, unsigned bits, std::size_t count, std::uint64_t* counts) noexcept {
+    std::memset(counts, 0, (std::size_t{1} << bits) * sizeof *counts);
+    std::uint16_t codes[piece];
+    for (std::size_t i = 0; i < count; i += piece) {
+        const std::size_t n = count - i < piece ? count - i : piece;
+        kernels()->unpack_wide(packed.data(), packed.size(), i, n, bits, codes);
+        for (std::size_t j = 0; j < n; ++j) ++counts[codes[j]];
+    }
+}
+
+// The least code such that it and those below it are at least half of all.
+unsigned median_of(const std::uint64_t* counts, std::size_t count) noexcept {
+    std::uint64_t seen = counts[0];
+    unsigned code = 0;
+    while (seen < count - seen) seen += counts[++code];
+    return code;
+}
+
+unsigned value_of(unsigned code, unsigned middle, unsigned bits) noexcept {
+    const unsigned most = (1U << bits) - 1U;
+    const unsigned difference = (code - middle) & most;
+    return difference >> (bits - 1U) != 0 ? 2 * (most - difference) + 1 : 2 * difference;
+}
+
+unsigned symbol_of(unsigned value, unsigned split, unsigned* raw_count) noexcept {
+    *raw_count = 0;
+    if (value < wide_direct) return value;
+    const unsigned log = 31U - static_cast<unsigned>(__builtin_clz(value));
+    *raw_count = log - split;
+    return wide_direct + ((log - 7) << split) + ((value >> *raw_count) & ((1U << split) - 1U));
+}
+
+// Bits of symbols, under rANS' frequencies of the whole stream, and of raw bits, times 65536.
+std::uint64_t cost_of(const std::uint64_t* counts, unsigned middle, unsigned bits, unsigned split) noexcept {
+    std::uint64_t symbols[256] = {};
+    std::uint64_t raw = 0;
+    for (unsigned code = 0; code < 1U << bits; ++code) {
+        if (counts[code] == 0) continue;
+        unsigned raw_count = 0;
+        symbols[symbol_of(value_of(code, middle, bits), split, &raw_count)] += counts[code];
+        raw += counts[code] * raw_count;
+    }
+    RansFrequencies frequencies;
+    rans_frequencies(symbols, &frequencies);
+    return rans_cost(symbols, frequencies) + (raw << 16);
+}
+
+void make_maps(unsigned middle, unsigned bits, unsigned split, WideEncoder* encoder) noexcept {
+    for (unsigned code = 0; code < 1U << bits; ++code) {
+        unsigned raw_count = 0;
+        const unsigned value = value_of(code, middle, bits);
+        const unsigned symbol = symbol_of(value, split, &raw_count);
+        encoder->symbol[code] = static_cast<std::uint8_t>(symbol);
+        encoder->raw[code] = static_cast<std::uint16_t>(value & ((1U << raw_count) - 1U));
+        encoder->raw_count[symbol] = static_cast<std::uint8_t>(raw_count);
+    }
+}
+
+// The symbols of all codes; their raw bits at raw, block by block, and the bytes of each in the table at `entry`.
+// Returns the end of the raw bits.
+std::uint8_t* split_codes(const WideEncoder& encoder, Bytes packed, unsigned bits, std::size_t count,
+                          std::uint8_t* symbols, std::uint8_t* entry, std::uint8_t* raw,
+                          std::uint8_t* raw_end) noexcept {
+    std::uint16_t codes[piece];
+    for (std::size_t first = 0; first < count; first += block, entry += 3) {
+        const std::size_t end = count - first > block ? first + block : count;
+        BitWriter writer(raw, raw_end);
+        for (std::size_t i = first; i < end; i += piece) {
+            const std::size_t n = end - i < piece ? end - i : piece;
+            kernels()->unpack_wide(packed.data(), packed.size(), i, n, bits, codes);
+            for (std::size_t j = 0; j < n; ++j) {
+                const std::uint8_t symbol = encoder.symbol[codes[j]];
+                symbols[i + j] = symbol;
+                if (symbol < wide_direct) continue;
+                writer.put(encoder.raw[codes[j]], encoder.raw_count[symbol]);
+                writer.flush();
+            }
+        }
+        std::uint8_t* const next = writer.finish();
+        const auto size = static_cast<std::size_t>(next - raw);
+        for (unsigned k = 0; k < 3; ++k) entry[k] = static_cast<std::uint8_t>(size >> 8 * k);
+        raw = next;
+    }
+    return raw;
+}
+
+}  // namespace
+
+std::size_t wide_bound(const Coding& with, std::size_t count) noexcept {
+    // A code has 14 raw bits at most. The frame is written behind room for the longest varint.
+    return 3 + frame_max_varint + with.bound(count) + 3 * blocks_of(count) + 2 * count + 8;
+}
+
+std::size_t wide_encode_workspace(const Coding& with, std::size_t count) noexcept {
+    return up8(with.encode_workspace) + sizeof(WideEncoder) + up8(count) + 3 * blocks_of(count) + 2 * count + 8;
+}
+
+Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t count, MutableBytes out,
+                   MutableBytes workspace, std::size_t* written) noexcept {
+    if (bits < wide_min_bits || bits > wide_max_bits ||
+        packed.size() != count / 8 * bits + (count % 8 * bits + 7) / 8) {
+        return Status::bad_argument;
+    }
+    if (std::uint64_t{count} >> 40 != 0) return Status::too_large;  // rans_frequencies' limit
+    if (out.size() < wide_bound(with, count)) return Status::output_too_small;
+    if (workspace.size() < wide_encode_workspace(with, count)) return Status::memory_too_small;
+    WideEncoder& encoder = *reinterpret_cast<WideEncoder*>(workspace.data() + up8(with.encode_workspace));
+    std::uint8_t* const symbols = reinterpret_cast<std::uint8_t*>(&encoder + 1);
+    std::uint8_t* const table = symbols + up8(count);
+    std::uint8_t* const raw = table + 3 * blocks_of(count);
+    unsigned middle = 0;
+    unsigned split = 1;
+    std::uint8_t* raw_end = raw;
+    if (count != 0) {
+        count_codes(packed, bits, count, encoder.counts);
+        middle = median_of(encoder.counts, count);
+        std::uint64_t least = cost_of(encoder.counts, middle, bits, split);
+        for (unsigned other = 2; other <= wide_max_split; ++other) {
+            const std::uint64_t cost = cost_of(encoder.counts, middle, bits, other);
+            if (cost >= least) continue;
+            least = cost;
+            split = other;
+        }
+        make_maps(middle, bits, split, &encoder);
+        raw_end = split_codes(encoder, packed, bits, count, symbols, table, raw, workspace.data() + workspace.size());
+    }
+    std::uint8_t* at = out.data();
+    *at++ = static_cast<std::uint8_t>(split);
+    store_le(at, static_cast<std::uint16_t>(middle));
+    at += 2;
+    std::size_t frame = 0;
+    BP_TRY(with.encode({symbols, count}, out.subspan(3 + frame_max_varint), workspace.first(with.encode_workspace),
+                       &frame));
+    at += write_varint(at, frame);
+    std::memmove(at, out.data() + 3 + frame_max_varint, frame);
+    at += frame;
+    const auto rest = static_cast<std::size_t>(raw_end - table);
+    std::memcpy(at, table, rest);
+    *written = static_cast<std::size_t>(at + rest - out.data());
+    return Status::ok;
+}
+
+}  // namespace bitpress
