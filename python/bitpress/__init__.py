@@ -7,7 +7,16 @@ from typing import Any
 from . import bitpack, bounded
 from .codings import huffman, planes, rans
 from .compress import compress
-from .errors import BitpressError, CorruptError, FormatError, SchemeError, ShapeError, TrainingError, UnsupportedError
+from .errors import (
+    BitpressError,
+    CalibrationError,
+    CorruptError,
+    FormatError,
+    SchemeError,
+    ShapeError,
+    TrainingError,
+    UnsupportedError,
+)
 from .files import load_file, safe_open, save_file
 from .lzw_formats import lzw
 from .methods.magnitude import prune
@@ -19,6 +28,7 @@ from .tensor import PackedTensor, pack
 
 __all__ = [
     "BitpressError",
+    "CalibrationError",
     "CorruptError",
     "FormatError",
     "Model",

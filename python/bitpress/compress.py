@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .dtypes import array_bytes, dtype_of
-from .errors import SchemeError
+from .calibrate import Progress, press_layers, read_data
+from .dtypes import dtype_of
+from .errors import CalibrationError, SchemeError
 from .graph import Graph, Node
 from .importers import Source, open_source
 from .methods import magnitude, method
 from .model import Model
-from .recipe import Recipe, Rule
+from .plans import LazyTensors, Plan, Reader
+from .recipe import Recipe
 from .scheme import Granularity, Integer, Scheme
-from .tensor import PackedTensor, TensorSpec, pack_bytes
+from .tensor import PackedTensor, TensorSpec
 
 __all__ = ["compress"]
 
@@ -26,8 +28,11 @@ def compress(
     source: Any,
     recipe: Recipe | None = None,
     *,
+    calibration: Any = None,
+    seed: int = 0,
     optimize: bool = True,
     example_inputs: Any = None,
+    progress: Progress | None = None,
 ) -> Model:
     """Press a network by a recipe: int8 per channel, Huffman-coded, where none is given.
 
@@ -35,6 +40,12 @@ def compress(
     path: ``.safetensors``, ``.safetensors.index.json`` (shards), a folder that holds one of them, ``.onnx`` (external
     data too), ``.pt .pth .bin .ckpt`` (torch; code in it is never run). With ``example_inputs`` (a sequence of tensors)
     a module is exported to a graph, so that the model can be run; else it is its state dict.
+
+    ``calibration``: for rules that look at a layer's inputs (``Recipe.feedback``, the recipe where none is given): some
+    tens to hundreds of typical inputs, without labels, as a mapping of input names to arrays [batch, ...], an iterable
+    of such mappings, or the path of an .npz. The network is run on them, its layers are pressed at once, in the graph's
+    order, and kept in memory packed; ``seed`` draws which positions of a convolution are looked at, and
+    ``progress(layer, done, layers)`` is called after each.
 
     ``optimize``: fold batch norms and fuse activations of a graph; norms are not folded where the recipe is lossless,
     since that changes weights.
@@ -44,68 +55,23 @@ def compress(
     are in memory already are packed at once. The same source and recipe give the same bytes.
 
     Raises SchemeError where a rule cannot hold a tensor (NaN, an axis it lacks), UnsupportedError for a source, dtype
-    or operator that bitpress does not have, FormatError for a file of another kind, OSError where it cannot be read.
+    or operator that bitpress does not have, CalibrationError for inputs that do not fit the network, FormatError for a
+    file of another kind, OSError where it cannot be read.
     """
-    recipe = Recipe.int() if recipe is None else recipe
+    if recipe is None:
+        recipe = Recipe.int() if calibration is None else Recipe.feedback()
     opened = open_source(source, example_inputs)
     graph, read, described = _optimized(opened, recipe, optimize)
     plans = {name: _plan(name, spec, recipe, graph) for name, spec in described.items()}
     _rank_models(plans, read)
     tensors = LazyTensors(plans, read)
+    if _is_calibrated(plans, graph, calibration):
+        assert graph is not None
+        graph = press_layers(graph, tensors, read_data(calibration, graph), seed=seed, progress=progress)
     metadata = {key: value for key, value in getattr(opened, "metadata", {}).items() if key != "format"}
     in_memory = not isinstance(source, str | os.PathLike)
     packed: Mapping[str, PackedTensor] = {name: tensors[name] for name in tensors} if in_memory else tensors
     return Model(packed, graph, {**metadata, **recipe.metadata})
-
-
-Reader = Callable[[str], np.ndarray]
-
-
-@dataclass
-class _Plan:
-    """What is to become of one tensor."""
-
-    spec: TensorSpec
-    rule: Rule | None
-    border: magnitude.Border | None = None
-
-
-class LazyTensors(Mapping[str, PackedTensor]):
-    """Tensors that are read, pruned and packed each time they are asked for; nothing is kept."""
-
-    def __init__(self, plans: Mapping[str, _Plan], read: Reader) -> None:
-        self._plans = plans
-        self._read = read
-
-    def specs(self) -> list[TensorSpec]:
-        """What each tensor will be, in order, without reading any."""
-        return [plan.spec for plan in self._plans.values()]
-
-    def __getitem__(self, name: str) -> PackedTensor:
-        plan = self._plans[name]
-        spec, rule = plan.spec, plan.rule
-        elements = self._read(name)
-        if rule is None:
-            return pack_bytes(array_bytes(elements), spec.dtype, spec.shape, spec.scheme, name=name)
-        if rule.prunes:
-            elements = magnitude.prune_elements(
-                elements,
-                spec.dtype,
-                sparsity=rule.sparsity,
-                threshold=rule.threshold,
-                border=plan.border,
-                name=name,
-            )
-        return method(rule.method).pack(array_bytes(elements), spec.dtype, spec.shape, spec.scheme, name=name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._plans)
-
-    def __len__(self) -> int:
-        return len(self._plans)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._plans
 
 
 def _optimized(source: Source, recipe: Recipe, optimize: bool) -> tuple[Graph | None, Reader, dict[str, TensorSpec]]:
@@ -138,11 +104,11 @@ class _Arrays(Mapping[str, np.ndarray]):
         return len(self._source.tensors)
 
 
-def _plan(name: str, spec: TensorSpec, recipe: Recipe, graph: Graph | None) -> _Plan:
+def _plan(name: str, spec: TensorSpec, recipe: Recipe, graph: Graph | None) -> Plan:
     node = _consumer(name, graph)
     rule = recipe.rule_for(name, spec.shape, spec.dtype, "" if node is None else node.op)
     if rule is None:
-        return _Plan(spec, None)
+        return Plan(spec, None)
     method(rule.method)
     scheme = rule.scheme
     values = scheme.values
@@ -151,7 +117,21 @@ def _plan(name: str, spec: TensorSpec, recipe: Recipe, graph: Graph | None) -> _
         if axis >= len(spec.shape):
             raise SchemeError(f"{name}: no axis {axis} in a tensor of {len(spec.shape)} dimensions")
         scheme = replace(scheme, values=replace(values, axis=axis))
-    return _Plan(replace(spec, scheme=_held(scheme, spec)), rule)
+    return Plan(replace(spec, scheme=_held(scheme, spec)), rule)
+
+
+def _is_calibrated(plans: Mapping[str, Plan], graph: Graph | None, calibration: Any) -> bool:
+    """Whether a rule looks at a layer's inputs; SchemeError where it cannot, CalibrationError where none does."""
+    name = next((name for name, plan in plans.items() if plan.rule is not None and plan.rule.is_calibrated), None)
+    if name is None:
+        if calibration is not None:
+            raise CalibrationError("calibration is given, but no rule of the recipe that matches a tensor looks at it")
+        return False
+    if calibration is None:
+        raise SchemeError(f"{name}: its rule needs calibration: some inputs of the network")
+    if graph is None:
+        raise SchemeError(f"{name}: its rule needs a network to calibrate, such as an ONNX file, not tensors alone")
+    return True
 
 
 def _held(scheme: Scheme, spec: TensorSpec) -> Scheme:
@@ -176,9 +156,9 @@ def _channel_axis(name: str, rank: int, node: Node | None) -> int:
     return 1 if node.op == "ConvTranspose" else 0
 
 
-def _rank_models(plans: Mapping[str, _Plan], read: Reader) -> None:
+def _rank_models(plans: Mapping[str, Plan], read: Reader) -> None:
     """Find the border of each rule that prunes over the whole model."""
-    groups: dict[int, list[_Plan]] = {}
+    groups: dict[int, list[Plan]] = {}
     for plan in plans.values():
         if plan.rule is not None and plan.rule.scope == "model" and plan.rule.sparsity is not None:
             groups.setdefault(id(plan.rule), []).append(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "BitpressError",
+    "CalibrationError",
     "CorruptError",
     "FormatError",
     "SchemeError",
@@ -39,3 +40,7 @@ class UnsupportedError(BitpressError, NotImplementedError):
 
 class TrainingError(BitpressError, ArithmeticError):
     """Training left the finite numbers: the message names the model, the epoch and the step."""
+
+
+class CalibrationError(BitpressError, ValueError):
+    """Calibration data that cannot be: none at all, NaN, names or shapes that the network does not have."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import fnmatch
 import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,8 @@ from .scheme import Coding, Granularity, Integer, Keep, Scheme, Structure, split
 __all__ = ["Recipe", "Rule"]
 
 Scope = Literal["tensor", "model"]
+Range = Literal["minmax", "mse", "output"]
+Inputs = Literal["exact", "pressed"]
 Shape = tuple[int, ...]
 MAX_BYTES = 10_000_000  # a recipe file is read whole
 # Operators whose weights carry a network's size: what Recipe.int presses where there is a graph.
@@ -33,7 +36,12 @@ class Rule:
     ``channel``: a scheme per axis takes the axis of the output channels, as the consumer reads the tensor (0 where no
     graph tells). ``sparsity``: the share of smallest magnitudes that is set to zero first, of each tensor, or of all
     that the rule matches together where ``scope`` is ``"model"``. ``threshold``: magnitudes below it are set to zero.
-    ``method`` names the file in ``methods/`` that picks the codes.
+    ``method`` names the file in ``methods/`` that picks the codes: "round", or "feedback", which needs calibration.
+    ``range``: what a scale spans: all of its weights ("minmax"), or the part that a search finds best for the weights
+    ("mse") or for the layer's output ("output", which needs calibration). ``shrink`` (0..1) and ``damp`` (of feedback):
+    how far the inputs' second moments are taken toward their diagonal, and the share of its mean that is added to it.
+    ``correct``: the layer's bias takes what its mean output has moved by (needs calibration). ``inputs``: the moments
+    of a layer are of the network as it came ("exact"), or with every earlier layer "pressed".
     """
 
     pattern: str
@@ -46,6 +54,11 @@ class Rule:
     threshold: float | None = None
     scope: Scope = "tensor"
     method: str = "round"
+    range: Range = "minmax"
+    shrink: float = 0.0
+    damp: float = 0.01
+    correct: bool = False
+    inputs: Inputs = "exact"
 
     def __post_init__(self) -> None:
         if not self.pattern:
@@ -58,6 +71,20 @@ class Rule:
             raise SchemeError("give sparsity or threshold, not both")
         if self.scope not in ("tensor", "model"):
             raise SchemeError(f"scope must be tensor or model, not {self.scope!r}")
+        if self.range not in ("minmax", "mse", "output"):
+            raise SchemeError(f"range must be minmax, mse or output, not {self.range!r}")
+        if self.inputs not in ("exact", "pressed"):
+            raise SchemeError(f"inputs must be exact or pressed, not {self.inputs!r}")
+        if not 0 <= self.shrink <= 1:
+            raise SchemeError(f"shrink must be 0..1, not {self.shrink}")
+        if not 0 <= self.damp < math.inf:
+            raise SchemeError(f"damp must be a number of 0 or more, not {self.damp}")
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether it needs to know the inputs of a layer."""
+        values = isinstance(self.scheme.values, Integer)
+        return values and (self.method == "feedback" or self.range == "output" or self.correct)
 
     @property
     def prunes(self) -> bool:
@@ -102,7 +129,10 @@ class Rule:
         return {key: getattr(self, key) for key in _PLAIN_WORDS if getattr(self, key) != defaults[key]}
 
 
-_PLAIN_WORDS = ("op", "min_elements", "min_rank", "sparsity", "threshold", "scope", "method")
+_PLAIN_WORDS = (
+    *("op", "min_elements", "min_rank", "sparsity", "threshold", "scope"),
+    *("method", "range", "shrink", "damp", "correct", "inputs"),
+)
 _WORDS: dict[str, tuple[type, ...]] = {
     "pattern": (str,),
     "op": (str, list),
@@ -120,6 +150,11 @@ _WORDS: dict[str, tuple[type, ...]] = {
     "scope": (str,),
     "coding": (str,),
     "method": (str,),
+    "range": (str,),
+    "shrink": (int, float),
+    "damp": (int, float),
+    "correct": (bool,),
+    "inputs": (str,),
 }
 
 
@@ -174,6 +209,28 @@ class Recipe:
         return cls((rule,), ignore)
 
     @classmethod
+    def feedback(
+        cls,
+        bits: builtins.int = 5,
+        *,
+        range: Range = "minmax",
+        shrink: float = 0.5,
+        damp: float = 0.01,
+        correct: bool = True,
+        inputs: Inputs = "exact",
+        **words: Any,
+    ) -> Recipe:
+        """``Recipe.int`` with codes picked by error feedback and biases corrected: ``compress`` needs calibration.
+
+        ``range`` .. ``inputs`` are those of `Rule`; ``words`` those of ``Recipe.int``. A layer that calibration says
+        nothing of (an embedding) is rounded to nearest.
+        """
+        plain = cls.int(bits, **words)
+        settings: dict[str, Any] = {"range": range, "shrink": shrink, "damp": damp, "correct": correct}
+        rules = (replace(rule, method="feedback", inputs=inputs, **settings) for rule in plain.rules)
+        return cls(tuple(rules), plain.ignore)
+
+    @classmethod
     def lossless(cls, *, coding: Coding = "planes", ignore: tuple[str, ...] = ()) -> Recipe:
         """Every tensor bit for bit, entropy-coded."""
         return cls((Rule("*", Scheme.lossless(coding=coding)),), ignore)
@@ -203,7 +260,8 @@ class Recipe:
 
         A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``, or ``bits``,
         ``symmetric``, ``per`` ("tensor", "channel" (the default) or "group"), ``axis``, ``group_size``; ``sparse``,
-        ``sparsity``, ``threshold``, ``scope``; ``coding``, ``method``. SchemeError names the rule and what is wrong.
+        ``sparsity``, ``threshold``, ``scope``; ``coding``; ``method``, ``range``,
+        ``shrink``, ``damp``, ``correct``, ``inputs``. SchemeError names the rule and what is wrong.
         """
         if not isinstance(document, Mapping):
             raise SchemeError("a recipe must be an object with rules")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .files import UsageProblem, existing, output_path
-from .terminal import Advance, facts, human, print_json, progress
+from .terminal import Advance, facts, human, print_json, progress, steps
 
 if TYPE_CHECKING:
     from bitpress.model import Model
@@ -28,7 +28,23 @@ EXAMPLES = """bitpress compress net.onnx -o net.bp
 bitpress compress model.safetensors -o model.bp --bits 4 --group-size 64 --affine
 bitpress compress net.pt -o net.bp --sparsity 0.9 --global --coding auto
 bitpress compress model.safetensors -o model.bp --lossless
+bitpress compress net.onnx -o net.bp --bits 4 --calibration inputs.npz
 bitpress compress net.onnx -o net.bp --recipe recipe.json"""
+
+
+class Method(str, enum.Enum):
+    """How codes are picked."""
+
+    ROUND = "round"
+    FEEDBACK = "feedback"
+
+
+class Range(str, enum.Enum):
+    """What a scale spans."""
+
+    MINMAX = "minmax"
+    MSE = "mse"
+    OUTPUT = "output"
 
 
 class Per(str, enum.Enum):
@@ -95,6 +111,15 @@ def _recipe(path: Path | None, lossless: bool, words: Mapping[str, Any], ignore:
     return Recipe.from_dict({"rules": [rule], "ignore": ignore})
 
 
+def _calibrated(words: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a rule for layers whose inputs are known."""
+    from bitpress.recipe import Recipe
+
+    (rule,) = Recipe.feedback(**({"bits": words["bits"]} if "bits" in words else {})).rules
+    known = rule.to_dict()
+    return {key: known[key] for key in ("bits", "method", "shrink", "correct")} | dict(words)
+
+
 def _is_ours(path: Path) -> bool:
     """Whether a file may be replaced without asking: none there, an empty one, or one of ours."""
     from bitpress import BitpressError
@@ -139,6 +164,16 @@ def command(
         ),
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep every weight bit for bit.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Some inputs of the network, .npz: codes by error feedback, biases corrected.")
+    ] = None,
+    method: Annotated[
+        Method | None, typer.Option(help="How codes are picked.  [default: round; --calibration: feedback]")
+    ] = None,
+    range_: Annotated[
+        Range | None,
+        typer.Option("--range", help="What a step spans: all weights, or what a search finds.  [default: minmax]"),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Rules by tensor, in a JSON or YAML file.")] = None,
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Tensors to store as they are: '*.bias'.")
@@ -159,6 +194,7 @@ def command(
         "sparsity": sparsity,
     }
     options |= {"threshold": threshold, "scope": "model" if whole else None, "coding": coding}
+    options |= {"method": method, "range": range_}
     words = {
         key: value.value if isinstance(value, enum.Enum) else value
         for key, value in options.items()
@@ -166,6 +202,10 @@ def command(
     }
     if whole and sparsity is None:
         raise typer.BadParameter("needs --sparsity", param_hint="--global")
+    if calibration is not None:
+        existing(calibration, "calibration")
+        if recipe is None and not lossless:
+            words = _calibrated(words)
     chosen = _recipe(recipe, lossless, words, ignore or [])
     if not source.is_dir():
         existing(source)
@@ -176,7 +216,9 @@ def command(
     from bitpress.report.survey import survey_of
 
     start = time.perf_counter()
-    _save(compress(source, chosen), target)
+    with steps("calibrating") as step:
+        made = compress(source, chosen, calibration=calibration, progress=step)
+    _save(made, target)
     seconds = time.perf_counter() - start
     _show(survey_of(target), source, output, seconds, json)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["Advance", "console", "facts", "human", "one_line", "print_json", "progress", "show", "table"]
+__all__ = ["Advance", "console", "facts", "human", "one_line", "print_json", "progress", "show", "steps", "table"]
 
 Advance = Callable[[str, int], None]
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
@@ -120,3 +120,17 @@ def progress(task: str, total: int, *, unit: str = "bytes") -> Iterator[Advance]
             bar.update(identity, advance=amount, current=Text(name, overflow="ellipsis").plain[:48])
 
         yield advance
+
+
+@contextlib.contextmanager
+def steps(task: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for work whose length the first word of it tells: ``(name, done, total)`` after each step."""
+    with contextlib.ExitStack() as stack:
+        advance: list[Advance] = []
+
+        def step(name: str, done: int, total: int) -> None:
+            if not advance:
+                advance.append(stack.enter_context(progress(task, total, unit="layers")))
+            advance[0](name, 1)
+
+        yield step

@@ -1,8 +1,8 @@
 """How codes are picked and weights pruned: one file a method, found by its name.
 
-A method is a module here with ``pack(data, dtype, shape, scheme, *, name) -> PackedTensor`` (what ``Rule.method``
-names): ``data`` is the tensor's little-endian bytes, and the result must obey docs/format.md; how near its values come
-to the elements is the method's own affair.
+A method is a module here with ``pack(data, dtype, shape, scheme, *, name, settings) -> PackedTensor`` (what
+``Rule.method`` names): ``data`` is the tensor's little-endian bytes, ``settings`` what the rule says and calibration
+knows, and the result must obey docs/format.md; how near its values come to the elements is the method's own affair.
 """
 
 from __future__ import annotations
@@ -15,15 +15,23 @@ from ..dtypes import Buffer
 from ..errors import SchemeError
 from ..scheme import Scheme
 from ..tensor import PackedTensor
+from .layer import PLAIN, Layout, Settings, Statistics
 
-__all__ = ["Method", "method", "names"]
+__all__ = ["Layout", "Method", "Settings", "Statistics", "method", "names"]
 
 
 class Method(Protocol):
     """A module of this folder that packs tensors."""
 
     def pack(
-        self, data: Buffer, dtype: str, shape: tuple[int, ...], scheme: Scheme, *, name: str = "tensor"
+        self,
+        data: Buffer,
+        dtype: str,
+        shape: tuple[int, ...],
+        scheme: Scheme,
+        *,
+        name: str = "tensor",
+        settings: Settings = PLAIN,
     ) -> PackedTensor:
         """Hold a tensor by a scheme; SchemeError where that cannot be."""
         ...

@@ -1,14 +1,45 @@
-"""Round to nearest: each element alone, to the code whose value is nearest; ties to the even code."""
+"""Round to nearest: each element alone, to the code whose value is nearest; ties to the even code.
+
+The range of each run of elements sets its scale (docs/format.md, section 4), or, with ``range`` "mse" or "output", a
+search over narrower ranges (Banner et al. 2019, arXiv:1810.05723, search instead of fit): that of the least squared
+error of the weights, or of the layer's output as far as each input's strength alone tells it.
+"""
 
 from __future__ import annotations
 
-from ..dtypes import Buffer
-from ..scheme import Scheme
-from ..tensor import PackedTensor, pack_bytes
+import numpy as np
+
+from ..dtypes import FLOATS, Buffer, to_float32
+from ..scheme import Integer, Scheme, Structure
+from ..tensor import Codes, PackedTensor, pack_bytes
+from . import grids
+from .layer import PLAIN, Layout, Settings
 
 __all__ = ["pack"]
 
 
-def pack(data: Buffer, dtype: str, shape: tuple[int, ...], scheme: Scheme, *, name: str = "tensor") -> PackedTensor:
-    """Hold a tensor by a scheme; the range of each run of elements sets its scale (docs/format.md, section 4)."""
-    return pack_bytes(data, dtype, shape, scheme, name=name)
+def pack(
+    data: Buffer,
+    dtype: str,
+    shape: tuple[int, ...],
+    scheme: Scheme,
+    *,
+    name: str = "tensor",
+    settings: Settings = PLAIN,
+) -> PackedTensor:
+    """Hold a tensor by a scheme; "output" needs ``settings.statistics``, and is as "mse" where there are none."""
+    values = scheme.values
+    if not isinstance(values, Integer) or settings.range == "minmax" or dtype not in FLOATS or not np.prod(shape):
+        return pack_bytes(data, dtype, shape, scheme, name=name)
+    x = to_float32(data, dtype).reshape(shape)
+    index = grids.scale_index(shape, values)
+    statistics = settings.statistics
+    weight = None
+    if settings.range == "output" and statistics is not None:
+        layout: Layout = statistics.layout
+        like = layout.matrices(np.broadcast_to(np.zeros((), np.float64), shape))
+        weight = layout.tensor(np.broadcast_to(statistics.diagonal[:, None, :], like.shape), shape)
+    mask = x != 0 if scheme.structure is Structure.BITMAP else None
+    grid = grids.search(x, index, values, weight, mask, name)
+    codes: Codes = grid.codes(x, grid.scales[index], grid.zeros[index]).astype(values.code_dtype)
+    return PackedTensor.from_codes(codes, grid.scales, scheme, zeros=grid.stored_zeros, mask=mask, dtype=dtype)

@@ -14,7 +14,7 @@ import numpy as np
 from ..graph import Graph, Node, Value
 from .tensors import Tensors
 
-__all__ = ["fold_batch_norms"]
+__all__ = ["bias_name", "fold_batch_norms", "unused"]
 
 
 def fold_batch_norms(graph: Graph, tensors: Tensors) -> tuple[Graph, Tensors]:
@@ -35,7 +35,7 @@ def fold_batch_norms(graph: Graph, tensors: Tensors) -> tuple[Graph, Tensors]:
         if at is not None and node.inputs[0] not in outputs and len(readers[node.inputs[0]]) == 1:
             layer = nodes[at]
             if _foldable(layer, node, readers, values, tensors, outputs):
-                bias = _unused(_bias_name(layer), names)
+                bias = unused(bias_name(layer), names)
                 names.add(bias)
                 weight = layer.inputs[1]
                 axis = _channel_axis(layer)
@@ -111,14 +111,16 @@ def _bias(tensors: Tensors, layer: Node, norm: Node) -> np.ndarray:
     return np.asarray((bias - mean) * factor + offset, dtype=np.float32)
 
 
-def _bias_name(layer: Node) -> str:
+def bias_name(layer: Node) -> str:
+    """What the bias of a layer is called that has another one, or none."""
     if len(layer.inputs) > 2 and layer.inputs[2]:
         return layer.inputs[2] + ".folded"
     weight = layer.inputs[1]
     return (weight.removesuffix("weight") if weight.endswith(".weight") else weight + ".") + "bias"
 
 
-def _unused(name: str, names: set[str]) -> str:
+def unused(name: str, names: set[str]) -> str:
+    """The name, or the first longer one that nothing has."""
     while name in names:
         name += "_"
     return name

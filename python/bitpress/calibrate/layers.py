@@ -1,0 +1,120 @@
+"""Weighted layers of a graph, and what their weights are multiplied with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..graph import Graph, Node
+from ..methods import Layout
+
+__all__ = ["MAX_COLUMNS", "Layer", "layers_of", "samples"]
+
+PIXELS = (64, 256)  # positions of one input that a convolution's moments are taken at
+MAX_COLUMNS = 8192  # inputs an output, over which the diagonal of the Hessian alone is kept
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node that multiplies what flows into it with stored weights."""
+
+    node: Node
+    weight: str
+    shape: tuple[int, ...]  # of the weight
+    layout: Layout
+
+    @property
+    def columns(self) -> int:
+        """Inputs an output."""
+        return self.layout.columns(self.shape)
+
+    @property
+    def outputs(self) -> int:
+        """Output channels or features."""
+        return math.prod(self.shape) // max(self.columns, 1)
+
+    @property
+    def nbytes(self) -> int:
+        """Of its moments."""
+        inner = self.columns if self.columns <= MAX_COLUMNS else 1
+        return 8 * self.layout.groups * self.columns * inner
+
+
+def layers_of(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
+    """The Conv, Gemm and MatMul nodes whose second input is a stored tensor of ``shapes``, in the graph's order."""
+    found = []
+    for node in graph.nodes:
+        weight = node.inputs[1] if len(node.inputs) > 1 else ""
+        shape = shapes.get(weight)
+        if shape is None or node.inputs[0] in shapes or math.prod(shape) == 0:
+            continue
+        if node.op == "Conv" and len(shape) >= 3:
+            found.append(Layer(node, weight, shape, Layout(_integer(node, "group", 1))))
+        elif node.op == "Gemm" and len(shape) == 2:
+            found.append(Layer(node, weight, shape, Layout(transposed=not _integer(node, "transB", 0))))
+        elif node.op == "MatMul" and len(shape) == 2:
+            found.append(Layer(node, weight, shape, Layout(transposed=True)))
+    return found
+
+
+def samples(
+    layer: Layer, x: npt.NDArray[np.float32], random: np.random.Generator, pixels: tuple[int, int] = PIXELS
+) -> npt.NDArray[np.float32]:
+    """What the layer's weights are multiplied with, [groups, columns, samples], for its input ``x``.
+
+    Of a convolution's positions, the same for the whole batch, as many are drawn as there are columns, but at least and
+    at most ``pixels``.
+    """
+    node = layer.node
+    if node.op != "Conv":
+        rows = x.T if node.op == "Gemm" and _integer(node, "transA", 0) else x
+        return np.ascontiguousarray(rows.reshape(-1, layer.columns).T, np.float32)[None]
+    kernel = layer.shape[2:]
+    strides = _integers(node, "strides", (1,) * len(kernel))
+    dilations = _integers(node, "dilations", (1,) * len(kernel))
+    padded = np.pad(x, [(0, 0), (0, 0), *_pads(node, x.shape[2:], kernel, strides, dilations)])
+    sizes = [
+        (size - (k - 1) * d - 1) // s + 1
+        for size, k, s, d in zip(padded.shape[2:], kernel, strides, dilations, strict=True)
+    ]
+    positions, least, most = math.prod(sizes), *pixels
+    count = min(positions, max(least, min(most, layer.columns)))
+    chosen = np.arange(positions) if count == positions else np.sort(random.choice(positions, count, replace=False))
+    corners = [at * stride for at, stride in zip(np.unravel_index(chosen, sizes), strides, strict=True)]
+    batch, groups, channels = x.shape[0], layer.layout.groups, x.shape[1] // layer.layout.groups
+    taps = list(np.ndindex(*kernel))
+    columns = np.empty((groups, channels, len(taps), batch, count), np.float32)
+    for number, tap in enumerate(taps):
+        at = tuple(corner + k * d for corner, k, d in zip(corners, tap, dilations, strict=True))
+        seen = padded[(slice(None), slice(None), *at)].reshape(batch, groups, channels, count)
+        columns[:, :, number] = seen.transpose(1, 2, 0, 3)
+    return columns.reshape(groups, layer.columns, batch * count)
+
+
+def _pads(
+    node: Node, sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> list[tuple[int, int]]:
+    automatic = _integer(node, "auto_pad", 0)
+    if not automatic:
+        pads = _integers(node, "pads", (0,) * (2 * len(kernel)))
+        return list(zip(pads[: len(kernel)], pads[len(kernel) :], strict=True))
+    both = []
+    for size, k, s, d in zip(sizes, kernel, strides, dilations, strict=True):
+        needed = max(0, (-(-size // s) - 1) * s + (k - 1) * d + 1 - size)
+        less, more = needed // 2, needed - needed // 2
+        both.append((less, more) if automatic == 1 else (more, less))
+    return both
+
+
+def _integer(node: Node, key: str, default: int) -> int:
+    value = node.attributes.get(key, default)
+    return int(value) if isinstance(value, int | float) else default
+
+
+def _integers(node: Node, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    value = node.attributes.get(key)
+    return tuple(value) if isinstance(value, tuple | list) else default

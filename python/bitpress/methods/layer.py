@@ -1,0 +1,92 @@
+"""What a method may know of a tensor beyond its elements: which matrix it is, and what its layer's inputs look like."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..recipe import Rule
+
+__all__ = ["PLAIN", "Layout", "Settings", "Statistics"]
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a weighted layer reads its weights: as ``groups`` matrices of [outputs, inputs].
+
+    A convolution is [outputs, input channels of the group x kernel] for each of its groups. ``transposed``: the tensor
+    is [inputs, outputs], as MatMul and Gemm without transB have it (then there is one group).
+    """
+
+    groups: int = 1
+    transposed: bool = False
+
+    def matrices(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[groups, outputs of a group, inputs of an output], a view where it can be one."""
+        if self.transposed:
+            return array.T[None]
+        rows = array.shape[0] if array.ndim > 1 else 1
+        return array.reshape(self.groups, rows // self.groups, array.size // max(rows, 1))
+
+    def tensor(self, matrices: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """The inverse of ``matrices``: C-contiguous, in the tensor's shape."""
+        flat = matrices[0].T if self.transposed else matrices
+        return np.ascontiguousarray(flat).reshape(shape)
+
+    def columns(self, shape: tuple[int, ...]) -> int:
+        """How many inputs an output has."""
+        return shape[0] if self.transposed else math.prod(shape[1:])
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Second and first moments of the inputs x of one layer, over the calibration data.
+
+    ``hessian``: mean of x x^T, float64 [groups, inputs, inputs]; None for a layer with so many inputs an output that
+    only its ``diagonal``, float64 [groups, inputs], was kept. ``mean``: of x, float64 [groups, inputs].
+    ``target_mean``: the same with every earlier layer exact, where ``mean`` is that of a pressed network. ``count``:
+    samples.
+    """
+
+    layout: Layout
+    diagonal: npt.NDArray[np.float64]
+    mean: npt.NDArray[np.float64]
+    count: int
+    hessian: npt.NDArray[np.float64] | None = None
+    target_mean: npt.NDArray[np.float64] | None = None
+
+    def error(self, difference: Floats) -> npt.NDArray[np.float64]:
+        """Each output's mean squared error, [groups, outputs]: diag(dW H dW^T) for dW [groups, outputs, inputs]."""
+        exact = difference.astype(np.float64)
+        product = exact * self.diagonal[:, None, :] if self.hessian is None else exact @ self.hessian
+        return np.asarray((product * exact).sum(2))
+
+    def shift(self, packed: Floats, exact: Floats) -> npt.NDArray[np.float64]:
+        """By how much the mean of each output has moved, [outputs]: packed and exact weights as ``Layout.matrices``."""
+        target = self.mean if self.target_mean is None else self.target_mean
+        moved = packed.astype(np.float64) @ self.mean[:, :, None] - exact.astype(np.float64) @ target[:, :, None]
+        return np.asarray(moved.reshape(-1))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a rule says about picking codes, and what calibration knows of the layer (None: nothing)."""
+
+    range: str = "minmax"
+    shrink: float = 0.0
+    damp: float = 0.01
+    statistics: Statistics | None = None
+
+    @classmethod
+    def of(cls, rule: Rule, statistics: Statistics | None = None) -> Settings:
+        """Those of a rule."""
+        return cls(rule.range, rule.shrink, rule.damp, statistics)
+
+
+PLAIN = Settings()

@@ -1,0 +1,87 @@
+"""What is to become of each tensor, and the tensors so made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .dtypes import array_bytes, from_float32, to_float32
+from .methods import Settings, Statistics, magnitude, method
+from .recipe import Rule
+from .scheme import Scheme
+from .tensor import PackedTensor, TensorSpec, pack_bytes
+
+__all__ = ["LazyTensors", "Plan", "Reader"]
+
+Reader = Callable[[str], np.ndarray]
+
+
+@dataclass
+class Plan:
+    """What is to become of one tensor."""
+
+    spec: TensorSpec
+    rule: Rule | None
+    border: magnitude.Border | None = None
+    offset: np.ndarray | None = None  # to be added, float64 in the tensor's shape
+    packed: PackedTensor | None = None  # where that is done already
+
+
+class LazyTensors(Mapping[str, PackedTensor]):
+    """Tensors that are read, pruned and packed each time they are asked for; kept are those of calibrated layers."""
+
+    def __init__(self, plans: dict[str, Plan], read: Reader) -> None:
+        self.plans = plans
+        self.added: set[str] = set()  # names of tensors that the source lacks: zeros
+        self._read = read
+
+    def specs(self) -> list[TensorSpec]:
+        """What each tensor will be, in order, without reading any."""
+        return [plan.spec for plan in self.plans.values()]
+
+    def exact(self, name: str) -> PackedTensor:
+        """A tensor as it came; zeros where the source has none of this name."""
+        spec = self.plans[name].spec
+        return pack_bytes(self._elements(name), spec.dtype, spec.shape, Scheme(), name=name)
+
+    def pack(self, name: str, statistics: Statistics | None = None) -> PackedTensor:
+        """A tensor as its rule says, with what is known of its layer."""
+        plan = self.plans[name]
+        spec, rule = plan.spec, plan.rule
+        data = self._elements(name)
+        if plan.offset is not None:
+            moved = to_float32(data, spec.dtype) + plan.offset.reshape(-1)
+            data = array_bytes(from_float32(moved.astype(np.float32), spec.dtype))
+        if rule is None:
+            return pack_bytes(data, spec.dtype, spec.shape, spec.scheme, name=name)
+        if rule.prunes:
+            elements = magnitude.prune_elements(
+                np.frombuffer(data, np.uint8),
+                spec.dtype,
+                sparsity=rule.sparsity,
+                threshold=rule.threshold,
+                border=plan.border,
+                name=name,
+            )
+            data = array_bytes(elements)
+        settings = Settings.of(rule, statistics)
+        return method(rule.method).pack(data, spec.dtype, spec.shape, spec.scheme, name=name, settings=settings)
+
+    def _elements(self, name: str) -> memoryview:
+        spec = self.plans[name].spec
+        return memoryview(bytes(spec.source_bytes)) if spec.name in self.added else array_bytes(self._read(name))
+
+    def __getitem__(self, name: str) -> PackedTensor:
+        done = self.plans[name].packed
+        return self.pack(name) if done is None else done
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plans)
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.plans
