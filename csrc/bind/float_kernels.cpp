@@ -46,13 +46,24 @@ Floats pack_panel(const std::string& isa, std::size_t k, const Floats& a) {
     return panel;
 }
 
-Floats depthwise(const std::string& isa, const Floats& x, const Floats& w, std::size_t row_step,
-                 std::size_t column_step, std::size_t stride, float bias, float low, float high, std::size_t n) {
-    need(w.ndim() == 2 && count(w) > 0 && n > 0);
-    need((n - 1) * stride + (dim(w, 0) - 1) * row_step + (dim(w, 1) - 1) * column_step + 1 + 16 <= count(x));
+using Offsets = py::array_t<std::size_t, py::array::c_style>;
+
+// y (rows x n)
+Floats depthwise(const std::string& isa, const Floats& x, const Floats& w, const Offsets& offsets, std::size_t row_step,
+                 float bias, float low, float high, std::size_t rows, std::size_t n) {
+    const std::size_t taps = count(w);
+    need(rows > 0 && n > 0 && static_cast<std::size_t>(offsets.size()) == taps);
+    for (std::size_t t = 0; t < taps; ++t) need(offsets.data()[t] + (rows - 1) * row_step + n + 8 <= count(x));
+    Floats y({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(n)});
+    named(isa).depthwise_f32(x.data(), w.data(), offsets.data(), taps, row_step, bias, low, high, y.mutable_data(),
+                             rows, n);
+    return y;
+}
+
+Floats strided(const std::string& isa, const Floats& x, std::size_t stride, std::size_t n) {
+    need(stride > 0 && (n == 0 || (n - 1) * stride < count(x)));
     Floats y(static_cast<py::ssize_t>(n));
-    named(isa).depthwise_f32(x.data(), w.data(), dim(w, 0), dim(w, 1), row_step, column_step, stride, bias, low, high,
-                             y.mutable_data(), n);
+    named(isa).strided_f32(x.data(), stride, n, y.mutable_data());
     return y;
 }
 
@@ -79,9 +90,9 @@ void register_float_kernels(py::module_& module) {
                 py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
     kernels.def("gemv_f32", gemv, py::arg("isa"), py::arg("k"), py::arg("a"), py::arg("x"), py::arg("y").noconvert());
     kernels.def("pack_panel_f32", pack_panel, py::arg("isa"), py::arg("k"), py::arg("a"));
-    kernels.def("depthwise_f32", depthwise, py::arg("isa"), py::arg("x"), py::arg("w"), py::arg("row_step"),
-                py::arg("column_step"), py::arg("stride"), py::arg("bias"), py::arg("low"), py::arg("high"),
-                py::arg("n"));
+    kernels.def("depthwise_f32", depthwise, py::arg("isa"), py::arg("x"), py::arg("w"), py::arg("offsets"),
+                py::arg("row_step"), py::arg("bias"), py::arg("low"), py::arg("high"), py::arg("rows"), py::arg("n"));
+    kernels.def("strided_f32", strided, py::arg("isa"), py::arg("x"), py::arg("stride"), py::arg("n"));
     kernels.def("binary_f32", binary, py::arg("isa"), py::arg("op"), py::arg("a"), py::arg("b"), py::arg("n"),
                 py::arg("low"), py::arg("high"));
     kernels.def("affine_f32", affine, py::arg("isa"), py::arg("x"), py::arg("scale"), py::arg("shift"), py::arg("low"),

@@ -62,9 +62,32 @@ Status plan_conv(PlanContext& context) noexcept {
     return p.depthwise != 0 ? plan_depthwise(context, &p, in_place) : plan_products(context, &p, in_place);
 }
 
+// The inputs first, first + stride, .. of a row of the image, `width` (1 to 16) of them; 0 outside, or where row is
+// null.
+void gather_row(const Kernels& kernels, const float* row, const WindowAxis& axis, std::int64_t first,
+                std::uint64_t width, float* out) noexcept {
+    const auto in = static_cast<std::int64_t>(axis.in);
+    const auto stride = static_cast<std::int64_t>(axis.stride);
+    std::uint64_t begin = 0;
+    std::uint64_t end = width;
+    if (row == nullptr) end = 0;
+    while (begin < end && first + static_cast<std::int64_t>(begin) * stride < 0) ++begin;
+    while (end > begin && first + static_cast<std::int64_t>(end - 1) * stride >= in) --end;
+    if (end - begin == panel && stride == 1) {
+        memcpy(out, row + first, panel * sizeof(float));
+        return;
+    }
+    for (std::uint64_t i = 0; i < begin; ++i) out[i] = 0.0F;
+    if (end > begin) {
+        const std::int64_t at = first + static_cast<std::int64_t>(begin) * stride;
+        kernels.strided_f32(row + at, axis.stride, end - begin, out + begin);
+    }
+    for (std::uint64_t i = end; i < width; ++i) out[i] = 0.0F;
+}
+
 // Gathers k-rows [k0, k0 + depth) of pixels [first, first + width) into one panel of depth x 16.
-void gather_panel(const ConvParams& p, const float* image, std::uint64_t first, std::uint64_t width, std::uint64_t k0,
-                  std::uint64_t depth, float* out) noexcept {
+void gather_panel(const Kernels& kernels, const ConvParams& p, const float* image, std::uint64_t first,
+                  std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* out) noexcept {
     const WindowAxis& ay = p.window.y;
     const WindowAxis& ax = p.window.x;
     std::int64_t base_y[panel] = {};
@@ -85,12 +108,9 @@ void gather_panel(const ConvParams& p, const float* image, std::uint64_t first, 
         const std::int64_t dy = static_cast<std::int64_t>(ky * ay.dilation);
         const std::int64_t dx = static_cast<std::int64_t>(kx * ax.dilation);
         const std::int64_t y0 = base_y[0] + dy;
-        const bool inside = one_row && y0 >= 0 && y0 < in_y && base_x[0] + dx >= 0 && base_x[width - 1] + dx < in_x;
-        if (inside && ax.stride == 1) {
-            memcpy(out, plane + y0 * in_x + base_x[0] + dx, width * sizeof(float));
-        } else if (inside) {
-            const float* line = plane + y0 * in_x + base_x[0] + dx;
-            for (std::uint64_t i = 0; i < width; ++i) out[i] = line[i * ax.stride];
+        if (one_row) {
+            const bool present = y0 >= 0 && y0 < in_y;
+            gather_row(kernels, present ? plane + y0 * in_x : nullptr, ax, base_x[0] + dx, width, out);
         } else {
             for (std::uint64_t i = 0; i < width; ++i) {
                 const std::int64_t y = base_y[i] + dy;
@@ -146,7 +166,11 @@ Status run_group(const RunContext& context, const ConvParams& p, WeightRows& wei
             for (std::uint64_t j = 0; j < width; j += panel) {
                 float* to = blocks.panels + j * depth;
                 const std::uint64_t columns = smaller(panel, width - j);
-                (copies ? copy_panel : gather_panel)(p, image, n0 + j, columns, k0, depth, to);
+                if (copies) {
+                    copy_panel(p, image, n0 + j, columns, k0, depth, to);
+                } else {
+                    gather_panel(*context.kernels, p, image, n0 + j, columns, k0, depth, to);
+                }
             }
             const bool last = k0 + depth == p.k;
             const float low = last ? p.bounds.low : -__builtin_inff();

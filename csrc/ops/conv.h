@@ -21,6 +21,7 @@ struct ConvParams {
     std::uint64_t block_n = 0;
     std::uint64_t block_k = 0;
     std::uint64_t cursor_floats = 0;
+    std::uint64_t offset_floats = 0;  // depthwise: where each tap reads
 
     std::uint64_t kernel_size() const noexcept { return window.y.kernel * window.x.kernel; }
     std::uint64_t in_plane() const noexcept { return window.y.in * window.x.in; }

@@ -1,4 +1,5 @@
-// Depthwise convolution: each plane is copied with its padding, then each output row is one kernel call.
+// Depthwise convolution: each plane is copied with its padding, its columns sorted by their rest modulo the stride, so
+// that the outputs of a row read neighbours; then each plane is one kernel call.
 #include <string.h>
 
 #include "ops/conv.h"
@@ -6,43 +7,76 @@
 namespace bitpress {
 namespace {
 
-constexpr std::uint64_t slack = 32;  // floats the kernel may read past the last one used
+constexpr std::uint64_t slack = 16;  // floats the kernel may read past the last one used
 
 std::uint64_t padded(const WindowAxis& axis) noexcept { return axis.in + axis.pad_begin + axis.pad_end; }
 
-void copy_plane(const Window& window, const float* plane, float* out) noexcept {
-    const std::uint64_t width = padded(window.x);
-    memset(out, 0, window.y.pad_begin * width * sizeof(float));
-    out += window.y.pad_begin * width;
-    for (std::uint64_t y = 0; y < window.y.in; ++y, out += width, plane += window.x.in) {
-        for (std::uint64_t x = 0; x < window.x.pad_begin; ++x) out[x] = 0.0F;
-        memcpy(out + window.x.pad_begin, plane, window.x.in * sizeof(float));
-        for (std::uint64_t x = window.x.pad_begin + window.x.in; x < width; ++x) out[x] = 0.0F;
+// How a padded row lies in memory: column c is element c / stride of part c % stride.
+struct RowParts {
+    std::uint64_t stride, width;
+    explicit RowParts(const WindowAxis& x) noexcept : stride(x.stride), width(padded(x)) {}
+    std::uint64_t length() const noexcept { return (width - 1) / stride + 1; }  // of a part
+    std::uint64_t parts() const noexcept { return smaller(stride, width); }
+    std::uint64_t row() const noexcept { return parts() * length(); }  // at most twice the width
+    std::uint64_t at(std::uint64_t column) const noexcept { return column % stride * length() + column / stride; }
+};
+
+void copy_plane(const Kernels& kernels, const Window& window, const RowParts& parts, const float* plane,
+                float* out) noexcept {
+    const std::uint64_t row = parts.row();
+    const std::uint64_t before = window.x.pad_begin;
+    memset(out, 0, window.y.pad_begin * row * sizeof(float));
+    out += window.y.pad_begin * row;
+    for (std::uint64_t y = 0; y < window.y.in; ++y, out += row, plane += window.x.in) {
+        if (parts.stride == 1) {
+            for (std::uint64_t x = 0; x < before; ++x) out[x] = 0.0F;
+            memcpy(out + before, plane, window.x.in * sizeof(float));
+            for (std::uint64_t x = before + window.x.in; x < row; ++x) out[x] = 0.0F;
+            continue;
+        }
+        float* to = out;
+        for (std::uint64_t part = 0; part < parts.parts(); ++part) {
+            // Of its columns, those of the image begin at index `first` and end before `last`.
+            const std::uint64_t end = before + window.x.in;
+            const std::uint64_t first = part >= before ? 0 : (before - part - 1) / parts.stride + 1;
+            const std::uint64_t last = part >= end ? first : larger((end - part - 1) / parts.stride + 1, first);
+            const std::uint64_t skipped = first * parts.stride + part - before;
+            memset(to, 0, first * sizeof(float));
+            if (last > first) kernels.strided_f32(plane + skipped, parts.stride, last - first, to + first);
+            memset(to + last, 0, (parts.length() - last) * sizeof(float));
+            to += parts.length();
+        }
     }
-    memset(out, 0, (window.y.pad_end * width + slack) * sizeof(float));
+    memset(out, 0, (window.y.pad_end * row + slack) * sizeof(float));
 }
 
 }  // namespace
 
 Status plan_depthwise(PlanContext& context, ConvParams* p, bool in_place_weights) noexcept {
     std::uint64_t plane = 0;
-    if (!checked_mul(padded(p->window.y), padded(p->window.x), &plane) || plane > max_elements)
+    if (!checked_mul(padded(p->window.y), RowParts(p->window.x).row(), &plane) || plane > max_elements)
         return Status::too_large;
     const std::uint64_t rows = p->groups * p->out_channels;
     p->block_m = smaller(rows, larger(tile_target / p->k, 1));
     context.tile_floats = in_place_weights ? 0 : p->block_m * p->k;
     p->cursor_floats = WeightRows::cursor_floats(context.inputs[1].stored, rows);
-    context.scratch_floats = p->cursor_floats + round_up(plane + slack, 16) + context.tile_floats;
+    p->offset_floats = p->k * (sizeof(std::uint64_t) / sizeof(float));
+    context.scratch_floats = p->cursor_floats + p->offset_floats + round_up(plane + slack, 16) + context.tile_floats;
     return Status::ok;
 }
 
 Status run_depthwise(const RunContext& context, const ConvParams& p) noexcept {
     const Window& window = p.window;
-    const std::uint64_t width = padded(window.x);
+    const RowParts parts(window.x);
     const std::uint64_t rows = p.groups * p.out_channels;
     const float* bias = context.input_count > 2 ? context.input(2) : nullptr;
-    float* plane = context.scratch + p.cursor_floats;
-    float* tile = plane + round_up(padded(window.y) * width + slack, 16);
+    auto* offsets = reinterpret_cast<std::size_t*>(context.scratch + p.cursor_floats);
+    float* plane = context.scratch + p.cursor_floats + p.offset_floats;
+    float* tile = plane + round_up(padded(window.y) * parts.row() + slack, 16);
+    for (std::uint64_t t = 0; t < p.k; ++t) {
+        const std::uint64_t y = t / window.x.kernel * window.y.dilation;
+        offsets[t] = y * parts.row() + parts.at(t % window.x.kernel * window.x.dilation);
+    }
     WeightRows weights = context.stored[1] != nullptr ? WeightRows(*context.stored[1], rows, p.k, context.scratch)
                                                       : WeightRows(context.input(1), p.k);
     for (std::uint64_t image = 0; image < p.batch; ++image) {
@@ -53,15 +87,12 @@ Status run_depthwise(const RunContext& context, const ConvParams& p) noexcept {
             const std::uint64_t in_tile = row % p.block_m;
             if (in_tile == 0) BP_TRY(weights.read(row, smaller(p.block_m, rows - row), 0, p.k, tile, &w, &stride));
             if (row % p.out_channels == 0) {
-                copy_plane(window, context.input(0) + (image * p.groups + row / p.out_channels) * p.in_plane(), plane);
+                const std::uint64_t from = (image * p.groups + row / p.out_channels) * p.in_plane();
+                copy_plane(*context.kernels, window, parts, context.input(0) + from, plane);
             }
-            float* out = context.output() + (image * rows + row) * p.n;
-            for (std::uint64_t y = 0; y < window.y.out; ++y) {
-                context.kernels->depthwise_f32(plane + y * window.y.stride * width, w + in_tile * stride,
-                                               window.y.kernel, window.x.kernel, window.y.dilation * width,
-                                               window.x.dilation, window.x.stride, bias == nullptr ? 0.0F : bias[row],
-                                               p.bounds.low, p.bounds.high, out + y * window.x.out, window.x.out);
-            }
+            context.kernels->depthwise_f32(plane, w + in_tile * stride, offsets, p.k, window.y.stride * parts.row(),
+                                           bias == nullptr ? 0.0F : bias[row], p.bounds.low, p.bounds.high,
+                                           context.output() + (image * rows + row) * p.n, window.y.out, window.x.out);
         }
     }
     return Status::ok;

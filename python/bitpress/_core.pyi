@@ -146,14 +146,16 @@ class kernels:
         isa: str,
         x: NDArray[Any],
         w: NDArray[Any],
+        offsets: NDArray[Any],
         row_step: int,
-        column_step: int,
-        stride: int,
         bias: float,
         low: float,
         high: float,
+        rows: int,
         n: int,
     ) -> NDArray[Any]: ...
+    @staticmethod
+    def strided_f32(isa: str, x: NDArray[Any], stride: int, n: int) -> NDArray[Any]: ...
     @staticmethod
     def binary_f32(
         isa: str, op: int, a: NDArray[Any], b: NDArray[Any], n: int, low: float, high: float

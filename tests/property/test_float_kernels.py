@@ -54,9 +54,9 @@ def test_pack_panel(isa: str, rows: int, k: int, extra: int, seed: int) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 @settings(max_examples=80, deadline=None)
 @given(
-    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    steps=st.tuples(st.integers(1, 60), st.integers(1, 3)),
-    stride=st.integers(1, 3),
+    offsets=st.lists(st.integers(0, 90), max_size=26),
+    row_step=st.integers(1, 50),
+    rows=st.integers(1, 17),
     n=st.integers(1, 70),
     bias=st.sampled_from([0.0, -1.5]),
     clip=bounds,
@@ -64,21 +64,29 @@ def test_pack_panel(isa: str, rows: int, k: int, extra: int, seed: int) -> None:
 )
 def test_depthwise(
     isa: str,
-    kernel: tuple[int, int],
-    steps: tuple[int, int],
-    stride: int,
+    offsets: list[int],
+    row_step: int,
+    rows: int,
     n: int,
     bias: float,
     clip: tuple[float, float],
     seed: int,
 ) -> None:
-    used = (n - 1) * stride + (kernel[0] - 1) * steps[0] + (kernel[1] - 1) * steps[1] + 1
-    x = floats(seed, used + 16)
+    used = max(offsets, default=0) + (rows - 1) * row_step + n
+    x = floats(seed, used + 8)
     x[used:] = np.nan  # may be read, must not be used
-    w = floats(seed + 1, *kernel)
-    want, error = oracle.depthwise(x, w, *steps, stride, bias, *clip, n)
-    got = _core.kernels.depthwise_f32(isa, x, w, *steps, stride, bias, *clip, n)
+    w, at = floats(seed + 1, len(offsets)), np.array(offsets, np.uint64)
+    want, error = oracle.depthwise(x, w, at, row_step, bias, *clip, rows, n)
+    got = _core.kernels.depthwise_f32(isa, x, w, at, row_step, bias, *clip, rows, n)
     assert np.all(np.abs(got - want) <= error)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("stride", range(1, 6))
+def test_strided(isa: str, stride: int) -> None:
+    for n in range(40):
+        x = floats(n, (n - 1) * stride + 1 if n else 0)
+        assert np.array_equal(_core.kernels.strided_f32(isa, x, stride, n), x[::stride])
 
 
 @pytest.mark.parametrize("isa", ISAS)

@@ -1,4 +1,4 @@
-// Float loops with no reduction, and the depthwise convolution of one row.
+// Float loops with no reduction.
 #include <immintrin.h>
 
 #include "kernels/avx2/overrides.h"
@@ -18,51 +18,14 @@ static __m256i lanes(size_t n) noexcept {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
 }
 
-static void store(float* y, size_t n, __m256 v) noexcept {
-    if (n >= 8) {
-        _mm256_storeu_ps(y, v);
-    } else {
-        _mm256_maskstore_ps(y, lanes(n), v);
-    }
+// Pairs of floats 0, 2, 1, 3 as 0, 1, 2, 3: what a shuffle of two vectors left.
+static __m256 in_order(__m256 v) noexcept {
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), _MM_SHUFFLE(3, 1, 2, 0)));
 }
 
-// Eight inputs, `stride` (1 or 2) apart.
-template <size_t stride>
-static __m256 gather(const float* x) noexcept {
-    if (stride == 1) return _mm256_loadu_ps(x);
-    const __m256 even = _mm256_shuffle_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _MM_SHUFFLE(2, 0, 2, 0));
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), _MM_SHUFFLE(3, 1, 2, 0)));
-}
-
-struct Window {
-    const float* w;
-    size_t kernel_h, kernel_w, row_step, column_step;
-};
-
-// 8 * blocks outputs; `left` of them are stored.
-template <size_t stride, size_t blocks>
-static void outputs(const float* x, const Window& window, __m256 bias, const Clip& to, float* y, size_t left) noexcept {
-    __m256 sum[blocks];
-    for (size_t b = 0; b < blocks; ++b) sum[b] = bias;
-    const float* w = window.w;
-    for (size_t r = 0; r < window.kernel_h; ++r) {
-        const float* row = x + r * window.row_step;
-        for (size_t s = 0; s < window.kernel_w; ++s, row += window.column_step) {
-            const __m256 factor = _mm256_broadcast_ss(w++);
-#pragma GCC unroll 4
-            for (size_t b = 0; b < blocks; ++b)
-                sum[b] = _mm256_fmadd_ps(factor, gather<stride>(row + b * 8 * stride), sum[b]);
-        }
-    }
-    for (size_t b = 0; b < blocks; ++b) store(y + b * 8, left - b * 8, clip(sum[b], to));
-}
-
-template <size_t stride>
-static void row(const float* x, const Window& window, __m256 bias, const Clip& to, float* y, size_t n) noexcept {
-    size_t i = 0;
-    for (; i + 32 <= n; i += 32) outputs<stride, 4>(x + i * stride, window, bias, to, y + i, 32);
-    for (; i + 16 <= n; i += 16) outputs<stride, 2>(x + i * stride, window, bias, to, y + i, 16);
-    for (; i < n; i += 8) outputs<stride, 1>(x + i * stride, window, bias, to, y + i, n - i);
+// Floats 0, 2, .. 14 of 16.
+static __m256 evens(const float* x) noexcept {
+    return in_order(_mm256_shuffle_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _MM_SHUFFLE(2, 0, 2, 0)));
 }
 
 template <unsigned op>
@@ -93,19 +56,25 @@ static void binary(const float* a, size_t a_step, const float* b, size_t b_step,
 
 }  // namespace
 
-void depthwise_f32(const float* x, const float* w, size_t kernel_h, size_t kernel_w, size_t row_step,
-                   size_t column_step, size_t stride, float bias, float low, float high, float* y, size_t n) noexcept {
-    if (stride > 2) {
-        scalar::depthwise_f32(x, w, kernel_h, kernel_w, row_step, column_step, stride, bias, low, high, y, n);
+void strided_f32(const float* x, size_t stride, size_t n, float* y) noexcept {
+    size_t i = 0;
+    if (stride == 1) {
+        for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_loadu_ps(x + i));
+        if (i < n) _mm256_maskstore_ps(y + i, lanes(n - i), _mm256_maskload_ps(x + i, lanes(n - i)));
         return;
     }
-    const Window window = {w, kernel_h, kernel_w, row_step, column_step};
-    const Clip to = {_mm256_set1_ps(low), _mm256_set1_ps(high)};
-    if (stride == 1) {
-        row<1>(x, window, _mm256_set1_ps(bias), to, y, n);
-    } else {
-        row<2>(x, window, _mm256_set1_ps(bias), to, y, n);
+    // Strictly less: a vector reads past its last element.
+    if (stride == 2) {
+        for (; i + 8 < n; i += 8) _mm256_storeu_ps(y + i, evens(x + i * 2));
+    } else if (stride == 4) {
+        for (; i + 8 < n; i += 8) {
+            const __m256 low = evens(x + i * 4);
+            const __m256 high = evens(x + i * 4 + 16);
+            const __m256 mixed = _mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));
+            _mm256_storeu_ps(y + i, in_order(mixed));
+        }
     }
+    for (; i < n; ++i) y[i] = x[i * stride];
 }
 
 void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size_t b_step, float* y, size_t n,

@@ -21,21 +21,25 @@ struct Clip {
 // The operands' order lets NaN through.
 static __m256 clip(__m256 x, const Clip& to) noexcept { return _mm256_min_ps(to.high, _mm256_max_ps(to.low, x)); }
 
-// `rows` x `width` of C; width is 16 unless partial.
-template <size_t rows, bool partial>
+// How much of a panel's 16 columns is used: all of them, 9 to 15, 1 to 8.
+enum class Width { full, most, half };
+
+// `rows` x `width` of C.
+template <size_t rows, Width used>
 static void tile(size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
                  const Clip& to) noexcept {
     __m256 left[rows];
     __m256 right[rows];
+#pragma GCC unroll 6
     for (size_t i = 0; i < rows; ++i) left[i] = right[i] = _mm256_setzero_ps();
     for (size_t p = 0; p < k; ++p) {
         const __m256 b0 = _mm256_loadu_ps(b + p * panel);
-        const __m256 b1 = _mm256_loadu_ps(b + p * panel + 8);
+        const __m256 b1 = used == Width::half ? b0 : _mm256_loadu_ps(b + p * panel + 8);
 #pragma GCC unroll 6
         for (size_t i = 0; i < rows; ++i) {
             const __m256 factor = _mm256_broadcast_ss(a + i * lda + p);
             left[i] = _mm256_fmadd_ps(factor, b0, left[i]);
-            right[i] = _mm256_fmadd_ps(factor, b1, right[i]);
+            if (used != Width::half) right[i] = _mm256_fmadd_ps(factor, b1, right[i]);
         }
     }
     const __m256i mask0 = lanes(width < 8 ? width : 8);
@@ -43,10 +47,10 @@ static void tile(size_t k, const float* a, size_t lda, const float* b, float* c,
 #pragma GCC unroll 6
     for (size_t i = 0; i < rows; ++i) {
         float* out = c + i * ldc;
-        if (partial) {
+        if (used != Width::full) {
             const __m256 c0 = _mm256_maskload_ps(out, mask0);
             _mm256_maskstore_ps(out, mask0, clip(_mm256_add_ps(c0, left[i]), to));
-            if (width <= 8) continue;
+            if (used == Width::half) continue;
             const __m256 c1 = _mm256_maskload_ps(out + 8, mask1);
             _mm256_maskstore_ps(out + 8, mask1, clip(_mm256_add_ps(c1, right[i]), to));
         } else {
@@ -56,19 +60,19 @@ static void tile(size_t k, const float* a, size_t lda, const float* b, float* c,
     }
 }
 
-template <bool partial>
+template <Width used>
 static void column(size_t m, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
                    const Clip& to) noexcept {
     size_t i = 0;
-    for (; i + 6 <= m; i += 6) tile<6, partial>(k, a + i * lda, lda, b, c + i * ldc, ldc, width, to);
+    for (; i + 6 <= m; i += 6) tile<6, used>(k, a + i * lda, lda, b, c + i * ldc, ldc, width, to);
     a += i * lda;
     c += i * ldc;
     switch (m - i) {
-        case 1: tile<1, partial>(k, a, lda, b, c, ldc, width, to); break;
-        case 2: tile<2, partial>(k, a, lda, b, c, ldc, width, to); break;
-        case 3: tile<3, partial>(k, a, lda, b, c, ldc, width, to); break;
-        case 4: tile<4, partial>(k, a, lda, b, c, ldc, width, to); break;
-        case 5: tile<5, partial>(k, a, lda, b, c, ldc, width, to); break;
+        case 1: tile<1, used>(k, a, lda, b, c, ldc, width, to); break;
+        case 2: tile<2, used>(k, a, lda, b, c, ldc, width, to); break;
+        case 3: tile<3, used>(k, a, lda, b, c, ldc, width, to); break;
+        case 4: tile<4, used>(k, a, lda, b, c, ldc, width, to); break;
+        case 5: tile<5, used>(k, a, lda, b, c, ldc, width, to); break;
         default: break;
     }
 }
@@ -83,6 +87,7 @@ template <size_t rows>
 static void dots(size_t k, const float* a, size_t lda, const float* x, float* y) noexcept {
     __m256 even[rows];
     __m256 odd[rows];
+#pragma GCC unroll 4
     for (size_t i = 0; i < rows; ++i) even[i] = odd[i] = _mm256_setzero_ps();
     size_t p = 0;
     for (; p + 16 <= k; p += 16) {
@@ -98,11 +103,13 @@ static void dots(size_t k, const float* a, size_t lda, const float* x, float* y)
     for (; p < k; p += 8) {
         const __m256i mask = lanes(k - p < 8 ? k - p : 8);
         const __m256 x0 = _mm256_maskload_ps(x + p, mask);
+#pragma GCC unroll 4
         for (size_t i = 0; i < rows; ++i) {
             const float* row = a + i * lda + p;
             even[i] = _mm256_fmadd_ps(_mm256_maskload_ps(row, mask), x0, even[i]);
         }
     }
+#pragma GCC unroll 4
     for (size_t i = 0; i < rows; ++i) y[i] += total(_mm256_add_ps(even[i], odd[i]));
 }
 
@@ -112,8 +119,12 @@ void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const fl
               float high) noexcept {
     const Clip to = {_mm256_set1_ps(low), _mm256_set1_ps(high)};
     size_t j = 0;
-    for (; j + panel <= n; j += panel) column<false>(m, k, a, lda, b + j * k, c + j, ldc, panel, to);
-    if (j < n) column<true>(m, k, a, lda, b + j * k, c + j, ldc, n - j, to);
+    for (; j + panel <= n; j += panel) column<Width::full>(m, k, a, lda, b + j * k, c + j, ldc, panel, to);
+    if (n - j > 8) {
+        column<Width::most>(m, k, a, lda, b + j * k, c + j, ldc, n - j, to);
+    } else if (j < n) {
+        column<Width::half>(m, k, a, lda, b + j * k, c + j, ldc, n - j, to);
+    }
 }
 
 void gemv_f32(size_t m, size_t k, const float* a, size_t lda, const float* x, float* y) noexcept {

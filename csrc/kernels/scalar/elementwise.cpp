@@ -1,4 +1,4 @@
-// Float loops with no reduction, and the depthwise convolution of one row.
+// Float loops with no reduction.
 #include "kernels/kernels.h"
 
 namespace bitpress::scalar {
@@ -11,16 +11,8 @@ float clip(float x, float low, float high) noexcept {
 
 }  // namespace
 
-void depthwise_f32(const float* x, const float* w, size_t kernel_h, size_t kernel_w, size_t row_step,
-                   size_t column_step, size_t stride, float bias, float low, float high, float* y, size_t n) noexcept {
-    for (size_t i = 0; i < n; ++i) {
-        float sum = bias;
-        for (size_t r = 0; r < kernel_h; ++r) {
-            const float* row = x + r * row_step + i * stride;
-            for (size_t s = 0; s < kernel_w; ++s) sum += w[r * kernel_w + s] * row[s * column_step];
-        }
-        y[i] = clip(sum, low, high);
-    }
+void strided_f32(const float* x, size_t stride, size_t n, float* y) noexcept {
+    for (size_t i = 0; i < n; ++i) y[i] = x[i * stride];
 }
 
 void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size_t b_step, float* y, size_t n,

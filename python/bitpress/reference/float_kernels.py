@@ -68,19 +68,19 @@ def pack_panel(a: Array) -> Array:
 
 
 def depthwise(
-    x: Array, w: Array, row_step: int, column_step: int, stride: int, bias: float, low: float, high: float, n: int
+    x: Array, w: Array, offsets: Array, row_step: int, bias: float, low: float, high: float, rows: int, n: int
 ) -> tuple[Array, Array]:
-    """One row of a depthwise convolution, and each element's error bound. x flat, w [kernel_h, kernel_w]."""
-    out, error = np.empty(n), np.empty(n)
-    for i in range(n):
-        total, size = float(bias), abs(float(bias))
-        for r in range(w.shape[0]):
-            for s in range(w.shape[1]):
-                product = float(w[r, s]) * float(x[r * row_step + s * column_step + i * stride])
+    """A depthwise convolution of one plane, [rows, n], and each element's error bound. x flat; w and offsets a tap."""
+    out, error = np.empty((rows, n)), np.empty((rows, n))
+    for r in range(rows):
+        for i in range(n):
+            total, size = float(bias), abs(float(bias))
+            for t in range(w.size):
+                product = float(w[t]) * float(x[int(offsets[t]) + r * row_step + i])
                 total += product
                 size += abs(product)
-        out[i] = clip(total, low, high)
-        error[i] = bound(w.size + 1, size)
+            out[r, i] = clip(total, low, high)
+            error[r, i] = bound(w.size + 1, size)
     return out, error
 
 
