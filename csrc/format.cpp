@@ -129,6 +129,11 @@ StoredStream File::stream(std::uint32_t index) const noexcept {
             s.code_bits, s.offset, static_cast<std::uint32_t>(padding), low,       s.checksum, s.kind == large};
 }
 
+Delta File::delta(std::uint32_t index) const noexcept {
+    const std::uint8_t* p = base_.data() + index * delta_bytes;
+    return {load_le<std::uint32_t>(p), p[4], load_le<std::uint64_t>(p + 8)};
+}
+
 bool File::find(std::span<const char> name, std::uint32_t* index) const noexcept {
     std::uint32_t low = 0;
     for (std::uint32_t high = tensor_count_; low < high;) {

@@ -35,6 +35,14 @@ struct StoredTensor {
     bool plain = false;  // stands under its own name, dtype and shape (docs/format.md, "Names in the JSON")
 };
 
+// A tensor whose elements are held as what they differ by from a base's, which another file has: how 1, exclusive or;
+// 2, difference. hash: XXH64 of the base's elements.
+struct Delta {
+    std::uint32_t tensor = 0;
+    unsigned how = 0;
+    std::uint64_t hash = 0;
+};
+
 enum class Check { none, full };
 
 // Why a file was refused: what contradicts the page, and the tensor or stream it is about (or no_index).
@@ -63,6 +71,8 @@ class File {
     Status check_stream(std::uint32_t index) const noexcept;
     // The same for all that is not a stream: head and manifest.
     Status check_head() const noexcept;
+    std::uint32_t delta_count() const noexcept { return delta_count_; }
+    Delta delta(std::uint32_t index) const noexcept;       // index < delta_count(), by rising tensors
     Bytes graph() const noexcept { return graph_; }        // empty where the file holds no graph
     Bytes metadata() const noexcept { return metadata_; }  // UTF-8 JSON object, may be empty
 
@@ -81,8 +91,10 @@ class File {
     Bytes names_;
     Bytes metadata_;
     Bytes graph_;
+    Bytes base_;
     std::uint32_t tensor_count_ = 0;
     std::uint32_t stream_count_ = 0;
+    std::uint32_t delta_count_ = 0;
     bool wide_ = false;  // numbers take 8 bytes each
 };
 

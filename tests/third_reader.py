@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from third_codings import Bits, Refused, must
+from third_delta import read_base
 from third_graph import list_graph
 from third_hash import xxh64
 from third_values import element, float32
@@ -78,6 +79,7 @@ class File:
     tensors: dict[str, Tensor]
     metadata: dict[str, str]
     graph: list[str]
+    deltas: dict[str, tuple[int, int]]  # whose data is not their elements yet
 
 
 def product(numbers: list[int]) -> int:
@@ -100,6 +102,7 @@ def read(data: bytes) -> File:
     must(n % 8 == 0 and n <= 100_000_000 and 8 + n <= len(data), "length of the JSON")
     manifest, sections = read_manifest(data, 8 + n)
     tensors = list(read_tensors(sections))
+    deltas = read_base(sections, tensors)
     read_order(sections, [tensor.name for tensor in tensors])
     place(data, 8 + n, len(manifest), tensors)
     metadata: dict[str, str] = {}
@@ -116,7 +119,7 @@ def read(data: bytes) -> File:
             tensor.decoded[stream.role] = undo(stored, stream)
         tensor.data = elements_of(tensor)
     graph = list_graph(sections[6][1], [tensor.name for tensor in tensors]) if 6 in sections else []
-    return File({tensor.name: tensor for tensor in tensors}, metadata, graph)
+    return File({tensor.name: tensor for tensor in tensors}, metadata, graph, deltas)
 
 
 def read_manifest(data: bytes, at: int) -> tuple[bytes, dict[int, tuple[int, bytes]]]:
@@ -133,8 +136,9 @@ def read_manifest(data: bytes, at: int) -> tuple[bytes, dict[int, tuple[int, byt
     for kind, flags, size in struct.iter_unpack("<HHI", manifest[40:where]):
         must(kind > last, "order of sections")
         must(flags & ~(3 if kind == 3 else 1) == 0, "flags")
-        must(kind in range(1, 7) or not flags & 1, "a required section that is not known")
-        must(kind > 6 or bool(flags & 1) == (kind <= 4), "flags of a known section")
+        must(kind in (1, 2, 3, 4, 5, 6, 19) or not flags & 1, "a required section that is not known")
+        must(kind in (5, 6) or kind in range(7, 19) or kind > 19 or flags & 1, "flags of a known section")
+        must(kind not in (5, 6) or not flags & 1, "flags of a known section")
         must(where + size <= m, "a section outside the manifest")
         must(not any(manifest[where + size : min(m, up(where + size, 8))]), "bytes between sections")
         sections[kind] = flags, manifest[where : where + size]

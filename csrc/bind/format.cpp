@@ -107,6 +107,17 @@ void register_format(py::module_& module) {
             },
             "Whether head and manifest are what was stored.")
         .def_property_readonly(
+            "deltas",
+            [](const Opened& o) {
+                py::list deltas;
+                for (std::uint32_t i = 0; i < o.file.delta_count(); ++i) {
+                    const Delta delta = o.file.delta(i);
+                    deltas.append(py::make_tuple(delta.tensor, delta.how, delta.hash));
+                }
+                return deltas;
+            },
+            "[(tensor, how, hash of the base's elements)]")
+        .def_property_readonly(
             "graph", [](const Opened& o) { return range_in(o, o.file.graph()); }, "(offset, bytes)")
         .def_property_readonly(
             "metadata", [](const Opened& o) { return range_in(o, o.file.metadata()); }, "(offset, bytes)");

@@ -143,6 +143,7 @@ struct File::Reader {
         const bool required = (flags & flag_required) != 0;
         if (type <= graph_section && required != (type <= names_section))
             return refuse(Status::corrupt, "a section's flags are wrong");
+        if (type == base_section && !required) return refuse(Status::corrupt, "a section's flags are wrong");
         switch (type) {
             case tensors_section: out.tensors_ = content; break;
             case streams_section: out.streams_ = content; break;
@@ -153,6 +154,10 @@ struct File::Reader {
             case names_section: out.names_ = content; break;
             case metadata_section: out.metadata_ = content; break;
             case graph_section: out.graph_ = content; break;
+            case base_section:
+                if (content.empty()) return refuse(Status::corrupt, "an empty section");
+                out.base_ = content;
+                break;
             default:
                 if (required) return refuse(Status::unsupported, "it needs a section that this version does not know");
         }
@@ -161,11 +166,12 @@ struct File::Reader {
 
     Status counts() noexcept {
         if (out.tensors_.size() % tensor_bytes != 0 || out.streams_.size() % stream_bytes != 0 ||
-            out.numbers_.size() % (out.wide_ ? 8 : 4) != 0) {
+            out.numbers_.size() % (out.wide_ ? 8 : 4) != 0 || out.base_.size() % delta_bytes != 0) {
             return refuse(Status::corrupt, "a section is not a whole number of records");
         }
         out.tensor_count_ = static_cast<std::uint32_t>(out.tensors_.size() / tensor_bytes);
         out.stream_count_ = static_cast<std::uint32_t>(out.streams_.size() / stream_bytes);
+        out.delta_count_ = static_cast<std::uint32_t>(out.base_.size() / delta_bytes);
         if (!valid_utf8(out.metadata_)) return refuse(Status::corrupt, "metadata is not UTF-8");
         return Status::ok;
     }
@@ -294,6 +300,29 @@ struct File::Reader {
         return Status::ok;
     }
 
+    // Deltas are of dense, kept tensors, whose one stream is coded (a plain one is its own elements), each named once.
+    Status deltas() noexcept {
+        std::uint64_t next = 0;
+        for (std::uint32_t k = 0; k < out.delta_count_; ++k) {
+            const Delta delta = out.delta(k);
+            if (delta.tensor < next || delta.tensor >= out.tensor_count_) {
+                return refuse(Status::corrupt, "the tensors of its base do not rise");
+            }
+            next = std::uint64_t{delta.tensor} + 1;
+            if (!all_zero(out.base_.subspan(k * delta_bytes + 5, 3))) {
+                return refuse(Status::corrupt, "a zero field is not zero", delta.tensor);
+            }
+            if (delta.how < 1 || delta.how > 2)
+                return refuse(Status::unsupported, "unknown kind of delta", delta.tensor);
+            const StoredTensor tensor = out.tensor(delta.tensor);
+            const bool kept = tensor.scheme.structure == Structure::dense && tensor.scheme.values == Values::keep;
+            if (!kept || out.stream(tensor.first_stream).coding == CodingId::raw) {
+                return refuse(Status::corrupt, "a delta of what cannot be one", delta.tensor);
+            }
+        }
+        return Status::ok;
+    }
+
     // The order of the names rises strictly, so they differ and the order names each tensor once.
     Status unique_names() noexcept {
         Bytes previous;
@@ -332,6 +361,7 @@ Status File::open(Bytes file, Check check, File* out, Refusal* refusal) noexcept
     BP_TRY(reader.records(total));
     BP_TRY(reader.unique_names());
     BP_TRY(reader.offsets(total));
+    BP_TRY(reader.deltas());
     if (check == Check::full) BP_TRY(reader.stream_checksums());
     *out = opened;
     return Status::ok;

@@ -14,6 +14,7 @@ constexpr std::uint64_t manifest_head = 40;
 constexpr std::uint64_t entry_bytes = 8;
 constexpr std::uint64_t tensor_bytes = 20;
 constexpr std::uint64_t stream_bytes = 16;
+constexpr std::uint64_t delta_bytes = 16;
 constexpr unsigned max_sections = 16;
 constexpr std::uint64_t offset_mask = (std::uint64_t{1} << 48) - 1;
 constexpr unsigned max_streams = 4;  // of one tensor
@@ -24,7 +25,8 @@ enum Section : unsigned {
     numbers_section,
     names_section,
     metadata_section,
-    graph_section
+    graph_section,
+    base_section = 19
 };
 constexpr std::uint16_t flag_required = 1;
 constexpr std::uint16_t flag_wide = 2;

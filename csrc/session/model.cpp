@@ -16,6 +16,8 @@ Status refuse(Refusal* refusal, Status status, const char* why, std::uint32_t te
 
 Status Model::read(Bytes file, Check check, Memory* memory, Refusal* refusal) noexcept {
     BP_TRY(File::open(file, check, &file_, refusal));
+    if (file_.delta_count() != 0)
+        return refuse(refusal, Status::unsupported, "it holds differences from a base, which must be undone first");
     if (file_.graph().empty())
         return refuse(refusal, Status::unsupported, "it holds no graph: there is nothing to run");
     const Status status = Graph::open(file_, memory, &graph_);

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compress import compress
-from .container import Container, open_container, write
+from .container import Base, Container, open_container, write
 from .errors import UnsupportedError
 from .recipe import Recipe
 from .tensor import PackedTensor, TensorSpec, pack
@@ -27,33 +27,43 @@ def save_file(
     path: str | os.PathLike[str],
     recipe: Recipe | None = None,
     metadata: Mapping[str, str] | None = None,
+    *,
+    base: Any = None,
 ) -> None:
     """Write arrays to one file: whole, or not at all.
 
-    Without a ``recipe`` every array is stored as it is, and any safetensors reader reads it by its name.
+    Without a ``recipe`` every array is stored as it is, and any safetensors reader reads it by its name. With a
+    ``base`` (a mapping of arrays, or the path of a file of ours or of a safetensors file) the recipe is by default
+    ``Recipe.lossless()``, and a kept tensor that the base has too is held as a delta where that is smaller: a
+    fine-tune, or the next checkpoint; the file then needs the base to be read.
     ``metadata``: strings by name. Dtypes are those of docs/format.md (bfloat16 and 8-bit floats from ml_dtypes).
 
     Raises UnsupportedError for a dtype that cannot be stored, ValueError for names or metadata that cannot, OSError
     where the disk refuses.
     """
-    if recipe is not None:
-        model = compress(tensors, recipe)
-        replace(model, metadata={**model.metadata, **(metadata or {})}).save(path)
+    if recipe is not None or base is not None:
+        model = compress(tensors, Recipe.lossless() if recipe is None else recipe)
+        replace(model, metadata={**model.metadata, **(metadata or {})}).save(path, base=base)
         return
     packed = {name: pack(array, name=f"tensor {name!r}") for name, array in tensors.items()}
     specs = [TensorSpec(name, tensor.dtype, tensor.shape, tensor.scheme) for name, tensor in packed.items()]
     write(path, specs, packed.values(), metadata=metadata)
 
 
-def load_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> dict[str, Array]:
+def load_file(path: str | os.PathLike[str], *, max_bytes: int | None = None, base: Any = None) -> dict[str, Array]:
     """Every tensor of a file by its name, unpacked to its own dtype and shape, in the file's order.
 
-    ``max_bytes``: the most that all tensors may take when decoded, before they are unpacked. Raises OSError where the
-    file cannot be read, FormatError where it is no bitpress file, CorruptError where it contradicts itself or a
+    ``max_bytes``: the most that all tensors may take when decoded, before they are unpacked. ``base``: what the file
+    was saved against. Raises OSError where the file cannot be read, FormatError where it is no bitpress file or a
+    tensor needs another base, CorruptError where it contradicts itself or a
     checksum, UnsupportedError for a dtype that neither numpy nor ml_dtypes has.
     """
-    with open_container(path, max_bytes=max_bytes) as container:
+    with open_container(path, max_bytes=max_bytes, base=_base(base)) as container:
         return {name: _array(container, name) for name in container.tensors}
+
+
+def _base(source: Any) -> Base | None:
+    return None if source is None else Base(source)
 
 
 def _array(container: Container, name: str) -> Array:
@@ -89,8 +99,8 @@ class safe_open:
     The manifest is checked when the file is opened, a tensor's checksums when it is read. Raises as ``load_file`` does.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, max_bytes: int | None = None) -> None:
-        self._container = open_container(path, full=False, max_bytes=max_bytes)
+    def __init__(self, path: str | os.PathLike[str], *, max_bytes: int | None = None, base: Any = None) -> None:
+        self._container = open_container(path, full=False, max_bytes=max_bytes, base=_base(base))
 
     def keys(self) -> list[str]:
         """The tensors' names, in the file's order."""

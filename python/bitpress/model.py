@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from . import graph as graphs
-from .container import Container, open_container, write
+from .container import Base, Container, open_container, write
 from .graph import Graph
 from .tensor import PackedTensor, TensorSpec
 
@@ -29,8 +29,12 @@ class Model:
             return self.tensors.specs()
         return [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in self.tensors.items()]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, base: Any = None) -> None:
         """Write the model to one file: whole, or not at all. The same model gives the same bytes.
+
+        ``base``: what kept tensors under a coding are held against where that is smaller, bit for bit: a mapping of
+        arrays, or the path of a file of ours or of a safetensors file, with tensors of the same names. The file then
+        needs it to be read.
 
         Raises OSError where the disk refuses, ValueError for names or metadata that cannot be stored.
         """
@@ -38,7 +42,14 @@ class Model:
         encoded = None
         if self.graph is not None:
             encoded = graphs.encode(self.graph, {spec.name: index for index, spec in enumerate(specs)})
-        write(path, specs, (self.tensors[spec.name] for spec in specs), graph=encoded, metadata=self.metadata)
+        write(
+            path,
+            specs,
+            (self.tensors[spec.name] for spec in specs),
+            graph=encoded,
+            metadata=self.metadata,
+            base=None if base is None else Base(base),
+        )
 
 
 @runtime_checkable
@@ -73,14 +84,18 @@ class _Stored(Mapping[str, PackedTensor]):
         return name in self._container.tensors
 
 
-def load(path: str | os.PathLike[str], *, resaved: bool = False, max_bytes: int | None = None) -> Model:
+def load(
+    path: str | os.PathLike[str], *, resaved: bool = False, max_bytes: int | None = None, base: Any = None
+) -> Model:
     """Open a file of ours as a Model: every checksum is checked now, a tensor is decoded when it is asked for.
 
     ``resaved``: accept a file that another safetensors tool wrote again (it is put back in memory). ``max_bytes``:
-    the most that all tensors may take when decoded, before they are unpacked.
+    the most that all tensors may take when decoded, before they are unpacked. ``base``: what it was saved against, as
+    for ``Model.save``.
 
-    Raises OSError where the file cannot be read, FormatError where it is no bitpress file, CorruptError where it
+    Raises OSError where the file cannot be read, FormatError where it is no bitpress file or a tensor needs another
+    base, CorruptError where it
     contradicts itself or a checksum, UnsupportedError where its graph has an operator that this version does not know.
     """
-    container = open_container(path, resaved=resaved, max_bytes=max_bytes)
+    container = open_container(path, resaved=resaved, max_bytes=max_bytes, base=None if base is None else Base(base))
     return Model(_Stored(container), container.read_graph(), container.metadata)

@@ -51,6 +51,9 @@ void use(const StoredTensor& tensor, const TensorView& view) {
 }
 
 void walk(const File& file) {
+    for (std::uint32_t i = 0; i < file.delta_count(); ++i) {
+        if (file.delta(i).tensor >= file.tensor_count() || file.delta(i).how - 1 > 1) fail();
+    }
     for (std::uint32_t i = 0; i < file.tensor_count(); ++i) {
         const StoredTensor tensor = file.tensor(i);
         std::uint32_t found = 0;

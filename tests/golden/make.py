@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import bitpress as bp
-from bitpress.container import write
+from bitpress.container import Base, write
 from bitpress.dtypes import DTYPES, stored_bytes
 from bitpress.graph import Graph, Node, Value, encode
 from bitpress.tensor import PackedTensor, TensorSpec, pack_bytes
@@ -40,10 +40,14 @@ def weights(shape: tuple[int, ...], seed: int) -> np.ndarray:
 
 
 def store(
-    path: Path, tensors: dict[str, PackedTensor], graph: bytes = b"", metadata: dict[str, str] | None = None
+    path: Path,
+    tensors: dict[str, PackedTensor],
+    graph: bytes = b"",
+    metadata: dict[str, str] | None = None,
+    base: dict[str, PackedTensor] | None = None,
 ) -> None:
     specs = [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in tensors.items()]
-    write(path, specs, tensors.values(), graph=graph, metadata=metadata)
+    write(path, specs, tensors.values(), graph=graph, metadata=metadata, base=Base(base) if base else None)
 
 
 def none(path: Path) -> None:
@@ -129,8 +133,35 @@ def network(path: Path) -> None:
     store(path, tensors, encode(graph, {name: i for i, name in enumerate(tensors)}), {"name": "golden"})
 
 
+def delta_tensors(tuned: int) -> dict[str, PackedTensor]:
+    """A base (0), and the same tensors a little later (1): of all sizes of elements."""
+    scheme = bp.Scheme.lossless(coding="planes")
+    tensors = {}
+    for seed, dtype in enumerate(("U8", "BF16", "F32", "I64", "F64", "C64", "F4")):
+        size = stored_bytes(dtype, (30, 40))
+        data = noise(size, seed)
+        data[:: max(DTYPES[dtype].bits // 8, 1)] += (
+            noise(size, 60 + seed)[:: max(DTYPES[dtype].bits // 8, 1)] % 3
+        ) * tuned
+        tensors[f"near.{dtype}"] = pack_bytes(data.tobytes(), dtype, (30, 40), scheme)
+    steps = np.arange(600, dtype=np.int32).reshape(20, 30) ** 2 * 1001
+    tensors["counters"] = bp.pack(steps + 7 * tuned, scheme)
+    tensors["same"] = bp.pack(noise(5000, 70), scheme)
+    tensors["other"] = bp.pack(noise(700, 71 + tuned), scheme)
+    tensors["other shape"] = bp.pack(noise(700, 73)[: 600 + 100 * tuned], scheme)
+    tensors["pressed"] = bp.pack(weights((20, 30), 74), bp.Scheme.int(8, coding="huffman"))
+    if tuned:
+        tensors["new"] = bp.pack(np.zeros(300, np.float32), scheme)
+    return tensors
+
+
+def delta(path: Path) -> None:
+    """Tensors held against a base: by exclusive or, by difference, and what cannot be."""
+    store(path, delta_tensors(1), base=delta_tensors(0))
+
+
 FILES: dict[str, Callable[[Path], None]] = {
-    f"{make.__name__}.safetensors": make for make in (none, plain, schemes, coded, network)
+    f"{make.__name__}.safetensors": make for make in (none, plain, schemes, coded, network, delta)
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from bitpress.container import Container, verify
+from bitpress.container import Base, Container, verify
 from bitpress.errors import FormatError
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
@@ -28,6 +28,7 @@ def module(path: Path) -> ModuleType:
 
 
 third_reader = module(GOLDEN.parent / "third_reader.py")
+third_delta = sys.modules["third_delta"]
 make = module(GOLDEN / "make.py")
 
 
@@ -50,11 +51,25 @@ def test_both_readers_find_the_same(name: str) -> None:
     assert list(container.tensors) == list(third.tensors)
     assert container.metadata == third.metadata
     assert bool(container.graph.nbytes) == bool(third.graph)
+    assert {name: (delta.how, delta.checksum) for name, delta in container.deltas.items()} == third.deltas
     for tensor_name, tensor in third.tensors.items():
-        packed = container.packed(tensor_name)
+        packed = container.held(tensor_name)
         assert (packed.dtype, list(packed.shape)) == (tensor.dtype, tensor.shape)
         assert {role.name.lower(): bytes(stream) for role, stream in packed.streams.items()} == tensor.decoded
         assert bytes(packed.to_bytes()) == tensor.data
+
+
+def test_both_readers_undo_the_deltas() -> None:
+    path = GOLDEN / "delta.safetensors"
+    third = third_reader.read(path.read_bytes())
+    before, after = make.delta_tensors(0), make.delta_tensors(1)
+    assert {how for how, _ in third.deltas.values()} == {1, 2} and "other" not in third.deltas
+    container = Container.open(path, base=Base(before))
+    for name, tensor in after.items():
+        assert bytes(container.packed(name).to_bytes()) == tensor.to_bytes()
+        if name in third.deltas:
+            base = bytes(before[name].to_bytes())
+            assert third_delta.undo_delta(third.tensors[name], base, *third.deltas[name]) == tensor.to_bytes()
 
 
 def test_the_third_reader_lists_a_graph() -> None:

@@ -28,6 +28,7 @@ EXAMPLES = """bitpress compress net.onnx -o net.bp
 bitpress compress model.safetensors -o model.bp --bits 4 --group-size 64 --affine
 bitpress compress net.pt -o net.bp --sparsity 0.9 --global --coding auto
 bitpress compress model.safetensors -o model.bp --lossless
+bitpress compress tuned.safetensors -o tuned.bp --lossless --base model.safetensors
 bitpress compress net.onnx -o net.bp --bits 4 --calibration inputs.npz
 bitpress compress net.onnx -o net.bp --recipe recipe.json"""
 
@@ -134,10 +135,10 @@ def _is_ours(path: Path) -> bool:
     return True
 
 
-def _save(model: Model, target: Path) -> None:
+def _save(model: Model, target: Path, base: Path | None) -> None:
     specs = model.specs()
     with progress("pressing", sum(spec.source_bytes for spec in specs)) as advance:
-        replace(model, tensors=_Watched(model.tensors, specs, advance)).save(target)
+        replace(model, tensors=_Watched(model.tensors, specs, advance)).save(target, base=base)
 
 
 def command(
@@ -178,6 +179,10 @@ def command(
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Tensors to store as they are: '*.bias'.")
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="Hold kept weights as what they differ by from this file, where that is smaller."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT even if bitpress did not write it.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
@@ -209,7 +214,9 @@ def command(
     chosen = _recipe(recipe, lossless, words, ignore or [])
     if not source.is_dir():
         existing(source)
-    target = output_path(output, source)
+    if base is not None:
+        existing(base, "base")
+    target = output_path(output, source, *([base] if base is not None else []))
     if not force and not _is_ours(target):
         raise UsageProblem(f"{output}: is there and not a bitpress file: --force replaces it")
     from bitpress import compress
@@ -218,7 +225,7 @@ def command(
     start = time.perf_counter()
     with steps("calibrating") as step:
         made = compress(source, chosen, calibration=calibration, progress=step)
-    _save(made, target)
+    _save(made, target, base)
     seconds = time.perf_counter() - start
     _show(survey_of(target), source, output, seconds, json)
 

@@ -21,6 +21,7 @@ __all__ = ["EXAMPLES", "SUMMARY", "command"]
 
 SUMMARY = "Give every tensor back as a safetensors file."
 EXAMPLES = """bitpress decompress net.bp -o net.safetensors
+bitpress decompress tuned.bp -o tuned.safetensors --base model.safetensors
 bitpress decompress net.bp -o net.safetensors --json"""
 
 
@@ -46,17 +47,21 @@ def command(
     file: Annotated[Path, typer.Argument(help="A bitpress file, also one that another tool saved again.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The safetensors file to write.")],
     max_bytes: Annotated[int | None, typer.Option(min=0, help="The most bytes that may be written.")] = None,
+    base: Annotated[Path | None, typer.Option(help="The file that it was pressed against.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Give back every tensor by name, shape and type: bit for bit where it was kept, else the values of its codes.
 
     A network's graph is not part of a safetensors file and is left out.
     """
-    from bitpress.container import open_container
+    from bitpress.container import Base, open_container
 
+    if base is not None:
+        existing(base, "base")
     target = output_path(output, existing(file))
     start = time.perf_counter()
-    with open_container(file, resaved=True, max_bytes=max_bytes) as container:
+    against = None if base is None else Base(base)
+    with open_container(file, resaved=True, max_bytes=max_bytes, base=against) as container:
         entries = _entries(container, file)
         with progress("writing", sum(entry.nbytes for entry in entries)) as advance, replacing(target) as handle:
             written = write_safetensors(handle, entries, _data(container, entries, advance), container.metadata)

@@ -62,7 +62,7 @@ def _write_page(survey: Survey, target: Path) -> None:
     ):
         for tensor in largest:
             if tensor.elements:
-                statistics[tensor.name] = statistics_of(container.packed(tensor.name))
+                statistics[tensor.name] = statistics_of(container.held(tensor.name))
             advance(tensor.name, tensor.source_nbytes)
     with replacing(target) as handle:
         handle.write(render(survey, statistics, __version__).encode("utf-8"))

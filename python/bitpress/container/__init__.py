@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 
 from ..errors import FormatError
+from .base import Base
 from .reader import Container, is_plain_safetensors, map_file, verify
 from .recover import recover
 from .writer import write
 
-__all__ = ["Container", "open_container", "verify", "write"]
+__all__ = ["Base", "Container", "open_container", "verify", "write"]
 
 
 def open_container(
-    path: str | os.PathLike[str], *, full: bool = True, resaved: bool = False, max_bytes: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    full: bool = True,
+    resaved: bool = False,
+    max_bytes: int | None = None,
+    base: Base | None = None,
 ) -> Container:
     """Open a file. ``resaved``: put it back first where another safetensors tool wrote it again.
 
@@ -21,7 +27,7 @@ def open_container(
     one of ours that was re-saved.
     """
     try:
-        return Container.open(path, full=full, max_bytes=max_bytes)
+        return Container.open(path, full=full, max_bytes=max_bytes, base=base)
     except FormatError as error:
         if is_plain_safetensors(map_file(path)):
             name = os.fspath(path)
@@ -32,6 +38,6 @@ def open_container(
             raise
         reason = error
     try:
-        return recover(path, max_bytes=max_bytes)
+        return recover(path, max_bytes=max_bytes, base=base)
     except FormatError:
         raise reason from None

@@ -53,6 +53,7 @@ class TensorRecord:
     scheme: tuple[int, int, int, bool, int, int, int]
     survivors: int
     streams: list[StreamRecord] = field(default_factory=list)
+    delta: tuple[int, int] | None = None  # how it is held against its base, and the base's checksum
 
     @property
     def plain(self) -> bool:

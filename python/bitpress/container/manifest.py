@@ -17,8 +17,10 @@ _HEAD = struct.Struct("<8sHHIQQQ")
 _ENTRY = struct.Struct("<HHI")
 _TENSOR = struct.Struct("<IIIIBBBB")
 _STREAM = struct.Struct("<QQ")
-TENSORS, STREAMS, NUMBERS, NAMES, METADATA_SECTION, GRAPH = 1, 2, 3, 4, 5, 6
+_DELTA = struct.Struct("<IB3xQ")
+TENSORS, STREAMS, NUMBERS, NAMES, METADATA_SECTION, GRAPH, BASE = 1, 2, 3, 4, 5, 6, 19
 REQUIRED, WIDE = 1, 2
+DELTA_BYTES = _DELTA.size
 
 
 def _up8(size: int) -> int:
@@ -71,7 +73,8 @@ def _sections(tensors: Sequence[TensorRecord], metadata: bytes, graph: bytes) ->
         (NAMES, REQUIRED, b"".join(names)),
     ]
     sections += [(kind, 0, content) for kind, content in ((METADATA_SECTION, metadata), (GRAPH, graph)) if content]
-    return sections
+    base = b"".join(_DELTA.pack(i, *tensor.delta) for i, tensor in enumerate(tensors) if tensor.delta is not None)
+    return sections + ([(BASE, REQUIRED, base)] if base else [])
 
 
 def reserved(tensors: Sequence[TensorRecord], metadata: bytes, graph: bytes) -> int:

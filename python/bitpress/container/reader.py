@@ -17,6 +17,7 @@ from ..errors import BitpressError, CorruptError, FormatError, UnsupportedError
 from ..graph import Graph
 from ..scheme import Scheme
 from ..tensor import PackedTensor, Role
+from .base import Base, Delta
 from .layout import DTYPE_NAMES, MANIFEST, METADATA, RAW, Entry, StreamRecord, TensorRecord, header_entries, header_text
 
 __all__ = ["Container", "map_file", "verify"]
@@ -48,15 +49,25 @@ class Container:
     ``full``: every checksum is checked now; otherwise those of head and manifest now, a stream's when it is first read.
     ``max_bytes``: the most decoded bytes that all streams may take together (by default 256 MiB, or 1024 times the
     file's length where that is more): a hostile file of a few kilobytes can claim much more than a machine has.
+    ``base``: what its deltas were made against; without it such a tensor cannot be read (FormatError).
 
     Raises OSError where the file cannot be read; FormatError where it is none of ours, CorruptError where it
     contradicts itself or a checksum: one line that begins with ``name``. Nothing is allocated on the word of the file
     before it was checked. Another program must not change the file in place while it is open (replacing it is safe).
     """
 
-    def __init__(self, data: memoryview, name: str, *, full: bool = True, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        data: memoryview,
+        name: str,
+        *,
+        full: bool = True,
+        max_bytes: int | None = None,
+        base: Base | None = None,
+    ) -> None:
         self.name = name
         self.data = data
+        self._base = base
         self._native = _core.File(data, full, name)
         if not full and not self._native.check_head():
             raise CorruptError(f"{name}: checksum of the JSON header or the manifest")
@@ -66,6 +77,8 @@ class Container:
         self._first_stream: dict[str, int] = {}
         for index in range(self._native.tensor_count):
             self._add_record(index)
+        names = list(self.tensors)
+        self.deltas = {names[index]: Delta(how, checksum) for index, how, checksum in self._native.deltas}
         decoded = sum(stream.decoded for tensor in self.tensors.values() for stream in tensor.streams)
         if decoded > (max(MAX_FREE, MAX_RATIO * data.nbytes) if max_bytes is None else max_bytes):
             raise FormatError(f"{name}: its streams claim {decoded} bytes when decoded, more than allowed (max_bytes)")
@@ -73,9 +86,16 @@ class Container:
         self._check_json()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, full: bool = True, max_bytes: int | None = None) -> Container:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        full: bool = True,
+        max_bytes: int | None = None,
+        base: Base | None = None,
+    ) -> Container:
         """Open a file by its path, mapped into memory."""
-        return cls(map_file(path), os.fspath(path), full=full, max_bytes=max_bytes)
+        return cls(map_file(path), os.fspath(path), full=full, max_bytes=max_bytes, base=base)
 
     @property
     def graph(self) -> memoryview:
@@ -121,8 +141,23 @@ class Container:
     def packed(self, name: str) -> PackedTensor:
         """A tensor with its codings undone and its streams checked; raw streams are views of the file.
 
-        KeyError for an unknown name, CorruptError where a stream is not what its tensor needs.
+        KeyError for an unknown name, CorruptError where a stream is not what its tensor needs, FormatError for a delta
+        without its base.
         """
+        if name not in self.deltas:
+            return self.held(name)
+        tensor, delta = self.tensors[name], self.deltas[name]
+        if self._base is None:
+            raise FormatError(f"{self.name}: tensor {name!r} is held as a delta: its base is needed (base=, --base)")
+        held = self.held(name).streams[Role.DATA]
+        try:
+            data = self._base.restored(name, tensor.dtype, tensor.shape, delta, held)
+        except FormatError as error:
+            raise type(error)(f"{self.name}: {error}") from None
+        return PackedTensor(tensor.dtype, tensor.shape, self.scheme(name), {Role.DATA: data})
+
+    def held(self, name: str) -> PackedTensor:
+        """The same, but a delta as the file holds it: its elements are what it differs by from its base."""
         tensor = self.tensors[name]
         try:
             streams = {stream.role: self.decoded(name, stream) for stream in tensor.streams}
@@ -273,7 +308,7 @@ def verify(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> lis
 def _bad_tensors(container: Container) -> Iterator[str]:
     for name in container.tensors:
         try:
-            container.packed(name)
+            container.held(name)
         except FormatError as error:
             yield str(error)
 

@@ -10,6 +10,7 @@ import struct
 from .. import _core
 from ..errors import CorruptError, FormatError
 from ..scheme import Scheme
+from .base import Base
 from .layout import (
     DTYPE_NAMES,
     MANIFEST,
@@ -31,7 +32,7 @@ OFFSET = (1 << 48) - 1
 WIDE_NUMBERS = -1  # not a section: the struct letter of a number
 
 
-def recover(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Container:
+def recover(path: str | os.PathLike[str], *, max_bytes: int | None = None, base: Base | None = None) -> Container:
     """Open a file of ours that another safetensors tool wrote again, in its own order.
 
     Every tensor is found by its name and checked; the file is rebuilt in memory, which takes its length once more.
@@ -63,7 +64,7 @@ def recover(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> Co
     for key, entry in entries.items():
         image[head + entry.begin : head + entry.end] = parts[key]
     image[head:start] = seal(bytearray(manifest), bytes(image[:head]))
-    return Container(memoryview(image).toreadonly(), name, max_bytes=max_bytes)
+    return Container(memoryview(image).toreadonly(), name, max_bytes=max_bytes, base=base)
 
 
 def _parts(data: memoryview, name: str) -> dict[str, memoryview]:

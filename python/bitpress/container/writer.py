@@ -14,6 +14,7 @@ from ..errors import SchemeError, ShapeError, UnsupportedError
 from ..tensor import PackedTensor, Role, TensorSpec
 from . import manifest
 from .atomic import replacing
+from .base import Base, differ
 from .layout import (
     LARGE,
     MANIFEST,
@@ -42,22 +43,25 @@ def write(
     *,
     graph: bytes | None = None,
     metadata: Mapping[str, str] | None = None,
+    base: Base | None = None,
 ) -> None:
     """Write a file: ``items`` gives the tensors that ``specs`` announces, in that order, one at a time.
 
     A tensor's scheme says which coding its streams get; one that does not make a stream shorter is left out. At most
     one large stream is in memory at a time. ``path`` is either as it was or the whole new file; an exception of the
     iterator passes through. ``graph``: the bytes of docs/format.md, section 6. ``metadata``: strings by name, not
-    ``format``.
+    ``format``. ``base``: what dense, kept tensors under a coding are held against where that is smaller; the file then
+    needs it to be read.
 
     Raises ValueError for names, metadata or items that cannot be stored (ShapeError, SchemeError where it is theirs),
     OSError where the disk refuses.
     """
     _check_specs(specs)
     user = _checked_metadata(metadata)
-    plan = _Plan([_blank(spec) for spec in specs], manifest.metadata_text(user), bytes(graph or b""), user)
+    records = [_blank(spec) for spec in specs]
+    plan = _Plan(records, manifest.metadata_text(user), bytes(graph or b""), user, len(records) if base else 0)
     with replacing(path) as file:
-        output = _Output(file, plan)
+        output = _Output(file, plan, base)
         for spec, record, item in _matched(specs, plan.tensors, items):
             _check_item(spec, item)
             record.survivors = item.survivors
@@ -142,8 +146,11 @@ def _check_item(spec: TensorSpec, item: PackedTensor) -> None:
 class _Plan:
     """What stands before the first stream: how much room it needs, and its bytes once all is known."""
 
-    def __init__(self, tensors: list[TensorRecord], metadata: bytes, graph: bytes, user: Mapping[str, str]) -> None:
+    def __init__(
+        self, tensors: list[TensorRecord], metadata: bytes, graph: bytes, user: Mapping[str, str], deltas: int
+    ) -> None:
         self.tensors = tensors
+        self.deltas = deltas  # at most so many
         self.metadata = metadata
         self.graph = graph
         self.user = user
@@ -170,6 +177,7 @@ class _Plan:
             text += large * (name + entry + len("bitpress.scales:") + digits)
             numbers += 8 * (len(tensor.streams) + len(tensor.shape) + 2)
         size = 8 + text + manifest.reserved(self.tensors, self.metadata, self.graph) + numbers + 8
+        size += 16 * (self.deltas + 1) if self.deltas else 0
         return -(-size // 64) * 64
 
     def head(self, start: int | None) -> tuple[bytes, int]:
@@ -197,9 +205,10 @@ class _Plan:
 class _Output:
     """Streams as they come: large ones go to the file at once, small ones wait for their place behind them."""
 
-    def __init__(self, file: BinaryIO, plan: _Plan) -> None:
+    def __init__(self, file: BinaryIO, plan: _Plan, base: Base | None) -> None:
         self.file = file
         self.plan = plan
+        self.base = base
         self.held = plan.most() <= HELD
         self.start = 0 if self.held else plan.bound()
         self.large: list[bytes] = []
@@ -215,6 +224,8 @@ class _Output:
         else:
             dtype = {Role.DATA: tensor.dtype, Role.SCALES: "F32"}.get(record.role, "U8")
             record.coding, stored = encode_stream(data, coding, dtype)
+            if self.base is not None and not any(tensor.scheme[:2]) and coding != "raw":
+                record.coding, stored = self._against(self.base, tensor, data, coding, (record.coding, stored))
         stored = memoryview(stored).cast("B")
         record.stored = stored.nbytes
         kind = tensor.kind(record)
@@ -227,6 +238,20 @@ class _Output:
             self.large.append(bytes(whole))
         else:
             self.file.write(whole)
+
+    def _against(
+        self, base: Base, tensor: TensorRecord, data: Any, coding: str, best: tuple[int, Any]
+    ) -> tuple[int, Any]:
+        """The smallest of a kept tensor as it is (``best``) and against its base; the record learns which it is."""
+        reference = base.bytes_of(tensor.name, tensor.dtype, tensor.shape)
+        if reference is None:
+            return best
+        for how, dtype, held in differ(data, reference, tensor.dtype):
+            number, stored = encode_stream(held, coding, dtype)
+            if number != RAW and memoryview(stored).nbytes + manifest.DELTA_BYTES < memoryview(best[1]).nbytes:
+                best = number, stored
+                tensor.delta = how, _core.checksum(reference)
+        return best
 
     def finish(self) -> None:
         if self.held:

@@ -13,7 +13,6 @@ from typing import Any
 from bitpress.codings import CODING_NUMBERS
 from bitpress.container import Container, open_container
 from bitpress.dtypes import DTYPES
-from bitpress.scheme import Scheme
 
 __all__ = ["GraphSummary", "StreamLine", "Survey", "TensorLine", "survey_of"]
 
@@ -185,10 +184,11 @@ def _graph(container: Container) -> GraphSummary | None:
     return GraphSummary(ends[0], ends[1], dict(Counter(node.op for node in graph.nodes).most_common()))
 
 
-def _scheme(scheme: Scheme, streams: Sequence[StreamLine]) -> str:
+def _scheme(container: Container, name: str, streams: Sequence[StreamLine]) -> str:
     """The scheme in words, with the codings that its streams really have."""
     codings = dict.fromkeys(stream.coding for stream in streams if stream.coding != "raw")
-    return " + ".join([str(scheme.with_coding("raw")), *codings])
+    delta = ["delta"] if name in container.deltas else []
+    return " + ".join([str(container.scheme(name).with_coding("raw")), *delta, *codings])
 
 
 def _manifest_nbytes(container: Container, header: int) -> int:
@@ -205,9 +205,7 @@ def survey_of(path: str | os.PathLike[str]) -> Survey:
             streams = tuple(
                 StreamLine(s.role.name.lower(), CODINGS[s.coding], s.stored, s.decoded) for s in record.streams
             )
-            tensors.append(
-                TensorLine(name, record.dtype, record.shape, _scheme(container.scheme(name), streams), streams)
-            )
+            tensors.append(TensorLine(name, record.dtype, record.shape, _scheme(container, name, streams), streams))
         graph_nbytes = container.graph.nbytes
         return Survey(
             os.fspath(path),
