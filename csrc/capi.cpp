@@ -18,6 +18,7 @@ using bitpress::Status;
 
 static_assert(static_cast<int>(Status::resaved) == BP_RESAVED);
 static_assert(static_cast<int>(Dtype::f32) == BP_F32 && static_cast<int>(Dtype::i64) == BP_I64);
+static_assert(static_cast<int>(Dtype::boolean) == BP_BOOL && static_cast<int>(Dtype::f64) == BP_F64);
 static_assert(BP_MAX_RANK == bitpress::max_rank);
 
 bp_status result(Status status) noexcept { return static_cast<bp_status>(status); }

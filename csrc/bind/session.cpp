@@ -43,7 +43,7 @@ class Block {
     std::size_t size_ = 0;
 };
 
-using Array = py::array_t<float, py::array::c_style>;
+using Array = py::array;  // row-major, of the input's type
 using Shapes = std::vector<std::vector<std::int64_t>>;
 
 class PySession {
@@ -77,6 +77,9 @@ class PySession {
         const Guard guard(&busy_, name_);
         Shapes shapes;
         shapes.reserve(arrays.size());
+        for (const Array& array : arrays) {
+            if ((array.flags() & py::array::c_style) == 0) throw py::value_error("arrays must be row-major");
+        }
         for (const Array& array : arrays) shapes.emplace_back(array.shape(), array.shape() + array.ndim());
         plan(shapes, max_bytes);
         std::vector<Bytes> in;
@@ -218,7 +221,9 @@ class PySession {
         std::vector<py::ssize_t> shape;
         shape.reserve(value.shape.rank);
         for (unsigned d = 0; d < value.shape.rank; ++d) shape.push_back(static_cast<py::ssize_t>(value.shape.dims[d]));
-        return py::array(value.dtype == Dtype::i64 ? py::dtype::of<std::int64_t>() : py::dtype::of<float>(), shape);
+        static constexpr const char* names[dtype_count] = {"?",  "u1", "i1", "",   "",   "i2", "u2", "", "", "i4",
+                                                           "u4", "f4", "i8", "u8", "f8", "",   "",   "", "", ""};
+        return py::array(py::dtype(names[static_cast<int>(value.dtype)]), shape);
     }
 
     std::string name_;

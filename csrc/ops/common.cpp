@@ -39,6 +39,15 @@ Status broadcast(const Shape& a, const Shape& b, Shape* out) noexcept {
     return Status::ok;
 }
 
+void broadcast_strides(const Shape& in, const Shape& out, std::uint64_t (&strides)[max_rank]) noexcept {
+    std::uint64_t own[max_rank] = {};
+    contiguous(in, own);
+    const unsigned missing = out.rank - in.rank;
+    for (unsigned d = 0; d < out.rank; ++d) {
+        strides[d] = d < missing || in.dims[d - missing] == 1 ? 0 : own[d - missing];
+    }
+}
+
 Status read_bounds(const PlanContext& context, Bounds* out) noexcept {
     out->low = context.real(Key::clip_low, -__builtin_inff());
     out->high = context.real(Key::clip_high, __builtin_inff());

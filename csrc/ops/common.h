@@ -32,6 +32,9 @@ Status axis_set(std::span<const std::int64_t> axes, unsigned rank, bool all_if_e
 // numpy's broadcasting of two shapes.
 Status broadcast(const Shape& a, const Shape& b, Shape* out) noexcept;
 
+// Element strides of an input under the shape it is broadcast to: 0 where it repeats.
+void broadcast_strides(const Shape& in, const Shape& out, std::uint64_t (&strides)[max_rank]) noexcept;
+
 // The fused activation, or a Clip: min(max(x, low), high). Bounds are numbers, not NaN.
 struct Bounds {
     float low = 0.0F;

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "ops/common.h"
+#include "ops/functions.h"
 
 namespace bitpress {
 namespace {
@@ -23,15 +24,7 @@ Status plan_binary(PlanContext& context) noexcept {
     std::uint64_t y_strides[max_rank] = {};
     contiguous(out, y_strides);
     std::uint64_t in_strides[2][max_rank] = {};
-    for (unsigned i = 0; i < 2; ++i) {
-        const Shape& in = context.inputs[i].shape;
-        std::uint64_t own[max_rank] = {};
-        contiguous(in, own);
-        const unsigned missing = out.rank - in.rank;
-        for (unsigned d = 0; d < out.rank; ++d) {
-            in_strides[i][d] = d < missing || in.dims[d - missing] == 1 ? 0 : own[d - missing];
-        }
-    }
+    for (unsigned i = 0; i < 2; ++i) broadcast_strides(context.inputs[i].shape, out, in_strides[i]);
     for (unsigned d = 0; d < out.rank; ++d)
         p.loops.add(out.dims[d], {in_strides[0][d], in_strides[1][d], y_strides[d]});
     context.work = 1;
@@ -65,6 +58,7 @@ constexpr Operator binary(Status (*run)(const RunContext&) noexcept) noexcept {
         .param_bytes = sizeof(BinaryParams),
         .plan = plan_binary,
         .run = run,
+        .otherwise = &typed_binary,
     };
 }
 
@@ -176,7 +170,12 @@ float hard_swish(float x) noexcept {
 
 constexpr Operator unary(Status (*run)(const RunContext&) noexcept, Status (*plan)(PlanContext&) noexcept = plan_unary,
                          std::uint64_t keys = 0) noexcept {
-    return {.keys = keys, .flags = op_in_place, .param_bytes = sizeof(UnaryParams), .plan = plan, .run = run};
+    return {.keys = keys,
+            .flags = op_in_place,
+            .param_bytes = sizeof(UnaryParams),
+            .plan = plan,
+            .run = run,
+            .otherwise = &typed_unary};
 }
 
 }  // namespace

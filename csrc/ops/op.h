@@ -69,6 +69,7 @@ struct RunContext {
 
 enum OperatorFlags : unsigned {
     op_in_place = 1,  // output 0 may be the memory of input 0, where both have the same size
+    op_typed = 4,     // takes inputs of other types than F32: plan() checks them
     op_alias = 2,     // output 0 is input 0's bytes under another shape: run() copies, and may be left out
 };
 
@@ -77,11 +78,12 @@ struct Operator {
     unsigned max_inputs = 1;
     unsigned outputs = 1;
     std::uint64_t keys = 0;     // the attributes it knows, as key_bit
-    unsigned reads_stored = 0;  // bit i: input i, where stored, is read by run() from its TensorView
+    unsigned reads_stored = 0;  // bit i: input i, where stored and of floats, is read by run() from its TensorView
     unsigned flags = 0;
     std::size_t param_bytes = 0;  // a multiple of 8
     Status (*plan)(PlanContext&) noexcept = nullptr;
     Status (*run)(const RunContext&) noexcept = nullptr;
+    const Operator* otherwise = nullptr;  // what stands in for it where an input is not F32
 };
 
 // Null for an unknown id.

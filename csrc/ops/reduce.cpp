@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "ops/common.h"
+#include "ops/numbers.h"
 
 namespace bitpress {
 namespace {
@@ -75,6 +76,8 @@ struct AxisParams {
     std::uint64_t axis = 0;
     std::uint64_t inner = 0;
     std::uint64_t last = 0;  // ArgMax: of equals, the last
+    std::uint64_t least = 0;
+    Dtype dtype = Dtype::f32;
 };
 
 Status plan_axis(PlanContext& context, std::int64_t fallback, unsigned* axis) noexcept {
@@ -122,7 +125,11 @@ Status run_softmax(const RunContext& context) noexcept {
 Status plan_argmax(PlanContext& context) noexcept {
     unsigned axis = 0;
     BP_TRY(plan_axis(context, 0, &axis));
-    context.parameters<AxisParams>().last = context.integer(Key::select_last_index, 0) != 0 ? 1 : 0;
+    AxisParams& p = context.parameters<AxisParams>();
+    p.last = context.integer(Key::select_last_index, 0) != 0 ? 1 : 0;
+    p.least = context.node.op == OpId::ArgMin ? 1 : 0;
+    p.dtype = context.inputs[0].dtype;
+    if (!among(p.dtype, number_types & ~type_bit(Dtype::u64))) return Status::unsupported;
     const Shape& in = context.inputs[0].shape;
     const bool keep = context.integer(Key::keepdims, 1) != 0;
     for (unsigned d = 0; d < in.rank; ++d) {
@@ -133,22 +140,47 @@ Status plan_argmax(PlanContext& context) noexcept {
     return Status::ok;
 }
 
+template <class Number>
+std::int64_t best_of(const AxisParams& p, const void* x) noexcept {
+    const unsigned bytes = element_bytes(p.dtype);
+    Number best{};
+    std::uint64_t place = 0;
+    Number block[block_size];
+    for (std::uint64_t done = 0; done < p.axis; done += block_size) {
+        const std::uint64_t n = smaller(block_size, p.axis - done);
+        load(p.dtype, element(x, done * p.inner, bytes), p.inner, n, block);
+        for (std::uint64_t k = 0; k < n; ++k) {
+            const Number value = block[k];
+            const bool better = p.least != 0 ? value < best : value > best;
+            if (done + k > 0 && !better && !(p.last != 0 && value == best)) continue;
+            best = value;
+            place = done + k;
+        }
+    }
+    return static_cast<std::int64_t>(place);
+}
+
 Status run_argmax(const RunContext& context) noexcept {
     const AxisParams& p = context.parameters<AxisParams>();
+    const bool real = among(p.dtype, real_types);
     auto* out = static_cast<std::int64_t*>(context.outputs[0]);
     for (std::uint64_t i = 0; i < p.outer; ++i) {
         for (std::uint64_t j = 0; j < p.inner; ++j) {
-            const float* x = context.input(0) + i * p.axis * p.inner + j;
-            std::uint64_t best = 0;
-            for (std::uint64_t k = 1; k < p.axis; ++k) {
-                const float value = x[k * p.inner];
-                const float top = x[best * p.inner];
-                if (value > top || (p.last != 0 && value == top)) best = k;
-            }
-            *out++ = static_cast<std::int64_t>(best);
+            const void* x = element(context.inputs[0], i * p.axis * p.inner + j, element_bytes(p.dtype));
+            *out++ = real ? best_of<double>(p, x) : best_of<std::int64_t>(p, x);
         }
     }
     return Status::ok;
+}
+
+constexpr Operator best() noexcept {
+    return {
+        .keys = key_bit(Key::axis) | key_bit(Key::keepdims) | key_bit(Key::select_last_index),
+        .flags = op_typed,
+        .param_bytes = sizeof(AxisParams),
+        .plan = plan_argmax,
+        .run = run_argmax,
+    };
 }
 
 }  // namespace
@@ -170,11 +202,7 @@ const Operator op_Softmax = {
     .run = run_softmax,
 };
 
-const Operator op_ArgMax = {
-    .keys = key_bit(Key::axis) | key_bit(Key::keepdims) | key_bit(Key::select_last_index),
-    .param_bytes = sizeof(AxisParams),
-    .plan = plan_argmax,
-    .run = run_argmax,
-};
+const Operator op_ArgMax = best();
+const Operator op_ArgMin = best();
 
 }  // namespace bitpress

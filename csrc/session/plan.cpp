@@ -1,5 +1,6 @@
 // Planning: shapes forward through the nodes, memory by lifetimes.
-#include "ops/weights.h"
+#include "ops/numbers.h"
+#include "ops/stored.h"
 #include "session.h"
 
 namespace bitpress {
@@ -85,11 +86,6 @@ Status accept(const Shape& shape, std::uint64_t* count) noexcept {
     return Status::ok;
 }
 
-bool can_unpack(const TensorView& view) noexcept {
-    if (view.scheme.values == Values::integer) return true;
-    return view.dtype == Dtype::f32 || view.dtype == Dtype::f16 || view.dtype == Dtype::bf16;
-}
-
 }  // namespace
 
 // The pieces of memory that a Session is made of.
@@ -110,7 +106,9 @@ struct PlanMemory {
             const Operator* op = find_operator(graph.nodes()[n].op);
             if (op == nullptr) return Status::unsupported;
             std::uint8_t* params = nullptr;
-            BP_TRY(memory->take(op->param_bytes, &params));
+            std::size_t bytes = op->param_bytes;
+            if (op->otherwise != nullptr && op->otherwise->param_bytes > bytes) bytes = op->otherwise->param_bytes;
+            BP_TRY(memory->take(bytes, &params));
             if (params == nullptr) continue;
             steps[n].op = op;
             steps[n].params = params;
@@ -167,7 +165,8 @@ Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
     for (std::uint32_t i = 0; i < inputs.size(); ++i) {
         const GraphValue& declared = inputs[i];
         PlannedValue& value = values_[i];
-        if (declared.dtype != Dtype::f32) return Status::unsupported;
+        if (!among(declared.dtype, any_type)) return Status::unsupported;
+        value.dtype = declared.dtype;
         if (shapes[i].rank > max_rank) return Status::bad_shape;
         if (declared.has_rank && declared.dims.size() != shapes[i].rank) return Status::bad_shape;
         value.shape.rank = shapes[i].rank;
@@ -178,7 +177,7 @@ Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
             value.shape.dims[d] = static_cast<std::uint64_t>(dim);
         }
         BP_TRY(accept(value.shape, &value.count));
-        value.bytes = value.count * sizeof(float);
+        value.bytes = value.count * element_bytes(value.dtype);
         value.input = i;
     }
     const std::span<const std::uint32_t> outputs = graph_.outputs();
@@ -193,8 +192,8 @@ Status Planner::place_stored() noexcept {
         if (view == nullptr) continue;
         values_[i].shape = view->shape;
         BP_TRY(accept(view->shape, &values_[i].count));
-        values_[i].bytes = values_[i].count * sizeof(float);
-        if (!can_unpack(*view)) return Status::unsupported;
+        BP_TRY(stored_dtype(*view, &values_[i].dtype));
+        values_[i].bytes = values_[i].count * element_bytes(values_[i].dtype);
     }
     return Status::ok;
 }
@@ -219,8 +218,8 @@ Status Planner::read_operands(const GraphNode& node, const Operator& op) noexcep
         if (index == no_value) {
             if (k < op.min_inputs || op.max_inputs == max_node_links) return Status::corrupt;
         } else {
-            if (values_[index].dtype != Dtype::f32) return Status::unsupported;
-            operand = {true, Dtype::f32, values_[index].shape, model_.stored(index)};
+            if (values_[index].dtype != Dtype::f32 && (op.flags & op_typed) == 0) return Status::unsupported;
+            operand = {true, values_[index].dtype, values_[index].shape, model_.stored(index)};
         }
         memory_.operands[k] = operand;
     }
@@ -228,9 +227,13 @@ Status Planner::read_operands(const GraphNode& node, const Operator& op) noexcep
 }
 
 Status Planner::plan_node(std::uint32_t n) noexcept {
-    const Step& step = memory_.steps[n];
+    Step& step = memory_.steps[n];
     PlanContext context;
     context.node = graph_.nodes()[n];
+    for (const std::uint32_t index : context.node.inputs) {
+        if (index == no_value || values_[index].dtype == Dtype::f32 || step.op->otherwise == nullptr) continue;
+        step.op = step.op->otherwise;
+    }
     context.inputs = memory_.operands;
     context.params = step.params;
     BP_TRY(read_operands(context.node, *step.op));
@@ -270,7 +273,7 @@ Status Planner::place_outputs(std::uint32_t n, const PlanContext& context) noexc
         out.shape = context.outputs[k];
         if (graph_.values()[index].dtype != out.dtype) return Status::unsupported;
         BP_TRY(accept(out.shape, &out.count));
-        out.bytes = out.count * (dtype_bits(out.dtype) / 8);
+        out.bytes = out.count * element_bytes(out.dtype);
         if (k == 0 && share(n, context.node, out)) continue;
         if (out.output == no_value) out.offset = gaps_.take(to_alignment(out.bytes));
     }
@@ -283,8 +286,7 @@ Status Planner::place_scratch(std::uint32_t n, const PlanContext& context) noexc
     std::uint64_t floats = 0;
     for (std::uint32_t k = 0; k < context.node.inputs.size(); ++k) {
         const TensorView* stored = context.inputs[k].stored;
-        if (stored == nullptr || stored_floats(*stored) != nullptr) continue;
-        if (k < 32 && (step.op->reads_stored >> k & 1U) != 0) continue;
+        if (stored == nullptr || stored_in_place(*stored) != nullptr || reads_itself(*step.op, k, *stored)) continue;
         floats += to_alignment(values_[context.node.inputs[k]].bytes) / sizeof(float);  // at most 256 times 2^40
     }
     step.scratch_floats = to_alignment(context.scratch_floats * sizeof(float)) / sizeof(float);

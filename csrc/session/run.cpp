@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "ops/weights.h"
+#include "ops/stored.h"
 
 namespace bitpress {
 
@@ -29,7 +29,7 @@ Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept
     std::uint64_t counts[max_node_links];
     void* outputs[max_outputs];
     auto* scratch = reinterpret_cast<float*>(buffers.arena + step.scratch);
-    float* unpacked = scratch + step.scratch_floats;
+    auto* unpacked = reinterpret_cast<std::uint8_t*>(scratch + step.scratch_floats);
     for (std::size_t k = 0; k < node.inputs.size(); ++k) {
         const std::uint32_t index = node.inputs[k];
         inputs[k] = nullptr;
@@ -40,16 +40,14 @@ Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept
         const TensorView* view = model_->stored(index);
         if (view == nullptr) {
             inputs[k] = locate(index, buffers);
-        } else if (k < 32 && (step.op->reads_stored >> k & 1U) != 0) {
+        } else if (reads_itself(*step.op, k, *view)) {
             stored[k] = view;
-        } else if (const float* in_place = stored_floats(*view); in_place != nullptr) {
+        } else if (const void* in_place = stored_in_place(*view); in_place != nullptr) {
             inputs[k] = in_place;
         } else {
-            std::uint64_t survivors = 0;
-            BP_TRY(unpack_range(*view, 0, {unpacked, static_cast<std::size_t>(counts[k])}, &survivors));
+            BP_TRY(unpack_stored(*view, counts[k], unpacked));
             inputs[k] = unpacked;
-            constexpr std::uint64_t step_floats = memory_alignment / sizeof(float);
-            unpacked += (counts[k] + step_floats - 1) / step_floats * step_floats;
+            unpacked += (values_[index].bytes + memory_alignment - 1) / memory_alignment * memory_alignment;
         }
     }
     for (std::size_t k = 0; k < node.outputs.size(); ++k) outputs[k] = locate(node.outputs[k], buffers);
@@ -74,9 +72,7 @@ Status Session::copy_outputs(const Buffers& buffers) const noexcept {
         if (value.input != no_value) {
             memcpy(to, buffers.inputs[value.input].data(), static_cast<std::size_t>(value.bytes));
         } else if (const TensorView* view = model_->stored(outputs[i]); view != nullptr) {
-            std::uint64_t survivors = 0;
-            BP_TRY(unpack_range(*view, 0, {reinterpret_cast<float*>(to), static_cast<std::size_t>(value.count)},
-                                &survivors));
+            BP_TRY(unpack_stored(*view, value.count, to));
         }
     }
     return Status::ok;

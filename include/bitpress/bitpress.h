@@ -58,14 +58,23 @@ typedef enum bp_check { BP_CHECK_NONE = 0, BP_CHECK_FULL = 1 } bp_check;
 
 #define BP_MAX_RANK 8
 /* Element types that inputs and outputs can have, as the file numbers them. */
+#define BP_BOOL 0 /* one byte, 0 or 1 */
+#define BP_U8 1
+#define BP_I8 2
+#define BP_I16 5
+#define BP_U16 6
+#define BP_I32 9
+#define BP_U32 10
 #define BP_F32 11
 #define BP_I64 12
+#define BP_U64 13
+#define BP_F64 14
 
 /* An input or an output. */
 typedef struct bp_value {
     const char* name; /* UTF-8, not terminated; in the file's bytes */
     size_t name_bytes;
-    uint32_t dtype;            /* BP_F32 or BP_I64 */
+    uint32_t dtype;            /* one of the above */
     uint32_t rank;             /* 0xFFFFFFFF where the model does not say; then dims mean nothing */
     int64_t dims[BP_MAX_RANK]; /* -1 where the model does not say */
 } bp_value;

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["ATTRIBUTES", "OPERATORS", "TAKES_CLIP", "is_default"]
+from collections.abc import Mapping, Sequence
+
+from .dtypes import DTYPES
+
+__all__ = ["ATTRIBUTES", "OPERATORS", "RUN_TYPES", "TAKES_CLIP", "accepts", "is_default", "result_type"]
+
+_DTYPE_NAMES = {dtype.number: dtype.name for dtype in DTYPES.values()}
 
 OPERATORS: dict[str, int] = {
     name: number
@@ -12,6 +18,13 @@ OPERATORS: dict[str, int] = {
             "BatchNormalization", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "Reshape", "Flatten",
             "Transpose", "Unsqueeze", "Squeeze", "Concat", "Pad", "Identity", "HardSwish", "HardSigmoid", "LeakyRelu",
             "Erf", "Gelu", "Exp", "Sqrt", "ArgMax",
+            "Abs", "Neg", "Sign", "Reciprocal", "Log", "Ceil", "Floor", "Round", "Sin", "Cos", "Tan", "Asin", "Acos",
+            "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Elu", "Selu", "Celu", "Softplus", "Softsign", "Mish",
+            "Swish", "ThresholdedRelu", "Shrink", "IsNaN", "IsInf", "Not", "BitwiseNot", "Pow", "Mod", "Max", "Min",
+            "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr",
+            "BitwiseXor", "BitShift", "PRelu", "Where", "Cast", "ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin",
+            "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "LayerNormalization",
+            "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Slice", "Expand", "ArgMin",
         ],
         start=1,
     )
@@ -19,6 +32,61 @@ OPERATORS: dict[str, int] = {
 
 # Operators that take a fused activation, the attributes clip_low and clip_high.
 TAKES_CLIP = frozenset({"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "BatchNormalization"})
+
+# The element types that values can have at run time (stored F16 and BF16 tensors are read as F32).
+REALS = frozenset({"F32", "F64"})
+INTEGER_TYPES = frozenset({"I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64"})
+NUMBERS = REALS | INTEGER_TYPES
+RUN_TYPES = NUMBERS | {"BOOL"}
+_F32 = frozenset({"F32"})
+_INDICES = frozenset({"I32", "I64"})
+
+_ACCEPTS: dict[str, frozenset[str]] = {
+    op: types
+    for types, ops in (
+        (RUN_TYPES, "Reshape Flatten Unsqueeze Squeeze Identity Transpose Slice Expand Concat Pad Cast Where Equal "
+                    "Gather GatherElements GatherND ScatterElements ScatterND"),
+        (NUMBERS, "Add Sub Mul Div Relu Abs Sign Pow Mod Max Min Greater GreaterOrEqual Less LessOrEqual PRelu "
+                  "ReduceSum ReduceProd ReduceL1 ReduceSumSquare"),
+        (NUMBERS - {"U64"}, "ArgMax ArgMin"),
+        ((NUMBERS | {"BOOL"}) - {"U64"}, "ReduceMax ReduceMin"),
+        (REALS | {"I8", "I16", "I32", "I64"}, "Neg"),
+        (REALS, "Clip Sigmoid Tanh Erf Exp Sqrt HardSigmoid LeakyRelu Reciprocal Log Ceil Floor Round Sin Cos Tan Asin "
+                "Acos Atan Sinh Cosh Asinh Acosh Atanh Elu Selu Celu Softplus Softsign Mish Swish ThresholdedRelu "
+                "Shrink IsNaN IsInf ReduceL2 ReduceLogSum ReduceLogSumExp"),
+        (INTEGER_TYPES, "BitwiseNot BitwiseAnd BitwiseOr BitwiseXor"),
+        (frozenset({"U8", "U16", "U32", "U64"}), "BitShift"),
+        (frozenset({"BOOL"}), "Not And Or Xor"),
+    )
+    for op in ops.split()
+}  # fmt: skip
+_TO_BOOL = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "IsNaN", "IsInf"})
+_INDEXED = {"Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND"}
+
+
+def accepts(op: str, types: Sequence[str]) -> bool:
+    """Whether an operator takes inputs of these element types ("" for an absent one)."""
+    allowed = _ACCEPTS.get(op, _F32)
+    if op in _INDEXED:
+        return types[1] in _INDICES and all(name in allowed and name == types[0] for name in (types[0], *types[2:]))
+    if op == "Where":
+        return types[0] == "BOOL" and types[1] == types[2] and types[1] in allowed
+    if op == "Pow":
+        return all(name in allowed for name in types)
+    present = [name for name in types if name]
+    return all(name in allowed and name == present[0] for name in present)
+
+
+def result_type(op: str, types: Sequence[str], attributes: Mapping[str, object]) -> str:
+    """The element type of an operator's output."""
+    if op in _TO_BOOL:
+        return "BOOL"
+    if op in ("ArgMax", "ArgMin"):
+        return "I64"
+    if op == "Cast":
+        return _DTYPE_NAMES[int(attributes["to"])]  # type: ignore[call-overload]
+    return types[1] if op == "Where" else types[0]
+
 
 INTEGER, FLOAT, INTEGERS = 1, 2, 3
 
@@ -48,12 +116,20 @@ ATTRIBUTES: dict[str, tuple[int, int]] = {
     "value": (22, FLOAT),
     "approximate": (23, INTEGER),
     "select_last_index": (24, INTEGER),
+    "starts": (25, INTEGERS),
+    "ends": (26, INTEGERS),
+    "steps": (27, INTEGERS),
+    "to": (28, INTEGER),
+    "fmod": (29, INTEGER),
+    "direction": (30, INTEGER),
+    "batch_dims": (31, INTEGER),
+    "reduction": (32, INTEGER),
 }
 
 _DEFAULT_ONES = frozenset({"strides", "dilations", "group", "keepdims"})
 _DEFAULT_ZEROS = frozenset(
     {"pads", "auto_pad", "ceil_mode", "count_include_pad", "transA", "transB", "allowzero", "approximate"}
-    | {"select_last_index"}
+    | {"select_last_index", "fmod", "direction", "batch_dims", "reduction"}
 )
 
 

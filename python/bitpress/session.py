@@ -12,14 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _core
+from .dtypes import DTYPES, numpy_dtype
 from .errors import CorruptError, ShapeError, UnsupportedError
 from .graph import Value
 from .model import Model
 
 __all__ = ["Session", "SessionMemory"]
 
-_F32, _I64 = 11, 12
-_DTYPES = {_F32: "F32", _I64: "I64"}
+_DTYPES = {dtype.number: dtype.name for dtype in DTYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ class Session:
     def run(self, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The outputs, by name, for one array an input, by name.
 
-        Arrays of any floating dtype are taken as float32; others raise TypeError. Shapes are those of ``inputs``, where
+        Arrays of any floating dtype are taken for a floating input, integers that fit for an integer one; others raise
+        TypeError. Shapes are those of ``inputs``, where
         -1 stands for any size; other shapes than in the last run make a new plan. Raises ValueError where a name is
         missing or unknown, ShapeError where a shape does not fit.
         """
@@ -98,20 +99,31 @@ class Session:
         if value.name not in inputs:
             raise ValueError(f"{where} is missing")
         array = np.asarray(inputs[value.name])
-        if array.dtype.kind != "f":
-            raise TypeError(f"{where}: dtype must be floating, not {array.dtype}")
+        wanted = numpy_dtype(value.dtype).newbyteorder("=")
+        _check_dtype(array, wanted, where)
         shape = value.shape
         if shape is not None and (
             len(shape) != array.ndim or any(want not in (-1, got) for want, got in zip(shape, array.shape, strict=True))
         ):
-            wanted = "x".join("?" if dim == -1 else str(dim) for dim in shape) or "a scalar"
-            raise ShapeError(f"{where}: shape must be {wanted}, not {'x'.join(map(str, array.shape)) or 'a scalar'}")
+            sizes = "x".join("?" if dim == -1 else str(dim) for dim in shape) or "a scalar"
+            raise ShapeError(f"{where}: shape must be {sizes}, not {'x'.join(map(str, array.shape)) or 'a scalar'}")
         if array.ndim > 8:
             raise ShapeError(f"{where}: at most 8 dimensions, not {array.ndim}")
         if array.size == 0:
             raise ShapeError(f"{where}: no elements, shape {'x'.join(map(str, array.shape))}")
         with np.errstate(over="ignore"):
-            return np.asarray(array, dtype="=f4", order="C")
+            return np.asarray(array, dtype=wanted, order="C")
+
+
+def _check_dtype(array: np.ndarray, wanted: np.dtype, where: str) -> None:
+    kinds = {"f": "f", "b": "b"}.get(wanted.kind, "iu")
+    if array.dtype.kind not in kinds:
+        kind = {"f": "floating", "b": "boolean", "iu": "an integer"}[kinds]
+        raise TypeError(f"{where}: dtype must be {kind}, not {array.dtype}")
+    if kinds == "iu" and array.size and not np.can_cast(array.dtype, wanted):
+        limits = np.iinfo(wanted)
+        if int(array.min()) < limits.min or int(array.max()) > limits.max:
+            raise ValueError(f"{where}: a number in it does not fit {wanted}")
 
 
 def _value(name: str, dtype: int, shape: tuple[int, ...] | None) -> Value:

@@ -73,6 +73,30 @@ def networks() -> dict[str, GraphFile]:
         NodeSpec("Mul", ["s", "x"], ["m"]),
         NodeSpec("Div", ["m", "c"], ["y"]),
     ]
+    functions = ["Abs", "Neg", "Sign", "Reciprocal", "Elu", "Selu", "Softplus", "Mish", "Shrink", "Atan"]
+    typed = [NodeSpec(op, [f"v{i}" if i else "x"], [f"v{i + 1}"]) for i, op in enumerate(functions)]
+    typed += [
+        NodeSpec("Greater", [f"v{len(functions)}", "k"], ["g"]),
+        NodeSpec("Not", ["g"], ["n"]),
+        NodeSpec("Where", ["n", "x", "k"], ["c"]),
+        NodeSpec("Cast", ["c"], ["i"], {"to": 12}),
+        NodeSpec("Div", ["i", "three"], ["d"]),
+        NodeSpec("Mod", ["d", "three"], ["e"], {"fmod": 1}),
+        NodeSpec("Pow", ["x", "e"], ["o"]),
+        NodeSpec("ReduceMax", ["e"], ["r"], {"axes": [0], "keepdims": 0}),
+        NodeSpec("ReduceLogSumExp", ["o"], ["l"], {"axes": [1]}),
+        NodeSpec("LayerNormalization", ["x", "k", "k"], ["y"], {"axis": -1, "epsilon": 0.1}),
+    ]
+    indices = [
+        NodeSpec("Gather", ["table", "x"], ["a"], {"axis": 0}),
+        NodeSpec("Slice", ["a"], ["b"], {"starts": [-1], "ends": [-100], "axes": [1], "steps": [-2]}),
+        NodeSpec("Expand", ["b"], ["c"], {"shape": [2, 2, 1]}),
+        NodeSpec("GatherElements", ["a", "at"], ["d"], {"axis": 1}),
+        NodeSpec("ScatterElements", ["a", "at", "d"], ["e"], {"axis": 1, "reduction": 1}),
+        NodeSpec("GatherND", ["e", "at"], ["f"], {"batch_dims": 0}),
+        NodeSpec("ArgMin", ["e"], ["g"], {"axis": -1}),
+        NodeSpec("ReduceSum", ["g"], ["y"], {"axes": [1]}),
+    ]
     int4, sparse = Scheme.int(4, group_size=5), Scheme.int(3, sparse=True, axis=0)
     huffman, lzw = Scheme.int(2, coding="huffman"), Scheme.int(8, symmetric=False, coding="lzw")
     return {
@@ -92,6 +116,16 @@ def networks() -> dict[str, GraphFile]:
              "w3": weights(7, 18, scheme=huffman), "w4": weights(18, 2, scheme=Scheme.lossless(sparse=True))},
         ),
         "shapes": GraphFile({"x": (2, 3, -1)}, ["y", "d"], shapes, {"k": weights(1, 1)}),
+        "typed": GraphFile(
+            {"x": (-1, 3)}, ["y", "l", "r"], typed,
+            {"k": weights(3), "three": pack(np.full(1, 3, np.int64), Scheme())},
+            {"g": 0, "n": 0} | dict.fromkeys("ider", 12),
+        ),
+        "indices": GraphFile(
+            {"x": (2, -1)}, ["y", "f", "c"], indices,
+            {"table": weights(20, 6, scheme=sparse), "at": pack(np.zeros((1, 2, 3), np.int64), Scheme())},
+            {"x": 12, "g": 12, "y": 12},
+        ),
         "elementwise": GraphFile({"x": (-1, 3)}, ["y"], elementwise, {"k": weights(3)}),
     }  # fmt: skip
 

@@ -14,11 +14,14 @@ import numpy as np
 from ..dtypes import dtype_of
 from ..errors import BitpressError, FormatError, UnsupportedError
 from ..graph import MAX_RANK, Graph, Node, Value
+from ..operators import RUN_TYPES
 from ..passes.constants import FOLDABLE, MAX_ELEMENTS, fold_constants
 from ..passes.dead_code import remove_dead_code
 from . import TensorSpec
+from .onnx_functions import expand_functions
 from .onnx_operators import SUPPORTED, Context, lower
 from .onnx_tensors import OnnxTensor, Place, dtype_name
+from .onnx_types import typed_values
 from .onnx_wire import split
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OLDEST_OPSET", "OnnxSource", "load"]
 
-OLDEST_OPSET = 11
+OLDEST_OPSET = 7
 _STANDARD = ("", "ai.onnx")
 
 
@@ -88,7 +91,7 @@ def load(
     folder: str | os.PathLike[str] | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> OnnxSource:
-    """An ONNX model, opset 11 or newer, as a Source.
+    """An ONNX model, opset 7 or newer, as a Source.
 
     ``model``: a path, or a ModelProto (then ``folder`` is where its external data lies). ``input_shapes`` fixes shapes
     of graph inputs that the model leaves open. Raises FormatError for a file that is not an ONNX model or contradicts
@@ -103,6 +106,7 @@ def load(
             root = root or Path(model).parent
         else:
             proto = model
+        proto = expand_functions(proto)
         return _Importer(proto, root, places, input_shapes or {}).source()
     except BitpressError as error:
         raise type(error)(_printable(f"{where}: {error}")) from None
@@ -168,12 +172,13 @@ class _Importer:
         left, known = fold_constants(nodes, self.known, shapes)
         outputs = tuple(self.described(value.name, known_values, known) for value in graph.output)
         left = self.needed(left, {value.name for value in outputs})
-        context = Context(opset, known, shapes)
+        context = Context(opset, known, shapes, {name: value.dtype for name, value in known_values.items()})
         lowered = [result for node in left for result in lower(node, context)]
+        known_values = typed_values(lowered, known_values, known, outputs)
         inputs = tuple(known_values[value.name] for value in graph.input if value.name not in self.stored)
         for value in (*inputs, *outputs):
-            if value.dtype != "F32" and not (value.dtype == "I64" and value in outputs):
-                raise UnsupportedError(f"{value.name!r} is {value.dtype}: networks run in F32")
+            if value.dtype not in RUN_TYPES:
+                raise UnsupportedError(f"{value.name!r} is {value.dtype}, in which no network runs")
         if not inputs or not outputs:
             raise FormatError("the graph has no input or no output")
         result = remove_dead_code(Graph(inputs, outputs, tuple(lowered), known_values))
@@ -357,14 +362,14 @@ class _Importer:
             if name in self.stored:
                 stored[name] = self.stored[name]
             elif name in known and known[name].dtype != object:
-                stored[name] = np.ascontiguousarray(known[name])
+                stored[name] = np.array(known[name], order="C")
                 values[name] = Value(name, dtype_of(known[name]), known[name].shape)
             else:
                 raise UnsupportedError(f"{name!r} depends on a size that is not known")
-            if values[name].dtype != "F32":
+            if values[name].dtype not in RUN_TYPES:
                 reader = readers[name][0] if name in readers else None
                 who = f'operator {reader.op} (node "{reader.name}")' if reader else "the graph's output"
-                raise UnsupportedError(f"{who} reads {name!r} of type {values[name].dtype}: networks run in F32")
+                raise UnsupportedError(f"{who} reads {name!r} of type {values[name].dtype}, in which no network runs")
         return OnnxSource(Graph(graph.inputs, graph.outputs, graph.nodes, values), stored)
 
 

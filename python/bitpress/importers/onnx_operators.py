@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from ..errors import FormatError, UnsupportedError
 from ..graph import Node
-from ..operators import OPERATORS, is_default
+from ..operators import OPERATORS, REALS
+from .onnx_families import CONSTANT_INPUTS, FAMILIES
+from .onnx_reader import Chain, Context, Reader, plain
 
-__all__ = ["SUPPORTED", "Context", "lower"]
-
-
-@dataclass(frozen=True)
-class Context:
-    """What lowering may ask: the opset, constants that have been evaluated, shapes (a string: a size not known)."""
-
-    opset: int
-    known: dict[str, np.ndarray]
-    shapes: dict[str, tuple[int | str, ...]]
+__all__ = ["CONSTANT_INPUTS", "SUPPORTED", "Context", "lower"]
 
 
 def lower(node: Node, context: Context) -> list[Node]:
@@ -31,84 +21,14 @@ def lower(node: Node, context: Context) -> list[Node]:
     if rule is None:
         raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported')
     try:
-        return list(rule(_Reader(node, context)))
+        return list(rule(Reader(node, context)))
     except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f'operator {node.op} (node "{node.name}") is malformed: {error}') from None
 
 
-class _Reader:
-    """One node while it is lowered."""
-
-    def __init__(self, node: Node, context: Context) -> None:
-        self.node = node
-        self.opset = context.opset
-        self.context = context
-        self.attributes: dict[str, Any] = dict(node.attributes)
-
-    def refuse(self, what: str) -> UnsupportedError:
-        return UnsupportedError(f'operator {self.node.op} (node "{self.node.name}") is not supported with {what}')
-
-    def input(self, index: int) -> str:
-        return self.node.inputs[index] if index < len(self.node.inputs) else ""
-
-    def constant(self, index: int, what: str) -> np.ndarray | None:
-        """A constant input; None where it is absent. A value that is computed at run time is refused."""
-        name = self.input(index)
-        if not name:
-            return None
-        if name not in self.context.known:
-            raise self.refuse(f"{what} that is not constant ({name!r})")
-        return self.context.known[name]
-
-    def integers(self, index: int, what: str, since: int | None = None, attribute: str = "axes") -> list[int] | None:
-        """Integers that are an attribute before opset ``since`` and an input from it on."""
-        if since is not None and self.opset < since:
-            value = self.attributes.get(attribute)
-            return None if value is None else [int(item) for item in value]
-        array = self.constant(index, what)
-        if array is None:
-            return None
-        if array.dtype == object:
-            raise self.refuse(f"{what} that depends on a size not known")
-        return [int(item) for item in array.ravel()]
-
-    def number(self, index: int, what: str, default: float) -> float:
-        array = self.constant(index, what)
-        return default if array is None or array.size == 0 else float(array.reshape(()) if array.ndim < 2 else array)
-
-    def rank(self, index: int = 0) -> int | None:
-        name = self.input(index)
-        if name in self.context.known:
-            return self.context.known[name].ndim
-        shape = self.context.shapes.get(name)
-        return None if shape is None else len(shape)
-
-    def make(self, inputs: int | None = None, op: str | None = None, /, **attributes: Any) -> Node:
-        """The lowered node: the first ``inputs`` of its inputs (without trailing absent ones), its first output.
-
-        An attribute that has its default is left out.
-        """
-        op = op or self.node.op
-        names = list(self.node.inputs[:inputs])
-        while names and not names[-1]:
-            names.pop()
-        told = {key: value for key, value in attributes.items() if not is_default(op, key, value)}
-        return Node(op, self.node.name, tuple(names), self.node.outputs[:1], told)
-
-
-def _plain(**defaults: float) -> Callable[[_Reader], Iterable[Node]]:
-    """An operator whose attributes stay as they are; ``defaults`` names them."""
-
-    def rule(reader: _Reader) -> Iterable[Node]:
-        values = {key: type(default)(reader.attributes.get(key, default)) for key, default in defaults.items()}
-        return [reader.make(**values)]
-
-    return rule
-
-
-def _window(reader: _Reader, spatial: int) -> dict[str, Any]:
+def _window(reader: Reader, spatial: int) -> dict[str, Any]:
     """strides, pads, dilations and auto_pad of Conv and the pools."""
     if spatial not in (1, 2):
         raise reader.refuse(f"{spatial} spatial dimensions")
@@ -135,7 +55,7 @@ def _window(reader: _Reader, spatial: int) -> dict[str, Any]:
     return window
 
 
-def _conv(reader: _Reader) -> Iterable[Node]:
+def _conv(reader: Reader) -> Iterable[Node]:
     kernel = reader.attributes.get("kernel_shape")
     rank = reader.rank(1)
     if rank is None:
@@ -147,7 +67,7 @@ def _conv(reader: _Reader) -> Iterable[Node]:
     return [reader.make(3, **_window(reader, rank - 2), group=int(reader.attributes.get("group", 1)))]
 
 
-def _pool(reader: _Reader) -> Iterable[Node]:
+def _pool(reader: Reader) -> Iterable[Node]:
     if len(reader.node.outputs) > 1 and reader.node.outputs[1]:
         raise reader.refuse("a second output (indices)")
     kernel = tuple(reader.attributes["kernel_shape"])
@@ -157,14 +77,7 @@ def _pool(reader: _Reader) -> Iterable[Node]:
     return [reader.make(1, kernel_shape=kernel, **_window(reader, len(kernel)), **extra)]
 
 
-def _global_max_pool(reader: _Reader) -> Iterable[Node]:
-    shape = reader.context.shapes.get(reader.input(0))
-    if shape is None or any(isinstance(size, str) for size in shape[2:]):
-        raise reader.refuse("spatial sizes that are not known")
-    return [reader.make(1, "MaxPool", kernel_shape=tuple(shape[2:]))]
-
-
-def _reduce_mean(reader: _Reader) -> Iterable[Node]:
+def _reduce_mean(reader: Reader) -> Iterable[Node]:
     axes = reader.integers(1, "axes", since=18)
     if not axes and reader.attributes.get("noop_with_empty_axes", 0):
         return [reader.make(1, "Identity")]
@@ -172,7 +85,7 @@ def _reduce_mean(reader: _Reader) -> Iterable[Node]:
     return [reader.make(1, keepdims=keepdims, **({"axes": tuple(axes)} if axes else {}))]
 
 
-def _reshape(reader: _Reader) -> Iterable[Node]:
+def _reshape(reader: Reader) -> Iterable[Node]:
     target = reader.constant(1, "a shape")
     if target is None:
         raise ValueError("it has no shape")
@@ -183,7 +96,7 @@ def _reshape(reader: _Reader) -> Iterable[Node]:
     return [reader.make(1, shape=tuple(sizes), allowzero=allowzero)]
 
 
-def _resolve(reader: _Reader, sizes: list[int | str], allowzero: int) -> tuple[list[int | str], int]:
+def _resolve(reader: Reader, sizes: list[int | str], allowzero: int) -> tuple[list[int | str], int]:
     """Symbols in a target shape: 0 (copy) where the input has that symbol at that place, else one -1."""
     shape = reader.context.shapes.get(reader.input(0), ())
     copies_allowed = not (allowzero and 0 in sizes)
@@ -197,7 +110,7 @@ def _resolve(reader: _Reader, sizes: list[int | str], allowzero: int) -> tuple[l
     return [-1 if isinstance(size, str) else size for size in resolved], 0 if copies_allowed else 1
 
 
-def _transpose(reader: _Reader) -> Iterable[Node]:
+def _transpose(reader: Reader) -> Iterable[Node]:
     perm = reader.attributes.get("perm")
     rank = reader.rank()
     if perm is not None and sorted(perm) != list(range(rank if rank is not None else len(perm))):
@@ -205,19 +118,19 @@ def _transpose(reader: _Reader) -> Iterable[Node]:
     return [reader.make(1, **({"perm": tuple(perm)} if perm is not None else {}))]
 
 
-def _unsqueeze(reader: _Reader) -> Iterable[Node]:
+def _unsqueeze(reader: Reader) -> Iterable[Node]:
     axes = reader.integers(1, "axes", since=13)
     if axes is None:
         raise ValueError("it has no axes")
     return [reader.make(1, axes=tuple(axes))]
 
 
-def _squeeze(reader: _Reader) -> Iterable[Node]:
+def _squeeze(reader: Reader) -> Iterable[Node]:
     axes = reader.integers(1, "axes", since=13)
     return [reader.make(1, **({"axes": tuple(axes)} if axes else {}))]
 
 
-def _softmax(reader: _Reader) -> Iterable[Node]:
+def _softmax(reader: Reader) -> Iterable[Node]:
     if reader.opset >= 13:
         return [reader.make(1, axis=int(reader.attributes.get("axis", -1)))]
     # Before opset 13 the input is coerced to a matrix at `axis`: the same thing where only one axis follows.
@@ -238,12 +151,23 @@ def _softmax(reader: _Reader) -> Iterable[Node]:
     ]
 
 
-def _clip(reader: _Reader) -> Iterable[Node]:
-    low, high = reader.number(1, "a bound", -math.inf), reader.number(2, "a bound", math.inf)
-    return [reader.make(1, clip_low=low, clip_high=high)]
+def _clip(reader: Reader) -> Iterable[Node]:
+    bounds = [reader.input(1), reader.input(2)]
+    if reader.opset < 11:
+        low, high = (float(reader.attributes.get(key, limit)) for key, limit in (("min", -math.inf), ("max", math.inf)))
+        return [reader.make(1, clip_low=low, clip_high=high)]
+    if reader.dtype() in REALS and all(not name or name in reader.context.known for name in bounds):
+        low, high = (reader.number(i, "a bound", limit) for i, limit in ((1, -math.inf), (2, math.inf)))
+        return [reader.make(1, clip_low=low, clip_high=high)]
+    chain = Chain(reader)
+    steps = [(op, name) for op, name in zip(("Max", "Min"), bounds, strict=True) if name]
+    last = reader.input(0)
+    for op, name in steps[:-1]:
+        last = chain.add(op, last, name)
+    return chain.end(steps[-1][0], last, steps[-1][1]) if steps else [reader.make(1, "Identity")]
 
 
-def _gemm(reader: _Reader) -> Iterable[Node]:
+def _gemm(reader: Reader) -> Iterable[Node]:
     attributes = reader.attributes
     return [
         reader.make(
@@ -256,7 +180,7 @@ def _gemm(reader: _Reader) -> Iterable[Node]:
     ]
 
 
-def _batch_norm(reader: _Reader) -> Iterable[Node]:
+def _batch_norm(reader: Reader) -> Iterable[Node]:
     if reader.attributes.get("training_mode", 0):
         raise reader.refuse("training_mode")
     if any(reader.node.outputs[1:]):
@@ -264,11 +188,11 @@ def _batch_norm(reader: _Reader) -> Iterable[Node]:
     return [reader.make(5, epsilon=float(reader.attributes.get("epsilon", 1e-5)))]
 
 
-def _pad(reader: _Reader) -> Iterable[Node]:
+def _pad(reader: Reader) -> Iterable[Node]:
     mode = reader.attributes.get("mode", b"constant").decode()
     if mode != "constant":
         raise reader.refuse(f"mode {mode}")
-    given = reader.integers(1, "pads")
+    given = reader.integers(1, "pads", since=11, attribute="pads")
     if given is None or len(given) % 2:
         raise ValueError("its pads are not pairs")
     axes = reader.integers(3, "axes")
@@ -284,21 +208,22 @@ def _pad(reader: _Reader) -> Iterable[Node]:
         given = pads
     if any(pad < 0 for pad in given):
         raise reader.refuse("negative pads")
-    return [reader.make(1, pads=tuple(given), value=reader.number(2, "a value", 0.0))]
+    value = float(reader.attributes.get("value", 0.0)) if reader.opset < 11 else reader.number(2, "a value", 0.0)
+    return [reader.make(1, pads=tuple(given), value=value)]
 
 
-def _concat(reader: _Reader) -> Iterable[Node]:
+def _concat(reader: Reader) -> Iterable[Node]:
     return [reader.make(None, axis=int(reader.attributes["axis"]))]
 
 
-def _gelu(reader: _Reader) -> Iterable[Node]:
+def _gelu(reader: Reader) -> Iterable[Node]:
     approximate = reader.attributes.get("approximate", b"none").decode()
     if approximate not in ("none", "tanh"):
         raise ValueError(f"approximate {approximate!r}")
     return [reader.make(1, approximate=int(approximate == "tanh"))]
 
 
-def _dropout(reader: _Reader) -> Iterable[Node]:
+def _dropout(reader: Reader) -> Iterable[Node]:
     if any(reader.node.outputs[1:]):
         raise reader.refuse("a mask output")
     training = reader.constant(2, "training_mode")
@@ -307,62 +232,48 @@ def _dropout(reader: _Reader) -> Iterable[Node]:
     return [reader.make(1, "Identity")]
 
 
-def _sum(reader: _Reader) -> Iterable[Node]:
-    """Sum of any number of inputs: a chain of Adds."""
-    names, output = reader.node.inputs, reader.node.outputs[0]
-    if len(names) == 1:
-        return [reader.make(1, "Identity")]
-    nodes: list[Node] = []
-    total = names[0]
-    for i, name in enumerate(names[1:], 1):
-        result = output if i == len(names) - 1 else f"{output}.sum{i}"
-        nodes.append(Node("Add", reader.node.name if i == 1 else f"{reader.node.name}.{i}", (total, name), (result,)))
-        total = result
-    return nodes
-
-
-def _arg_max(reader: _Reader) -> Iterable[Node]:
+def _arg_max(reader: Reader) -> Iterable[Node]:
     keys: Sequence[tuple[str, int]] = (("axis", 0), ("keepdims", 1), ("select_last_index", 0))
     return [reader.make(1, **{key: int(reader.attributes.get(key, default)) for key, default in keys})]
 
 
-_RULES: dict[str, Callable[[_Reader], Iterable[Node]]] = {
-    "Add": _plain(),
+_RULES: dict[str, Callable[[Reader], Iterable[Node]]] = {
+    "Add": plain(),
     "ArgMax": _arg_max,
+    "ArgMin": _arg_max,
     "AveragePool": _pool,
     "BatchNormalization": _batch_norm,
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
-    "Div": _plain(),
+    "Div": plain(),
     "Dropout": _dropout,
-    "Erf": _plain(),
-    "Exp": _plain(),
-    "Flatten": _plain(axis=1),
+    "Erf": plain(),
+    "Exp": plain(),
+    "Flatten": plain(axis=1),
     "Gelu": _gelu,
     "Gemm": _gemm,
-    "GlobalAveragePool": _plain(),
-    "GlobalMaxPool": _global_max_pool,
-    "HardSigmoid": _plain(alpha=0.2, beta=0.5),
-    "HardSwish": _plain(),
-    "Identity": _plain(),
-    "LeakyRelu": _plain(alpha=0.01),
-    "MatMul": _plain(),
+    "GlobalAveragePool": plain(),
+    "HardSigmoid": plain(alpha=0.2, beta=0.5),
+    "HardSwish": plain(),
+    "Identity": plain(),
+    "LeakyRelu": plain(alpha=0.01),
+    "MatMul": plain(),
     "MaxPool": _pool,
-    "Mul": _plain(),
+    "Mul": plain(),
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
-    "Relu": _plain(),
+    "Relu": plain(),
     "Reshape": _reshape,
-    "Sigmoid": _plain(),
+    "Sigmoid": plain(),
     "Softmax": _softmax,
-    "Sqrt": _plain(),
+    "Sqrt": plain(),
     "Squeeze": _squeeze,
-    "Sub": _plain(),
-    "Sum": _sum,
-    "Tanh": _plain(),
+    "Sub": plain(),
+    "Tanh": plain(),
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
+    **FAMILIES,
 }
 SUPPORTED = frozenset(_RULES)
 assert set(OPERATORS) <= SUPPORTED

@@ -26,6 +26,7 @@ def fuse_activations(graph: Graph) -> Graph:
             at = writer.get(node.inputs[0])
             before = nodes[at] if at is not None else None
             alone = len(readers[node.inputs[0]]) == 1 and node.inputs[0] not in outputs
+            alone = alone and graph.value(node.inputs[0]).dtype == "F32"  # others have no fused form
             if at is not None and before is not None and before.op in TAKES_CLIP and alone:
                 nodes[at] = replace(before, outputs=node.outputs, attributes=_compose(before.attributes, bounds))
                 writer[node.outputs[0]] = at

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .more_operators import OPERATORS as MORE
+
 __all__ = ["OPERATORS"]
 
 Array = np.ndarray
@@ -253,15 +255,22 @@ def arg_max(x: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: in
     return np.expand_dims(found, axis) if keepdims else found
 
 
+def divide(a: Array, b: Array) -> Array:
+    """Integers towards zero, as C does."""
+    if a.dtype.kind == "f":
+        return np.asarray(a / b, a.dtype)
+    return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)), a.dtype)
+
+
 OPERATORS: dict[str, Callable[..., Array]] = {
-    "Add": lambda a, b: _f32(a + b),
+    "Add": lambda a, b: np.asarray(a + b, a.dtype),
     "ArgMax": arg_max,
     "AveragePool": average_pool,
     "BatchNormalization": batch_normalization,
     "Clip": clip,
     "Concat": concat,
     "Conv": conv,
-    "Div": lambda a, b: _f32(a / b),
+    "Div": divide,
     "Erf": erf,
     "Exp": lambda x: _f32(np.exp(_f64(x))),
     "Flatten": flatten,
@@ -274,17 +283,18 @@ OPERATORS: dict[str, Callable[..., Array]] = {
     "LeakyRelu": lambda x, *, alpha=0.01: _f32(np.where(x < 0, np.float32(alpha) * x, x)),
     "MatMul": matmul,
     "MaxPool": max_pool,
-    "Mul": lambda a, b: _f32(a * b),
+    "Mul": lambda a, b: np.asarray(a * b, a.dtype),
     "Pad": pad,
     "ReduceMean": reduce_mean,
-    "Relu": lambda x: np.maximum(x, np.float32(0)),
+    "Relu": lambda x: np.maximum(x, x.dtype.type(0)),
     "Reshape": reshape,
     "Sigmoid": sigmoid,
     "Softmax": softmax,
     "Sqrt": lambda x: np.sqrt(x),
     "Squeeze": squeeze,
-    "Sub": lambda a, b: _f32(a - b),
+    "Sub": lambda a, b: np.asarray(a - b, a.dtype),
     "Tanh": lambda x: _f32(np.tanh(_f64(x))),
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
+    **MORE,
 }

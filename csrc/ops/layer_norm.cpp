@@ -1,0 +1,75 @@
+// LayerNormalization: each row of the last axes to mean 0 and variance 1, then scaled and shifted (Ba et al., 2016).
+#include <math.h>
+
+#include "ops/common.h"
+
+namespace bitpress {
+namespace {
+
+struct LayerNormParams {
+    std::uint64_t rows = 0;
+    std::uint64_t columns = 0;
+    std::uint64_t scales = 0;  // that many factors repeat along a row
+    std::uint64_t shifts = 0;  // 0: none
+    double epsilon = 0.0;
+};
+
+// Factors are as long as a row, or one alone.
+Status read_factors(const Shape& shape, std::uint64_t columns, std::uint64_t* count) noexcept {
+    *count = elements(shape);
+    return *count == columns || *count == 1 ? Status::ok : Status::bad_shape;
+}
+
+Status plan_layer_norm(PlanContext& context) noexcept {
+    LayerNormParams& p = context.make<LayerNormParams>();
+    const Shape& in = context.inputs[0].shape;
+    unsigned axis = 0;
+    BP_TRY(normalize_axis(context.integer(Key::axis, -1), in.rank, &axis));
+    p.rows = elements(in, 0, axis);
+    p.columns = elements(in, axis, in.rank);
+    BP_TRY(read_factors(context.inputs[1].shape, p.columns, &p.scales));
+    if (context.has(2)) BP_TRY(read_factors(context.inputs[2].shape, p.columns, &p.shifts));
+    p.epsilon = static_cast<double>(context.real(Key::epsilon, 1e-5F));
+    context.outputs[0] = in;
+    context.work = elements(in);
+    return Status::ok;
+}
+
+Status run_layer_norm(const RunContext& context) noexcept {
+    const LayerNormParams& p = context.parameters<LayerNormParams>();
+    const float* scale = context.input(1);
+    const float* shift = p.shifts > 0 ? context.input(2) : nullptr;
+    const double count = static_cast<double>(p.columns);
+    for (std::uint64_t row = 0; row < p.rows; ++row) {
+        const float* x = context.input(0) + row * p.columns;
+        float* y = context.output() + row * p.columns;
+        double sum = 0.0;
+        for (std::uint64_t i = 0; i < p.columns; ++i) sum += static_cast<double>(x[i]);
+        const double mean = sum / count;
+        double squares = 0.0;
+        for (std::uint64_t i = 0; i < p.columns; ++i) {
+            const double from_mean = static_cast<double>(x[i]) - mean;
+            squares += from_mean * from_mean;
+        }
+        const double factor = 1.0 / sqrt(squares / count + p.epsilon);
+        for (std::uint64_t i = 0; i < p.columns; ++i) {
+            const float unit = static_cast<float>((static_cast<double>(x[i]) - mean) * factor);
+            y[i] = unit * scale[p.scales == 1 ? 0 : i] + (shift == nullptr ? 0.0F : shift[p.shifts == 1 ? 0 : i]);
+        }
+    }
+    return Status::ok;
+}
+
+}  // namespace
+
+const Operator op_LayerNormalization = {
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .keys = key_bit(Key::axis) | key_bit(Key::epsilon),
+    .flags = op_in_place,
+    .param_bytes = sizeof(LayerNormParams),
+    .plan = plan_layer_norm,
+    .run = run_layer_norm,
+};
+
+}  // namespace bitpress
