@@ -62,6 +62,6 @@ def _is_defined(op: str, model: onnx.ModelProto) -> bool:
 
     try:
         schema: Any = onnx.defs.get_schema(op, _opset(model), "")
-    except onnx.defs.SchemaError:
+    except (onnx.defs.SchemaError, TypeError):  # a damaged name or opset
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)
