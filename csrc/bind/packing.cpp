@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "bind/bind.h"
+#include "codings/wide.h"
 #include "kernels/kernels.h"
 
 namespace py = pybind11;
@@ -97,15 +98,12 @@ Floats dequantize_wide(const std::string& isa, const Words& codes, const Floats&
     return x;
 }
 
-// base and raw: the table's, 256 each. Gives the codes and the position after the last bit.
-py::tuple join_wide(const std::string& isa, const Words& base, const Words& raw_masks, unsigned middle, unsigned bits,
-                    const Bytes8& symbols, const Bytes8& raw, std::size_t position) {
-    need(base.size() == 256 && raw_masks.size() == 256 && bits >= 9 && bits <= 16 && middle >> bits == 0);
+// Gives the codes and the position after the last raw bit.
+py::tuple join_wide(const std::string& isa, unsigned bits, unsigned middle, unsigned split, const Bytes8& symbols,
+                    const Bytes8& raw, std::size_t position) {
+    need(bits >= wide_min_bits && bits <= wide_max_bits && middle >> bits == 0 && split >= 1 && split <= 3);
     WideTable table;
-    std::memcpy(table.base, base.data(), sizeof table.base);
-    std::memcpy(table.raw, raw_masks.data(), sizeof table.raw);
-    table.middle = static_cast<std::uint16_t>(middle);
-    table.most = static_cast<std::uint16_t>((1U << bits) - 1U);
+    make_wide_table(bits, middle, split, &table);
     Words codes(symbols.size());
     position = named(isa).join_wide(&table, symbols.data(), count(symbols), raw.data(), count(raw), position,
                                     codes.mutable_data());

@@ -42,9 +42,9 @@ Status stored_claim(const Coding& with, Layout layout, Bytes in, std::uint64_t* 
 
 std::uint64_t stored_workspace(const Coding& with, Layout layout, std::uint64_t claim) noexcept {
     switch (layout) {
-        case Layout::plain: break;
+        case Layout::plain:
+        case Layout::wide: break;
         case Layout::codes: return packed_workspace(with, claim);
-        case Layout::wide: return wide_workspace(with, claim);
     }
     return with.decode_workspace;
 }

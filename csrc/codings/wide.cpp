@@ -10,8 +10,6 @@ constexpr std::size_t block = std::size_t{1} << wide_block_log;
 constexpr std::size_t entry_bytes = 3;
 constexpr std::size_t piece = 1024;  // codes that are joined and packed at a time; a multiple of 8
 
-std::uint64_t up8(std::uint64_t size) noexcept { return (size + 7) / 8 * 8; }
-
 std::uint64_t blocks_of(std::uint64_t count) noexcept { return (count >> wide_block_log) + (count % block != 0); }
 
 // A stream, its parts told apart.
@@ -39,9 +37,16 @@ Status open_parts(Bytes in, Parts* parts) noexcept {
 }
 
 bool all_below(Bytes symbols, unsigned limit) noexcept {
-    unsigned most = 0;
-    for (const std::uint8_t symbol : symbols) most = symbol > most ? symbol : most;
-    return most < limit;
+    // A byte that is `limit` (128 to 200) or more has its highest bit, and carries into it when the rest is added.
+    const std::uint64_t ones = 0x0101010101010101U;
+    std::uint64_t seen = 0;
+    for (; symbols.size() >= 8; symbols = symbols.subspan(8)) {
+        const auto eight = load_le<std::uint64_t>(symbols.data());
+        seen |= eight & ((eight & ones * 127) + ones * (256 - limit));
+    }
+    bool below = (seen & ones * 128) == 0;
+    for (const std::uint8_t symbol : symbols) below = below && symbol < limit;
+    return below;
 }
 
 // The codes of one block, whose raw bits are `raw` exactly, packed at out.
@@ -68,6 +73,7 @@ void make_wide_table(unsigned bits, unsigned middle, unsigned split, WideTable* 
     *table = WideTable{};
     table->middle = static_cast<std::uint16_t>(middle);
     table->most = static_cast<std::uint16_t>((1U << bits) - 1U);
+    table->split = split;
     for (unsigned s = 0; s < wide_direct; ++s) table->base[s] = static_cast<std::uint16_t>(s);
     for (unsigned s = wide_direct; s < wide_symbols(bits, split); ++s) {
         const unsigned log = 7 + ((s - wide_direct) >> split);  // of the values' highest bit
@@ -83,10 +89,6 @@ Status wide_count(const Coding& with, Bytes in, std::uint64_t* count) noexcept {
     return with.decoded_size(parts.frame, count);
 }
 
-std::uint64_t wide_workspace(const Coding& with, std::uint64_t count) noexcept {
-    return up8(with.decode_workspace) + count;
-}
-
 Status decode_wide(const Coding& with, Bytes in, unsigned bits, std::uint64_t count, MutableBytes out,
                    MutableBytes workspace) noexcept {
     if (bits < wide_min_bits || bits > wide_max_bits) return Status::bad_argument;
@@ -95,12 +97,12 @@ Status decode_wide(const Coding& with, Bytes in, unsigned bits, std::uint64_t co
     std::uint64_t claimed = 0;
     BP_TRY(with.decoded_size(parts.frame, &claimed));
     if (claimed != count || parts.middle >> bits != 0) return Status::corrupt;
-    if (workspace.size() < wide_workspace(with, count)) return Status::memory_too_small;
     if (out.size() != count / 8 * bits + (count % 8 * bits + 7) / 8) return Status::bad_argument;
     if (blocks_of(count) > parts.rest.size() / entry_bytes) return Status::truncated;
-    MutableBytes symbols =
-        workspace.subspan(static_cast<std::size_t>(up8(with.decode_workspace)), static_cast<std::size_t>(count));
-    BP_TRY(with.decode(parts.frame, symbols, workspace.first(with.decode_workspace)));
+    // The symbols stand at the end of out and are packed from its front: a code takes more than a byte, so that there
+    // is always room for those that are left.
+    MutableBytes symbols = out.last(static_cast<std::size_t>(count));
+    BP_TRY(with.decode(parts.frame, symbols, workspace));
     if (!all_below(symbols, wide_symbols(bits, parts.split))) return Status::corrupt;
     WideTable table;
     make_wide_table(bits, parts.middle, parts.split, &table);

@@ -11,23 +11,35 @@ constexpr std::size_t piece = 1024;  // codes that are unpacked at a time; a mul
 constexpr std::size_t block = std::size_t{1} << wide_block_log;
 constexpr unsigned most_codes = 1U << wide_max_bits;
 
+constexpr std::size_t most_counted = std::size_t{1} << 30;  // before the parts are added: none overflows
+constexpr unsigned counters = 4;                            // side by side, for runs of equal codes
+
 struct WideEncoder {
     std::uint64_t counts[most_codes];
-    std::uint8_t symbol[most_codes];  // of each code
-    std::uint16_t raw[most_codes];    // its raw bits
-    std::uint8_t raw_count[256];      // of each symbol
+    std::uint32_t part[counters][most_codes];  // of counts, not added yet
+    std::uint8_t symbol[most_codes];           // of each code
+    std::uint16_t raw[most_codes];             // its raw bits
+    std::uint8_t raw_count[256];               // of each symbol
 };
 
 std::size_t up8(std::size_t size) noexcept { return (size + 7) / 8 * 8; }
 std::size_t blocks_of(std::size_t count) noexcept { return (count >> wide_block_log) + (count % block != 0); }
 
-void count_codes(Bytes packed, unsigned bits, std::size_t count, std::uint64_t* counts) noexcept {
-    std::memset(counts, 0, (std::size_t{1} << bits) * sizeof *counts);
+void count_codes(Bytes packed, unsigned bits, std::size_t count, WideEncoder* encoder) noexcept {
+    const std::size_t size = std::size_t{1} << bits;
+    std::memset(encoder->counts, 0, size * sizeof *encoder->counts);
     std::uint16_t codes[piece];
-    for (std::size_t i = 0; i < count; i += piece) {
-        const std::size_t n = count - i < piece ? count - i : piece;
-        kernels()->unpack_wide(packed.data(), packed.size(), i, n, bits, codes);
-        for (std::size_t j = 0; j < n; ++j) ++counts[codes[j]];
+    for (std::size_t first = 0; first < count; first += most_counted) {
+        const std::size_t end = count - first > most_counted ? first + most_counted : count;
+        for (auto& part : encoder->part) std::memset(part, 0, size * sizeof *part);
+        for (std::size_t i = first; i < end; i += piece) {
+            const std::size_t n = end - i < piece ? end - i : piece;
+            kernels()->unpack_wide(packed.data(), packed.size(), i, n, bits, codes);
+            for (std::size_t j = 0; j < n; ++j) ++encoder->part[j % counters][codes[j]];
+        }
+        for (const auto& part : encoder->part) {
+            for (std::size_t code = 0; code < size; ++code) encoder->counts[code] += part[code];
+        }
     }
 }
 
@@ -79,6 +91,22 @@ void make_maps(unsigned middle, unsigned bits, unsigned split, WideEncoder* enco
     }
 }
 
+// Symbols and raw bits of n codes, four at a time: those have 56 raw bits at most.
+void put_codes(const WideEncoder& encoder, const std::uint16_t* codes, std::size_t n, std::uint8_t* symbols,
+               BitWriter* writer) noexcept {
+    for (std::size_t i = 0; i < n; i += 4) {
+        const std::size_t end = n - i < 4 ? n : i + 4;
+        unsigned seen = 0;
+        for (std::size_t j = i; j < end; ++j) {
+            symbols[j] = encoder.symbol[codes[j]];
+            seen |= symbols[j];
+        }
+        if (seen < wide_direct) continue;
+        for (std::size_t j = i; j < end; ++j) writer->put(encoder.raw[codes[j]], encoder.raw_count[symbols[j]]);
+        writer->flush();
+    }
+}
+
 // The symbols of all codes; their raw bits at raw, block by block, and the bytes of each in the table at `entry`.
 // Returns the end of the raw bits.
 std::uint8_t* split_codes(const WideEncoder& encoder, Bytes packed, unsigned bits, std::size_t count,
@@ -91,13 +119,7 @@ std::uint8_t* split_codes(const WideEncoder& encoder, Bytes packed, unsigned bit
         for (std::size_t i = first; i < end; i += piece) {
             const std::size_t n = end - i < piece ? end - i : piece;
             kernels()->unpack_wide(packed.data(), packed.size(), i, n, bits, codes);
-            for (std::size_t j = 0; j < n; ++j) {
-                const std::uint8_t symbol = encoder.symbol[codes[j]];
-                symbols[i + j] = symbol;
-                if (symbol < wide_direct) continue;
-                writer.put(encoder.raw[codes[j]], encoder.raw_count[symbol]);
-                writer.flush();
-            }
+            put_codes(encoder, codes, n, symbols + i, &writer);
         }
         std::uint8_t* const next = writer.finish();
         const auto size = static_cast<std::size_t>(next - raw);
@@ -135,7 +157,7 @@ Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t 
     unsigned split = 1;
     std::uint8_t* raw_end = raw;
     if (count != 0) {
-        count_codes(packed, bits, count, encoder.counts);
+        count_codes(packed, bits, count, &encoder);
         middle = median_of(encoder.counts, count);
         std::uint64_t least = cost_of(encoder.counts, middle, bits, split);
         for (unsigned other = 2; other <= wide_max_split; ++other) {

@@ -67,6 +67,7 @@ struct WideTable {
     uint16_t raw[256];
     uint16_t middle;  // the code whose u is 0
     uint16_t most;    // 2^bits - 1
+    unsigned split;   // 1..3: each power of two from 128 up has 2^split symbols
 };
 
 struct Kernels {

@@ -91,14 +91,7 @@ class kernels:
     def dequantize_wide(isa: str, codes: NDArray[Any], scales: NDArray[Any], zeros: NDArray[Any]) -> NDArray[Any]: ...
     @staticmethod
     def join_wide(
-        isa: str,
-        base: NDArray[Any],
-        raw_masks: NDArray[Any],
-        middle: int,
-        bits: int,
-        symbols: NDArray[Any],
-        raw: NDArray[Any],
-        position: int,
+        isa: str, bits: int, middle: int, split: int, symbols: NDArray[Any], raw: NDArray[Any], position: int
     ) -> tuple[NDArray[Any], int]: ...
     @staticmethod
     def split_planes(isa: str, kind: int, elements: NDArray[Any]) -> NDArray[Any]: ...

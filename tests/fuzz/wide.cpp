@@ -19,7 +19,7 @@ void there_and_back(const Coding& with, Bytes packed, unsigned bits, std::size_t
     fuzz::require(encode_wide(with, packed, bits, count, again.span(), encoding.other.span(), &rewritten) == Status::ok,
                   "cannot encode again");
     fuzz::require(fuzz::equal(out.span().first(written), again.span().first(rewritten)), "depends on old memory");
-    const fuzz::Memory back(packed.size(), 0xEE), work(wide_workspace(with, count), 0);
+    const fuzz::Memory back(packed.size(), 0xEE), work(with.decode_workspace, 0);
     fuzz::require(decode_wide(with, out.span().first(written), bits, count, back.span(), work.span()) == Status::ok,
                   "cannot decode");
     fuzz::require(fuzz::equal(back.span(), packed), "the round trip changed the codes");
@@ -38,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::uint64_t claimed = 0;
     if (wide_count(coder, in, &claimed) != Status::ok || claimed > 1 << 16) return 0;
     const auto count = static_cast<std::size_t>(claimed);
-    const fuzz::Workspaces work(static_cast<std::size_t>(wide_workspace(coder, count)));
+    const fuzz::Workspaces work(coder.decode_workspace);
     const fuzz::Memory out(packed_size(count, bits), 0);
     const Status status = fuzz::decode_twice(work, 0, out.span(), [&](MutableBytes to, MutableBytes workspace) {
         return decode_wide(coder, in, bits, count, to, workspace);

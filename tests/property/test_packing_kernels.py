@@ -87,23 +87,26 @@ def test_quantize_to_wide_codes(isa: str, x: np.ndarray, bits: int, symmetric: b
 
 
 @every_isa
-@given(bits=st.integers(9, 16), size=sizes, seed=st.integers(0, 99), large=st.sampled_from([0.0, 0.02, 1.0]))
-def test_join_wide(isa: str, bits: int, size: int, seed: int, large: float) -> None:
+@given(
+    bits=st.integers(9, 16),
+    split=st.integers(1, 3),
+    size=sizes,
+    seed=st.integers(0, 99),
+    large=st.sampled_from([0.0, 0.02, 1.0]),
+)
+def test_join_wide(isa: str, bits: int, split: int, size: int, seed: int, large: float) -> None:
     rng = np.random.default_rng(seed)
-    limit = 128 + ((bits - 7) << 1)
+    limit = 128 + (bits - 7 << split)
     symbols = np.where(rng.random(size) < large, rng.integers(128, limit, size), rng.integers(0, 128, size))
     raw = rng.integers(0, 256, rng.integers(0, 2 * size + 1), dtype=np.uint8)  # often too few: zeros follow
-    base, mask = np.zeros(256, np.uint16), np.zeros(256, np.uint16)
-    base[:128] = np.arange(128)
-    for s in range(128, limit):
-        log, part = 7 + (s - 128) // 2, s % 2
-        base[s], mask[s] = (2 + part) << (log - 1), (1 << (log - 1)) - 1
     middle, position = int(rng.integers(0, 2**bits)), 3
-    codes, end = kernels.join_wide(isa, base, mask, middle, bits, symbols.astype(np.uint8), raw, position)
+    codes, end = kernels.join_wide(isa, bits, middle, split, symbols.astype(np.uint8), raw, position)
     stream = int.from_bytes(raw.tobytes(), "little")
-    for symbol, code in zip(symbols, codes, strict=True):
-        width = int(mask[symbol]).bit_length()
-        u = int(base[symbol]) + (stream >> position & int(mask[symbol]))
+    for symbol, code in zip(map(int, symbols), codes, strict=True):
+        u, width = symbol, 0
+        if symbol >= 128:
+            width = 7 - split + (symbol - 128 >> split)
+            u = (2**split + (symbol - 128) % 2**split << width) + (stream >> position) % 2**width
         position += width
         assert code == (middle + (u // 2 if u % 2 == 0 else -(u + 1) // 2)) % 2**bits
     assert end == position
