@@ -136,7 +136,13 @@ Int less_equal_of(const Int* x, const Constants&) noexcept {
 Int bit_and(const Int* x, const Constants&) noexcept { return x[0] & x[1]; }
 Int bit_or(const Int* x, const Constants&) noexcept { return x[0] | x[1]; }
 Int bit_xor(const Int* x, const Constants&) noexcept { return x[0] ^ x[1]; }
+// To the right, a negative number is filled with ones. By a negative number, or 64 or more: nothing stays.
 Int shift(const Int* x, const Constants& c) noexcept {
+    const bool all = bits(x[1]) > 63;
+    if (c.alpha == 0) return all ? 0 : wrap(bits(x[0]) << x[1]);
+    return x[0] >> (all ? 63 : x[1]);
+}
+Int shift_natural(const Int* x, const Constants& c) noexcept {
     if (bits(x[1]) > 63) return 0;
     return wrap(c.alpha == 0 ? bits(x[0]) << x[1] : bits(x[0]) >> x[1]);
 }

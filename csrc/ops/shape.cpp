@@ -220,6 +220,7 @@ Status plan_expand(PlanContext& context) noexcept {
         if (dim < 1) return Status::bad_shape;
         BP_TRY(append(&wanted, static_cast<std::uint64_t>(dim)));
     }
+    if (context.has(1)) BP_TRY(broadcast(Shape{wanted}, context.inputs[1].shape, &wanted));
     BP_TRY(broadcast(context.inputs[0].shape, wanted, &context.outputs[0]));
     std::uint64_t strides[max_rank] = {};
     broadcast_strides(context.inputs[0].shape, context.outputs[0], strides);
@@ -329,8 +330,13 @@ Status run_pad(const RunContext& context) noexcept {
     return Status::ok;
 }
 
-constexpr Operator move(Status (*plan)(PlanContext&) noexcept, std::uint64_t keys) noexcept {
-    return {.keys = keys, .flags = op_typed, .param_bytes = sizeof(MoveParams), .plan = plan, .run = run_move};
+constexpr Operator move(Status (*plan)(PlanContext&) noexcept, std::uint64_t keys, unsigned inputs = 1) noexcept {
+    return {.max_inputs = inputs,
+            .keys = keys,
+            .flags = op_typed,
+            .param_bytes = sizeof(MoveParams),
+            .plan = plan,
+            .run = run_move};
 }
 
 }  // namespace
@@ -344,7 +350,7 @@ const Operator op_Squeeze = copy(plan_squeeze, key_bit(Key::axes));
 const Operator op_Transpose = move(plan_transpose, key_bit(Key::perm));
 const Operator op_Slice =
     move(plan_slice, key_bit(Key::starts) | key_bit(Key::ends) | key_bit(Key::axes) | key_bit(Key::steps));
-const Operator op_Expand = move(plan_expand, key_bit(Key::shape));
+const Operator op_Expand = move(plan_expand, key_bit(Key::shape), 2);
 
 const Operator op_Concat = {
     .max_inputs = max_node_links,

@@ -54,8 +54,7 @@ _ACCEPTS: dict[str, frozenset[str]] = {
         (REALS, "Clip Sigmoid Tanh Erf Exp Sqrt HardSigmoid LeakyRelu Reciprocal Log Ceil Floor Round Sin Cos Tan Asin "
                 "Acos Atan Sinh Cosh Asinh Acosh Atanh Elu Selu Celu Softplus Softsign Mish Swish ThresholdedRelu "
                 "Shrink IsNaN IsInf ReduceL2 ReduceLogSum ReduceLogSumExp"),
-        (INTEGER_TYPES, "BitwiseNot BitwiseAnd BitwiseOr BitwiseXor"),
-        (frozenset({"U8", "U16", "U32", "U64"}), "BitShift"),
+        (INTEGER_TYPES, "BitwiseNot BitwiseAnd BitwiseOr BitwiseXor BitShift"),
         (frozenset({"BOOL"}), "Not And Or Xor"),
     )
     for op in ops.split()
@@ -71,6 +70,8 @@ def accepts(op: str, types: Sequence[str]) -> bool:
         return types[1] in _INDICES and all(name in allowed and name == types[0] for name in (types[0], *types[2:]))
     if op == "Where":
         return types[0] == "BOOL" and types[1] == types[2] and types[1] in allowed
+    if op == "Expand":
+        return types[0] in allowed
     if op == "Pow":
         return all(name in allowed for name in types)
     present = [name for name in types if name]

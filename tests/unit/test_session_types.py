@@ -293,3 +293,15 @@ def test_python_and_the_core_take_the_same_types() -> None:
                 assert not operators.accepts(op, types), f"{op} {types}"
             else:
                 assert operators.accepts(op, types), f"{op} {types}"
+
+
+def test_the_page_of_operators_is_current() -> None:
+    import importlib.util
+    from pathlib import Path
+
+    path = Path(__file__).parents[2] / "tools" / "operators.py"
+    spec = importlib.util.spec_from_file_location("operators_page", path)
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "python tools/operators.py --write"

@@ -172,10 +172,12 @@ class _Importer:
         left, known = fold_constants(nodes, self.known, shapes)
         outputs = tuple(self.described(value.name, known_values, known) for value in graph.output)
         left = self.needed(left, {value.name for value in outputs})
-        context = Context(opset, known, shapes, {name: value.dtype for name, value in known_values.items()})
+        dtypes = {name: value.dtype for name, value in known_values.items()}
+        fed = tuple(value.name for value in graph.input if value.name not in self.stored)
+        context = Context(opset, known, shapes, dtypes, fed)
         lowered = [result for node in left for result in lower(node, context)]
         known_values = typed_values(lowered, known_values, known, outputs)
-        inputs = tuple(known_values[value.name] for value in graph.input if value.name not in self.stored)
+        inputs = tuple(known_values[name] for name in fed)
         for value in (*inputs, *outputs):
             if value.dtype not in RUN_TYPES:
                 raise UnsupportedError(f"{value.name!r} is {value.dtype}, in which no network runs")

@@ -146,9 +146,24 @@ def _expand(reader: Reader) -> Iterable[Node]:
     own = reader.sizes()
     own = (1,) * (len(target) - len(own)) + own
     sizes = [1 if isinstance(size, str) and size == have else size for size, have in zip(target, own, strict=False)]
-    if any(isinstance(size, str) for size in sizes):
-        raise reader.refuse("a shape that depends on a size not known")
-    return [reader.make(1, shape=tuple(sizes))]
+    chain, x = Chain(reader), reader.input(0)
+    for axis, size in enumerate(sizes):
+        if isinstance(size, str):
+            x = chain.add("Expand", x, _ruler(chain, size, len(sizes) - 1 - axis), shape=())
+    return chain.end("Expand", x, shape=tuple(1 if isinstance(size, str) else size for size in sizes))
+
+
+def _ruler(chain: Chain, size: str, after: int) -> str:
+    """A value with an unknown size as its first axis and ``after`` axes of size 1: cut out of a graph input."""
+    shapes = chain.reader.context.shapes
+    for name in chain.reader.context.inputs:
+        if size in shapes.get(name, ()):
+            axis, rank = shapes[name].index(size), len(shapes[name])
+            others = tuple(i for i in range(rank) if i != axis)
+            if others:
+                name = chain.add("Slice", name, starts=(0,) * len(others), ends=(1,) * len(others), axes=others)
+            return chain.add("Reshape", name, shape=(-1, *[1] * after))
+    raise chain.reader.refuse("a shape that depends on a size not known")
 
 
 def _tile(reader: Reader) -> Iterable[Node]:
@@ -168,10 +183,19 @@ def _global_max_pool(reader: Reader) -> Iterable[Node]:
 
 
 def _layer_norm(reader: Reader) -> Iterable[Node]:
-    if any(reader.node.outputs[1:]):
-        raise reader.refuse("more than one output")
     axis, epsilon = int(reader.attributes.get("axis", -1)), float(reader.attributes.get("epsilon", 1e-5))
-    return [reader.make(3, axis=axis, epsilon=epsilon)]
+    if not any(reader.node.outputs[1:]):
+        return [reader.make(3, axis=axis, epsilon=epsilon)]
+    chain, x = Chain(reader), reader.input(0)
+    axes = tuple(range(axis % len(reader.sizes()), len(reader.sizes())))
+    mean = chain.add("ReduceMean", x, axes=axes, keepdims=1)
+    far = chain.add("Sub", x, mean)
+    variance = chain.add("ReduceMean", chain.add("Mul", far, far), axes=axes, keepdims=1)
+    deviation = chain.add("Sqrt", chain.add("Add", variance, chain.constant(epsilon)))
+    for output, (op, value) in enumerate((("Identity", mean), ("Reciprocal", deviation)), 1):
+        if reader.output(output):
+            chain.end(op, value, output=output)
+    return chain.end("LayerNormalization", *[name for name in reader.node.inputs if name], axis=axis, epsilon=epsilon)
 
 
 def _restore(reader: Reader) -> tuple[int, ...]:

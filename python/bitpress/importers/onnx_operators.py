@@ -11,6 +11,7 @@ from ..graph import Node
 from ..operators import OPERATORS, REALS
 from .onnx_families import CONSTANT_INPUTS, FAMILIES
 from .onnx_reader import Chain, Context, Reader, plain
+from .onnx_resize import RESIZES
 
 __all__ = ["CONSTANT_INPUTS", "SUPPORTED", "Context", "lower"]
 
@@ -274,6 +275,7 @@ _RULES: dict[str, Callable[[Reader], Iterable[Node]]] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     **FAMILIES,
+    **RESIZES,
 }
 SUPPORTED = frozenset(_RULES)
 assert set(OPERATORS) <= SUPPORTED

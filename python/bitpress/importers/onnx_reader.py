@@ -25,6 +25,7 @@ class Context:
     known: dict[str, np.ndarray]
     shapes: dict[str, tuple[int | str, ...]]
     dtypes: dict[str, str] = field(default_factory=dict)
+    inputs: tuple[str, ...] = ()  # the graph's
 
 
 class Reader:
@@ -43,6 +44,10 @@ class Reader:
     def input(self, index: int) -> str:
         """The name of an input; "" where it is absent."""
         return self.node.inputs[index] if index < len(self.node.inputs) else ""
+
+    def output(self, index: int) -> str:
+        """The name of an output; "" where it is absent."""
+        return self.node.outputs[index] if index < len(self.node.outputs) else ""
 
     def constant(self, index: int, what: str) -> np.ndarray | None:
         """A constant input; None where it is absent. A value that is computed at run time is refused."""

@@ -6,6 +6,7 @@ Reshape(x, Concat(Gather(Shape(x), 0), 1280)) is still seen to be a reshape to (
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -157,6 +158,12 @@ def _divide(attributes: dict[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndar
     return np.asarray(np.sign(a) * np.sign(b) * (np.abs(a) // np.abs(b)), dtype=a.dtype)  # as C does: towards zero
 
 
+def _mod(attributes: dict[str, Any], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if np.issubdtype(a.dtype, np.integer) and not np.all(b):
+        raise ValueError("division by zero")
+    return np.asarray((np.fmod if attributes.get("fmod", 0) else np.mod)(a, b))
+
+
 def _constant_of_shape(attributes: dict[str, Any], shape: np.ndarray) -> np.ndarray:
     sizes = [int(size) for size in shape]
     if any(size < 0 for size in sizes) or np.prod([float(size) for size in sizes]) > MAX_ELEMENTS:
@@ -207,11 +214,17 @@ _RULES: dict[str, Callable[..., np.ndarray]] = {
     "Floor": _plain(np.floor),
     "Gather": _gather,
     "Greater": _plain(np.greater),
+    "GreaterOrEqual": _plain(np.greater_equal),
     "Identity": _plain(lambda x: x),
     "Less": _plain(np.less),
+    "LessOrEqual": _plain(np.less_equal),
+    "Max": _plain(lambda *inputs: functools.reduce(np.maximum, inputs)),
+    "Min": _plain(lambda *inputs: functools.reduce(np.minimum, inputs)),
+    "Mod": _mod,
     "Mul": _plain(np.multiply),
     "Neg": _plain(np.negative),
     "Not": _plain(np.logical_not),
+    "Or": _plain(np.logical_or),
     "Range": _range,
     "ReduceMax": _reduce(np.max),
     "ReduceMin": _reduce(np.min),
@@ -225,5 +238,6 @@ _RULES: dict[str, Callable[..., np.ndarray]] = {
     "Transpose": lambda attributes, x: np.transpose(x, attributes.get("perm")),
     "Unsqueeze": _unsqueeze,
     "Where": _plain(np.where),
+    "Xor": _plain(np.logical_xor),
 }
 FOLDABLE = frozenset(_RULES) | {"Shape", "Size"}

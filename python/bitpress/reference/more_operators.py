@@ -136,8 +136,8 @@ def slice_(x: Array, *, starts: Sizes, ends: Sizes, axes: Sizes, steps: Sizes | 
     return x[tuple(cut)]
 
 
-def expand(x: Array, *, shape: Sizes) -> Array:
-    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape))).copy()
+def expand(x: Array, like: Array | None = None, *, shape: Sizes) -> Array:
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape), () if like is None else like.shape)).copy()
 
 
 def arg_min(x: Array, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Array:
