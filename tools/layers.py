@@ -46,6 +46,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("session", "plans"),
     ("calibrate",),
     ("compress",),
+    ("allocate",),
     ("files", "onnx_backend"),
     ("bitpress",),
     ("train", "report"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import bitpack, bounded
+from .allocate import allocate
 from .codings import huffman, planes, rans
 from .compress import compress
 from .errors import (
@@ -42,6 +43,7 @@ __all__ = [
     "ShapeError",
     "TrainingError",
     "UnsupportedError",
+    "allocate",
     "bitpack",
     "bounded",
     "compress",

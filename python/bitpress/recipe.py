@@ -214,7 +214,7 @@ class Recipe:
         bits: builtins.int = 5,
         *,
         range: Range = "minmax",
-        shrink: float = 0.5,
+        shrink: float = 0.1,
         damp: float = 0.01,
         correct: bool = True,
         inputs: Inputs = "exact",
@@ -290,6 +290,13 @@ class Recipe:
             return cls.from_dict(_parsed(Path(path)))
         except SchemeError as error:
             raise SchemeError(f"{os.fspath(path)}: {error}") from None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as JSON, a line a rule, to be read, edited and opened by ``from_file``."""
+        document = self.to_dict()
+        rules = ",\n".join(f"    {json.dumps(rule)}" for rule in document["rules"])
+        rest = f'  "ignore": {json.dumps(document["ignore"])},\n  "metadata": {json.dumps(document["metadata"])}'
+        Path(path).write_text(f'{{\n  "rules": [\n{rules}\n  ],\n{rest}\n}}\n', "utf-8")
 
 
 _PARTS: dict[str, type] = {"rules": list, "ignore": list, "metadata": dict}

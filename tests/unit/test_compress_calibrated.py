@@ -25,7 +25,7 @@ def chain(**changes: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
     nodes = [
         node("Conv", "x a", "h", pads=[1, 1, 1, 1]),
         node("Relu", "h", "r"),
-        node("Conv", "r b b.bias", "k", group=16),
+        node("Conv", "r b b.bias", "k", group=len(tensors["b"])),
         node("Relu", "k", "q"),
         node("GlobalAveragePool", "q", "p"),
         node("Flatten", "p", "f"),

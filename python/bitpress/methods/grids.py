@@ -18,7 +18,7 @@ __all__ = ["FACTORS", "Grid", "min_max", "scale_index", "search"]
 
 Floats = npt.NDArray[np.float32]
 SMALLEST = np.float32(2.0**-126)
-FACTORS = tuple(1 - 0.025 * step for step in range(21))  # of the range from least to greatest: 1 .. 0.5
+FACTORS = tuple(1 - 0.05 * step for step in range(11))  # of the range from least to greatest: 1 .. 0.5
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,15 @@ def search(
     best = _grid(low, high, values, name)
     scales, zeros = best.scales.copy(), best.zeros.copy()
     least = np.full(low.size, np.inf)
-    flat = np.ascontiguousarray(index).reshape(-1)
+    one = index[..., :1] if index.ndim and index.strides[-1] == 0 else index  # a row of one scale is summed as one
+    flat = np.ascontiguousarray(one).reshape(-1)
     for factor in FACTORS:
         grid = _grid(low * np.float32(factor), high * np.float32(factor), values, name)
-        error = (grid.nearest(x, grid.scales[index], grid.zeros[index]) - x).astype(np.float64) ** 2
+        error = np.square(grid.nearest(x, grid.scales[one], grid.zeros[one]) - x)
         error = error if weight is None else error * weight
         error = error if mask is None else error * mask
+        if one is not index:
+            error = error.sum(-1, dtype=np.float64)
         sums = np.bincount(flat, error.reshape(-1), low.size)
         better = sums < least
         least[better] = sums[better]

@@ -31,15 +31,19 @@ def pack(
     values = scheme.values
     if not isinstance(values, Integer) or settings.range == "minmax" or dtype not in FLOATS or not np.prod(shape):
         return pack_bytes(data, dtype, shape, scheme, name=name)
-    x = to_float32(data, dtype).reshape(shape)
-    index = grids.scale_index(shape, values)
+    rows = (shape[0] if shape else 1, -1)
+    x = to_float32(data, dtype).reshape(rows)
+    index = grids.scale_index(shape, values).reshape(rows)
     statistics = settings.statistics
     weight = None
     if settings.range == "output" and statistics is not None:
         layout: Layout = statistics.layout
         like = layout.matrices(np.broadcast_to(np.zeros((), np.float64), shape))
-        weight = layout.tensor(np.broadcast_to(statistics.diagonal[:, None, :], like.shape), shape)
+        weight = layout.tensor(np.broadcast_to(statistics.diagonal[:, None, :], like.shape), shape).reshape(rows)
     mask = x != 0 if scheme.structure is Structure.BITMAP else None
     grid = grids.search(x, index, values, weight, mask, name)
     codes: Codes = grid.codes(x, grid.scales[index], grid.zeros[index]).astype(values.code_dtype)
-    return PackedTensor.from_codes(codes, grid.scales, scheme, zeros=grid.stored_zeros, mask=mask, dtype=dtype)
+    mask = None if mask is None else mask.reshape(shape)
+    return PackedTensor.from_codes(
+        codes.reshape(shape), grid.scales, scheme, zeros=grid.stored_zeros, mask=mask, dtype=dtype
+    )

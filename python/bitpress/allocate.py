@@ -1,0 +1,241 @@
+"""Bits for each layer: where the network's output suffers least, under a limit of the file's size."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .calibrate import Data, Layer, layers_of, measure, read_data
+from .compress import compress
+from .dtypes import array_bytes
+from .errors import SchemeError
+from .graph import Graph
+from .methods import Settings, Statistics, method
+from .model import Model
+from .passes.biases import Bias, with_biases
+from .recipe import Recipe, Rule
+from .scheme import Granularity, Integer, Scheme
+from .session import Session
+from .tensor import PackedTensor, pack
+
+__all__ = ["allocate"]
+
+PROBES = 4  # runs of the network, of up to four inputs each, that a layer's effect is measured with
+HESSIAN_BYTES = 1 << 28
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A layer at some bits: bytes, and what it adds to the mean squared error of the outputs."""
+
+    bits: int
+    nbytes: float
+    cost: float
+
+
+def allocate(
+    source: Any,
+    nbytes: int,
+    *,
+    calibration: Any,
+    recipe: Recipe | None = None,
+    bits: Sequence[int] = (3, 4, 5, 6, 7, 8),
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Recipe:
+    """A recipe of one rule a layer, whose file takes about ``nbytes``: a file to be read, edited and given to compress.
+
+    Each layer that a calibrated rule of ``recipe`` matches (``Recipe.feedback()`` by default) is pressed at each number
+    of ``bits``; what its error does to the network's outputs is measured at one of them, that of the others follows in
+    proportion to the layer's own error; and the bits are those of the least sum under the limit (a Lagrange multiplier;
+    Shoham and Gersho 1988). Sizes are the codes' entropy: those of rANS, to a percent or so.
+
+    ``source`` and ``calibration`` are those of ``compress``; ``progress(layer, done, layers)``. SchemeError where the
+    limit cannot be reached, or no rule is calibrated.
+    """
+    base = Recipe.feedback(coding="rans") if recipe is None else recipe
+    exact = compress(source, Recipe((Rule("*", Scheme.int(8), op="none"),)))
+    if exact.graph is None:
+        raise SchemeError("bits can be allotted to a network, such as an ONNX file, not to tensors alone")
+    rules = dict(_rules(exact, base))
+    if not rules:
+        raise SchemeError("no rule of the recipe that matches a layer is calibrated")
+    work = _Work(exact, exact.graph, rules, read_data(calibration, exact.graph), seed)
+    choices = {}
+    for layer, statistics in work.measured():
+        choices[layer.weight] = work.choices(layer, statistics, sorted(set(bits)))
+        if progress is not None:
+            progress(layer.weight, len(choices), len(rules))
+    added = sum(4 * bias.outputs for bias in work.biases.values() if bias.is_new)
+    chosen = _least(choices, nbytes - _rest(source, base, rules) - added)
+    found = [
+        replace(rule, pattern=_literal(name), op=None, scheme=_with_bits(rule.scheme, chosen[name].bits))
+        for name, rule in rules.items()
+    ]
+    return Recipe((*found, *base.rules), base.ignore, base.metadata)
+
+
+def _rules(exact: Model, base: Recipe) -> Iterator[tuple[str, Rule]]:
+    """The rule of each layer, by its weight, in the graph's order."""
+    assert exact.graph is not None
+    specs = {spec.name: spec for spec in exact.specs()}
+    for layer in layers_of(exact.graph, {name: spec.shape for name, spec in specs.items()}):
+        rule = base.rule_for(layer.weight, layer.shape, specs[layer.weight].dtype, layer.node.op)
+        if rule is not None and rule.is_calibrated and not rule.prunes:
+            yield layer.weight, rule
+
+
+class _Work:
+    def __init__(self, exact: Model, graph: Graph, rules: Mapping[str, Rule], data: Data, seed: int) -> None:
+        shapes = {spec.name: spec.shape for spec in exact.specs()}
+        layers = {layer.weight: layer for layer in reversed(layers_of(graph, shapes)) if layer.weight in rules}
+        self.layers = [layers[name] for name in rules]
+        corrected = [(layer.node.outputs[0], layer.outputs) for layer in self.layers if rules[layer.weight].correct]
+        self.graph, self.biases = with_biases(graph, corrected, shapes)
+        self.exact = exact
+        self.rules = rules
+        self.data = data
+        self.seed = seed
+        self.probes = data[:: max(1, len(data) // PROBES)][:PROBES]
+        self.outputs = self.run({})
+        self.strength = float(sum(np.var(y, dtype=np.float64) for y in self.outputs)) or 1.0
+
+    def measured(self) -> Iterator[tuple[Layer, Statistics]]:
+        left = list(self.layers)
+        while left:
+            portion = [left.pop(0)]
+            while left and sum(layer.nbytes for layer in portion) + left[0].nbytes <= HESSIAN_BYTES:
+                portion.append(left.pop(0))
+            found = measure(self.graph, self.tensor, portion, self.data, seed=self.seed)
+            for layer in portion:
+                yield layer, found[layer.node.outputs[0]]
+
+    def tensor(self, name: str) -> PackedTensor:
+        new = next((bias for bias in self.biases.values() if bias.is_new and bias.name == name), None)
+        return self.exact.tensors[name] if new is None else pack(np.zeros(new.outputs, np.float32))
+
+    def run(self, changed: Mapping[str, PackedTensor]) -> list[npt.NDArray[np.float32]]:
+        """Every output for every probe, with these tensors instead of the exact ones."""
+        tensors = {name: changed.get(name) or self.tensor(name) for name in self.graph.stored()}
+        session = Session(Model(tensors, self.graph), check="none")
+        return [y for batch in self.probes for y in session.run(batch).values()]
+
+    def choices(self, layer: Layer, statistics: Statistics, bits: Sequence[int]) -> list[_Choice]:
+        rule, matrices = self.rules[layer.weight], layer.layout.matrices
+        source = self.exact.tensors[layer.weight]
+        exact = source.unpack()
+        bias = self.biases.get(layer.node.outputs[0])
+        sizes, errors, effects = [], [], []
+        for number in bits:
+            scheme = _with_bits(_along(rule.scheme, layer), number)
+            data = array_bytes(exact)
+            settings = Settings.of(rule, statistics)
+            packed = method(rule.method).pack(data, source.dtype, layer.shape, scheme, settings=settings)
+            difference = matrices(packed.unpack()).astype(np.float64) - matrices(exact)
+            moved = statistics.shift(matrices(packed.unpack()), matrices(exact))
+            error = float(statistics.error(difference).sum()) - (float((moved**2).sum()) if bias else 0.0)
+            sizes.append(_coded_bytes(packed))
+            errors.append(max(error, 0.0))
+            if number == bits[len(bits) // 3] and errors[-1] > 0:
+                changed = {layer.weight: packed} | ({} if bias is None else {bias.name: self.moved(bias, moved)})
+                effects.append(self.effect(changed) / errors[-1])
+        weight = effects[0] if effects else 0.0
+        found = zip(bits, sizes, errors, strict=True)
+        return [_Choice(number, size, weight * error) for number, size, error in found]
+
+    def moved(self, bias: Bias, by: npt.NDArray[np.float64]) -> PackedTensor:
+        before = self.tensor(bias.name).unpack()
+        return pack((before - bias.factor * by.reshape(before.shape)).astype(before.dtype))
+
+    def effect(self, changed: Mapping[str, PackedTensor]) -> float:
+        """Mean squared error of the outputs as a share of their variance."""
+        errors = [
+            np.mean((y - z).astype(np.float64) ** 2) for y, z in zip(self.run(changed), self.outputs, strict=True)
+        ]
+        return float(sum(errors)) / self.strength
+
+
+def _least(choices: Mapping[str, list[_Choice]], limit: float) -> dict[str, _Choice]:
+    """The choice for each layer: of least cost in all that fits."""
+
+    def best(price: float) -> dict[str, _Choice]:
+        return {
+            name: min(items, key=lambda c: (c.cost + price * c.nbytes, c.nbytes)) for name, items in choices.items()
+        }
+
+    def size(chosen: Mapping[str, _Choice]) -> float:
+        return sum(choice.nbytes for choice in chosen.values())
+
+    smallest = {name: min(items, key=lambda c: c.nbytes) for name, items in choices.items()}
+    if size(smallest) > limit:
+        raise SchemeError(
+            f"the layers take {size(smallest):.0f} bytes at least, and {max(limit, 0):.0f} are left for them"
+        )
+    low, high = 1e-30, 1e30  # cost a byte
+    if size(best(0.0)) <= limit:
+        return best(0.0)
+    for _ in range(200):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if size(best(middle)) <= limit else (middle, high)
+    chosen = best(high) if size(best(high)) <= limit else smallest
+    # What is left over goes to the single steps that gain most a byte.
+    while True:
+        left = limit - size(chosen)
+        steps = [
+            ((chosen[name].cost - c.cost) / (c.nbytes - chosen[name].nbytes), name, c)
+            for name, items in choices.items()
+            for c in items
+            if 0 < c.nbytes - chosen[name].nbytes <= left and c.cost < chosen[name].cost
+        ]
+        if not steps:
+            return chosen
+        _, name, choice = max(steps, key=lambda step: step[:2])
+        chosen = {**chosen, name: choice}
+
+
+def _rest(source: Any, base: Recipe, rules: Mapping[str, Rule]) -> float:
+    """Bytes of the file that are not the layers' streams."""
+    uncalibrated = tuple(
+        replace(rule, method="round", range="minmax", correct=False) if rule.is_calibrated else rule
+        for rule in base.rules
+    )
+    plain = compress(source, replace(base, rules=uncalibrated))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "plain.bp"
+        plain.save(path)
+        return path.stat().st_size - sum(_coded_bytes(plain.tensors[name]) for name in rules)
+
+
+def _coded_bytes(tensor: PackedTensor) -> float:
+    """Bytes of a tensor whose codes take their entropy."""
+    codes = tensor.codes()[tensor.mask()]
+    counts = np.unique(codes, return_counts=True)[1].astype(np.float64)
+    entropy = float((counts * np.log2(codes.size / counts)).sum()) if codes.size else 0.0
+    return entropy / 8 + sum(stream.nbytes for role, stream in tensor.streams.items() if role.name != "CODES")
+
+
+def _with_bits(scheme: Scheme, bits: int) -> Scheme:
+    assert isinstance(scheme.values, Integer)
+    return replace(scheme, values=replace(scheme.values, bits=bits))
+
+
+def _along(scheme: Scheme, layer: Layer) -> Scheme:
+    """A scheme of an axis along the layer's outputs."""
+    assert isinstance(scheme.values, Integer)
+    if scheme.values.granularity is not Granularity.AXIS:
+        return scheme
+    return replace(scheme, values=replace(scheme.values, axis=int(layer.layout.transposed)))
+
+
+def _literal(name: str) -> str:
+    """A pattern that matches this name alone."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
