@@ -47,8 +47,8 @@ def laplace_codes(bits: int, of_16: int, one_in: int, seed: int = 1) -> np.ndarr
 
 
 WIDE = {
-    "laplace int12": (12, lambda: laplace_codes(12, 15, 0)),
-    "laplace int14, 1/1024 anywhere": (14, lambda: laplace_codes(14, 11, 1024)),
+    "laplace int12": (12, lambda seed=1: laplace_codes(12, 15, 0, seed)),
+    "laplace int14, 1/1024 anywhere": (14, lambda seed=1: laplace_codes(14, 11, 1024, seed)),
 }
 DATA = {
     "gaussian int8": lambda: gaussian_codes(8),

@@ -10,18 +10,30 @@ using namespace bitpress;
 
 std::size_t packed_size(std::size_t count, unsigned bits) { return count / 8 * bits + (count % 8 * bits + 7) / 8; }
 
-void there_and_back(const Coding& with, Bytes packed, unsigned bits, std::size_t count) {
-    const fuzz::Workspaces encoding(wide_encode_workspace(with, count));
+constexpr std::size_t most_codes = 4096;  // that go there and back
+
+// Made once for each coding: what one input leaves in them is the next one's old memory.
+struct Work {
+    explicit Work(const Coding& with)
+        : coder(with), encoding(wide_encode_workspace(with, most_codes)), decoding(with.decode_workspace) {}
+    const Coding& coder;
+    const fuzz::Workspaces encoding, decoding;
+};
+
+void there_and_back(const Work& work, Bytes packed, unsigned bits, std::size_t count) {
+    const Coding& with = work.coder;
     const fuzz::Memory out(wide_bound(with, count), 0), again(wide_bound(with, count), 0xFF);
     std::size_t written = 0, rewritten = 0;
-    fuzz::require(encode_wide(with, packed, bits, count, out.span(), encoding.one.span(), &written) == Status::ok,
+    fuzz::require(encode_wide(with, packed, bits, count, out.span(), work.encoding.one.span(), &written) == Status::ok,
                   "cannot encode");
-    fuzz::require(encode_wide(with, packed, bits, count, again.span(), encoding.other.span(), &rewritten) == Status::ok,
-                  "cannot encode again");
+    fuzz::require(
+        encode_wide(with, packed, bits, count, again.span(), work.encoding.other.span(), &rewritten) == Status::ok,
+        "cannot encode again");
     fuzz::require(fuzz::equal(out.span().first(written), again.span().first(rewritten)), "depends on old memory");
-    const fuzz::Memory back(packed.size(), 0xEE), work(with.decode_workspace, 0);
-    fuzz::require(decode_wide(with, out.span().first(written), bits, count, back.span(), work.span()) == Status::ok,
-                  "cannot decode");
+    const fuzz::Memory back(packed.size(), 0xEE);
+    fuzz::require(
+        decode_wide(with, out.span().first(written), bits, count, back.span(), work.decoding.one.span()) == Status::ok,
+        "cannot decode");
     fuzz::require(fuzz::equal(back.span(), packed), "the round trip changed the codes");
 }
 
@@ -29,20 +41,20 @@ void there_and_back(const Coding& with, Bytes packed, unsigned bits, std::size_t
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size < 2) return 0;
-    static const Coding* const with[] = {&huffman_coding, &rans_coding, &lzw_coding, &planes_coding};
-    const Coding& coder = *with[data[0] & 3];
+    static const Work works[] = {Work(huffman_coding), Work(rans_coding), Work(lzw_coding), Work(planes_coding)};
+    const Work& work = works[data[0] & 3];
+    const Coding& coder = work.coder;
     const unsigned bits = 9 + (data[0] >> 2 & 7);
     const Bytes in(data + 1, size - 1);
     const std::size_t codes = in.size() * 8 / bits / 8 * 8;
-    if ((data[0] & 32) != 0 && size < 4096) there_and_back(coder, in.first(codes / 8 * bits), bits, codes);
+    if ((data[0] & 32) != 0 && size < most_codes) there_and_back(work, in.first(codes / 8 * bits), bits, codes);
     std::uint64_t claimed = 0;
     if (wide_count(coder, in, &claimed) != Status::ok || claimed > 1 << 16) return 0;
     const auto count = static_cast<std::size_t>(claimed);
-    const fuzz::Workspaces work(coder.decode_workspace);
     const fuzz::Memory out(packed_size(count, bits), 0);
-    const Status status = fuzz::decode_twice(work, 0, out.span(), [&](MutableBytes to, MutableBytes workspace) {
-        return decode_wide(coder, in, bits, count, to, workspace);
-    });
-    if (status == Status::ok && count < 4096) there_and_back(coder, out.span(), bits, count);
+    const Status status = fuzz::decode_twice(
+        work.decoding, 0, out.span(),
+        [&](MutableBytes to, MutableBytes workspace) { return decode_wide(coder, in, bits, count, to, workspace); });
+    if (status == Status::ok && count < most_codes) there_and_back(work, out.span(), bits, count);
     return 0;
 }
