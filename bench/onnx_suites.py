@@ -80,6 +80,8 @@ def difference(ours: Any, theirs: Any, case: Any) -> str:
     ours, theirs = np.asarray(ours), np.asarray(theirs)
     if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
         return f"{ours.dtype} {ours.shape}, not {theirs.dtype} {theirs.shape}"
+    if theirs.dtype.kind in "OUS":
+        return "" if ours.tolist() == theirs.tolist() else "other strings"
     if theirs.dtype.kind in "biu":
         return "" if np.array_equal(ours, theirs) else "other numbers"
     if theirs.dtype.kind not in "fc":

@@ -37,9 +37,8 @@ void cast_as(const RunContext& context, const CastParams& p) noexcept {
 
 Status run_cast(const RunContext& context) noexcept {
     const CastParams& p = context.parameters<CastParams>();
-    if (among(p.from, real_types) || p.to == Dtype::boolean) {
-        cast_as<double>(context, p);
-    } else if (p.from == Dtype::u64 && among(p.to, real_types)) {
+    const bool from_natural = p.from == Dtype::u64 && among(p.to, real_types);
+    if (among(p.from, real_types) || p.to == Dtype::boolean || from_natural) {
         cast_as<double>(context, p);
     } else {
         cast_as<std::int64_t>(context, p);

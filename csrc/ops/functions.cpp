@@ -38,7 +38,7 @@ double thresholded(const double* x, const Constants& c) noexcept { return x[0] >
 double shrink(const double* x, const Constants& c) noexcept {
     return x[0] < -c.alpha ? x[0] + c.beta : x[0] > c.alpha ? x[0] - c.beta : 0.0;
 }
-double is_nan(const double* x, const Constants&) noexcept { return x[0] != x[0] ? 1 : 0; }
+double is_nan(const double* x, const Constants&) noexcept { return __builtin_isnan(x[0]) ? 1 : 0; }
 double is_infinite(const double* x, const Constants& c) noexcept {
     return (c.alpha != 0 && x[0] == -HUGE_VAL) || (c.beta != 0 && x[0] == HUGE_VAL) ? 1 : 0;
 }
@@ -52,8 +52,8 @@ double add(const double* x, const Constants&) noexcept { return x[0] + x[1]; }
 double subtract(const double* x, const Constants&) noexcept { return x[0] - x[1]; }
 double multiply(const double* x, const Constants&) noexcept { return x[0] * x[1]; }
 double divide(const double* x, const Constants&) noexcept { return x[0] / x[1]; }
-double most(const double* x, const Constants&) noexcept { return x[0] > x[1] || x[0] != x[0] ? x[0] : x[1]; }
-double least(const double* x, const Constants&) noexcept { return x[0] < x[1] || x[0] != x[0] ? x[0] : x[1]; }
+double most(const double* x, const Constants&) noexcept { return x[0] > x[1] || __builtin_isnan(x[0]) ? x[0] : x[1]; }
+double least(const double* x, const Constants&) noexcept { return x[0] < x[1] || __builtin_isnan(x[0]) ? x[0] : x[1]; }
 double equal(const double* x, const Constants&) noexcept { return x[0] == x[1] ? 1 : 0; }
 double greater(const double* x, const Constants&) noexcept { return x[0] > x[1] ? 1 : 0; }
 double greater_equal(const double* x, const Constants&) noexcept { return x[0] >= x[1] ? 1 : 0; }

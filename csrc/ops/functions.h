@@ -29,7 +29,7 @@ struct Function {
 };
 
 // For the operators that have kernels for F32 alone: the same for other types.
-extern const Operator typed_unary;
-extern const Operator typed_binary;
+extern constinit const Operator typed_unary;
+extern constinit const Operator typed_binary;
 
 }  // namespace bitpress

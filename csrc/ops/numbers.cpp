@@ -24,7 +24,7 @@ void load_as(const void* from, std::uint64_t step, std::uint64_t n, To* out) noe
         if constexpr (__is_same(From, float) || __is_same(From, double)) {
             out[i] = number<To>(static_cast<double>(x[i * step]));
         } else {
-            out[i] = static_cast<To>(x[i * step]);
+            out[i] = static_cast<To>(x[i * step]);  // NOLINT(bugprone-signed-char-misuse): an i8 has a sign
         }
     }
 }

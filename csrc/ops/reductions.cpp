@@ -19,8 +19,8 @@ struct Reduction {
 
 double add(double sum, double x) noexcept { return sum + x; }
 double multiply(double sum, double x) noexcept { return sum * x; }
-double most(double sum, double x) noexcept { return x > sum || x != x ? x : sum; }
-double least(double sum, double x) noexcept { return x < sum || x != x ? x : sum; }
+double most(double sum, double x) noexcept { return x > sum || __builtin_isnan(x) ? x : sum; }
+double least(double sum, double x) noexcept { return x < sum || __builtin_isnan(x) ? x : sum; }
 double add_magnitude(double sum, double x) noexcept { return sum + fabs(x); }
 double add_square(double sum, double x) noexcept { return sum + x * x; }
 double root(double sum) noexcept { return sqrt(sum); }
@@ -122,7 +122,7 @@ double reduce_real(const ReduceParams& p, const void* x) noexcept {
     each_block<double>(p, x, [&](const double* block, std::uint64_t n) noexcept {
         for (std::uint64_t k = 0; k < n; ++k) result = r.real(result, block[k]);
     });
-    if (!p.log_exp || fabs(result) == HUGE_VAL || result != result) {
+    if (!p.log_exp || fabs(result) == HUGE_VAL || __builtin_isnan(result)) {
         return r.finish != nullptr ? r.finish(result) : result;
     }
     double sum = 0.0;
