@@ -86,7 +86,7 @@ class Session {
     // `model` and `memory` must outlive the Session. On failure *failed_node is the node that was being planned, or
     // no_value. Dims of `shapes`, one an input, must be positive and agree with those that the graph states.
     static Status plan(const Model& model, std::span<const InputShape> shapes, MutableBytes memory, const Session** out,
-                       std::uint32_t* failed_node) noexcept;
+                       std::uint32_t* failed_node, Activations activations = Activations::float32) noexcept;
 
     const Model& model() const noexcept { return *model_; }
     const SessionBytes& bytes() const noexcept { return bytes_; }

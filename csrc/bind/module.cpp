@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, module) {
     bitpress::bind::register_format(module);
     bitpress::bind::register_session(module);
     bitpress::bind::register_float_kernels(module);
+    bitpress::bind::register_integer_kernels(module);
 }

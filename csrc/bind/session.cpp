@@ -48,7 +48,8 @@ using Shapes = std::vector<std::vector<std::int64_t>>;
 
 class PySession {
   public:
-    PySession(py::object file, bool check, std::string name) : name_(std::move(name)) {
+    PySession(py::object file, bool check, std::string name, bool int16)
+        : name_(std::move(name)), activations_(int16 ? Activations::int16 : Activations::float32) {
         if (PyObject_GetBuffer(file.ptr(), &view_, PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
         try {
             open(check);
@@ -185,7 +186,7 @@ class PySession {
         Status status;
         {
             const py::gil_scoped_release unlocked;
-            status = Session::plan(*model_, inputs, plan_memory_.bytes(), &planned, &failed);
+            status = Session::plan(*model_, inputs, plan_memory_.bytes(), &planned, &failed, activations_);
         }
         if (status != Status::ok) {
             raise(status, name_ + ": " + (failed == no_value ? "" : node_text(failed) + ": ") +
@@ -227,6 +228,7 @@ class PySession {
     }
 
     std::string name_;
+    Activations activations_;
     Py_buffer view_{};
     Block model_memory_;
     Block plan_memory_;
@@ -241,7 +243,8 @@ class PySession {
 
 void register_session(py::module_& module) {
     py::class_<PySession>(module, "Session")
-        .def(py::init<py::object, bool, std::string>(), py::arg("file"), py::arg("check"), py::arg("name"))
+        .def(py::init<py::object, bool, std::string, bool>(), py::arg("file"), py::arg("check"), py::arg("name"),
+             py::arg("int16") = false)
         .def("inputs", &PySession::inputs)
         .def("outputs", &PySession::outputs)
         .def("plan", &PySession::plan_for, py::arg("shapes"), py::arg("max_bytes"))

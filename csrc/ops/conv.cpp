@@ -59,6 +59,7 @@ Status plan_conv(PlanContext& context) noexcept {
     context.work = work;
     const bool in_place = weights.stored == nullptr || stored_floats(*weights.stored) != nullptr;
     p.depthwise = p.in_channels == 1 && p.groups > 1 ? 1 : 0;
+    if (takes_integers(context, p)) return plan_integer(context, &p);
     return p.depthwise != 0 ? plan_depthwise(context, &p, in_place) : plan_products(context, &p, in_place);
 }
 
@@ -157,7 +158,6 @@ struct Blocks {
 // One image, one group: out (out_channels x n) = clip(bias + weights * pixels).
 Status run_group(const RunContext& context, const ConvParams& p, WeightRows& weights, std::uint64_t first_row,
                  const float* image, const float* bias, float* out, const Blocks& blocks) noexcept {
-    const bool copies = p.window.trivial();
     for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) {
         const std::uint64_t width = smaller(p.block_n, p.n - n0);
         weights.rewind();
@@ -166,11 +166,7 @@ Status run_group(const RunContext& context, const ConvParams& p, WeightRows& wei
             for (std::uint64_t j = 0; j < width; j += panel) {
                 float* to = blocks.panels + j * depth;
                 const std::uint64_t columns = smaller(panel, width - j);
-                if (copies) {
-                    copy_panel(p, image, n0 + j, columns, k0, depth, to);
-                } else {
-                    gather_panel(*context.kernels, p, image, n0 + j, columns, k0, depth, to);
-                }
+                gather_pixels(*context.kernels, p, image, n0 + j, columns, k0, depth, to);
             }
             const bool last = k0 + depth == p.k;
             const float low = last ? p.bounds.low : -__builtin_inff();
@@ -192,6 +188,7 @@ Status run_group(const RunContext& context, const ConvParams& p, WeightRows& wei
 Status run_conv(const RunContext& context) noexcept {
     const ConvParams& p = context.parameters<ConvParams>();
     if (p.depthwise != 0) return run_depthwise(context, p);
+    if (p.integer != 0) return run_integer(context, p);
     const float* bias = context.input_count > 2 ? context.input(2) : nullptr;
     const Blocks blocks = {context.scratch + p.cursor_floats,
                            context.scratch + p.cursor_floats + p.block_k * p.block_n};
@@ -208,6 +205,15 @@ Status run_conv(const RunContext& context) noexcept {
 }
 
 }  // namespace
+
+void gather_pixels(const Kernels& kernels, const ConvParams& p, const float* image, std::uint64_t first,
+                   std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* out) noexcept {
+    if (p.window.trivial()) {
+        copy_panel(p, image, first, width, k0, depth, out);
+    } else {
+        gather_panel(kernels, p, image, first, width, k0, depth, out);
+    }
+}
 
 const Operator op_Conv = {
     .min_inputs = 2,

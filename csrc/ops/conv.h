@@ -21,11 +21,21 @@ struct ConvParams {
     std::uint64_t block_n = 0;
     std::uint64_t block_k = 0;
     std::uint64_t cursor_floats = 0;
+    std::uint64_t integer = 0;        // 1: products of integers (conv_integer.cpp)
     std::uint64_t offset_floats = 0;  // depthwise: where each tap reads
 
     std::uint64_t kernel_size() const noexcept { return window.y.kernel * window.x.kernel; }
     std::uint64_t in_plane() const noexcept { return window.y.in * window.x.in; }
 };
+
+// k-rows [k0, k0 + depth) of output pixels [first, first + width) as depth rows of 16, zeros after width. width <= 16.
+void gather_pixels(const Kernels& kernels, const ConvParams& p, const float* image, std::uint64_t first,
+                   std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* out) noexcept;
+
+// Products of stored integers with activations of 16 bits. One group.
+bool takes_integers(const PlanContext& context, const ConvParams& params) noexcept;
+Status plan_integer(PlanContext& context, ConvParams* params) noexcept;
+Status run_integer(const RunContext& context, const ConvParams& params) noexcept;
 
 // Depthwise: one input channel a group. Scratch and tile, and the computation.
 Status plan_depthwise(PlanContext& context, ConvParams* params, bool in_place_weights) noexcept;

@@ -21,9 +21,13 @@ struct Operand {
     const TensorView* stored = nullptr;  // null for a computed value or a graph input
 };
 
+// What operators may do with the activations that meet stored integers: keep them, or round them to 16-bit codes.
+enum class Activations : std::uint8_t { float32, int16 };
+
 // What plan() reads and fills.
 struct PlanContext {
     GraphNode node;
+    Activations activations = Activations::float32;
     const Operand* inputs = nullptr;  // node.inputs.size() of them
     void* params = nullptr;           // the operator's own, param_bytes, aligned to 64
 

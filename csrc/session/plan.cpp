@@ -119,8 +119,13 @@ struct PlanMemory {
 
 class Planner {
   public:
-    Planner(const Model& model, const PlanMemory& memory) noexcept
-        : model_(model), graph_(model.graph()), memory_(memory), values_(memory.values), gaps_(memory.gaps) {}
+    Planner(const Model& model, const PlanMemory& memory, Activations activations) noexcept
+        : model_(model),
+          graph_(model.graph()),
+          memory_(memory),
+          values_(memory.values),
+          gaps_(memory.gaps),
+          activations_(activations) {}
 
     Status run(std::span<const InputShape> shapes, std::uint32_t* failed_node) noexcept {
         BP_TRY(place_inputs(shapes));
@@ -157,6 +162,7 @@ class Planner {
     PlannedValue* values_;
     Gaps gaps_;
     SessionBytes bytes_;
+    Activations activations_;
 };
 
 Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
@@ -235,6 +241,7 @@ Status Planner::plan_node(std::uint32_t n) noexcept {
         step.op = step.op->otherwise;
     }
     context.inputs = memory_.operands;
+    context.activations = activations_;
     context.params = step.params;
     BP_TRY(read_operands(context.node, *step.op));
     BP_TRY(step.op->plan(context));
@@ -314,13 +321,13 @@ Status Session::size(const Model& model, std::uint64_t* memory_bytes) noexcept {
 }
 
 Status Session::plan(const Model& model, std::span<const InputShape> shapes, MutableBytes memory, const Session** out,
-                     std::uint32_t* failed_node) noexcept {
+                     std::uint32_t* failed_node, Activations activations) noexcept {
     *failed_node = no_value;
     if (kernels() == nullptr) return Status::unsupported;
     Memory from(memory);
     PlanMemory pieces;
     BP_TRY(pieces.take(model.graph(), &from));
-    Planner planner(model, pieces);
+    Planner planner(model, pieces, activations);
     BP_TRY(planner.run(shapes, failed_node));
     *out = pieces.session;
     return Status::ok;

@@ -155,6 +155,25 @@ class kernels:
     ) -> NDArray[Any]: ...
     @staticmethod
     def affine_f32(isa: str, x: NDArray[Any], scale: float, shift: float, low: float, high: float) -> NDArray[Any]: ...
+    # bind/integer_kernels.cpp
+    @staticmethod
+    def quantize_columns_s16(isa: str, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]: ...
+    @staticmethod
+    def widen_codes_s16(isa: str, codes: NDArray[Any], factor: int, zero: int) -> NDArray[Any]: ...
+    @staticmethod
+    def gemm_s16(
+        isa: str,
+        n: int,
+        pairs: int,
+        a: NDArray[Any],
+        panels: NDArray[Any],
+        column_scales: NDArray[Any],
+        row_scales: NDArray[Any],
+        starts: NDArray[Any] | None,
+        c: NDArray[Any],
+        low: float,
+        high: float,
+    ) -> None: ...
 
 # -- bind/format.cpp
 class File:
@@ -186,7 +205,7 @@ OPERATORS: dict[str, int]
 ATTRIBUTES: dict[str, tuple[int, int]]
 
 class Session:
-    def __init__(self, file: object, check: bool, name: str) -> None: ...
+    def __init__(self, file: object, check: bool, name: str, int16: bool = False) -> None: ...
     def inputs(self) -> list[tuple[str, int, tuple[int, ...] | None]]: ...
     def outputs(self) -> list[tuple[str, int, tuple[int, ...] | None]]: ...
     def plan(self, shapes: list[list[int]], max_bytes: int) -> None: ...

@@ -47,6 +47,11 @@ class Session:
     "full" verifies every checksum first; "none" only what running safely needs. ``threads``: 1. ``max_bytes``: the most
     bytes of activations, scratch and results that a run may ask for.
 
+    ``activations``: "float32" computes everything in float32. "int16": convolutions of one group with dense symmetric
+    weights of up to 8 bits, a scale per tensor or output channel, round their inputs to 16 bits, with a scale for each
+    output pixel and block of up to 512 inputs of it (error about 2^-16 of the block's largest), and multiply integers;
+    these products are the same bits on every CPU. A NaN or an infinity among a pixel's inputs makes its outputs NaN.
+
     A session belongs to one thread at a time; a second one that enters gets a BitpressError. Sessions on the same path
     share its pages.
 
@@ -60,15 +65,18 @@ class Session:
         *,
         check: Literal["full", "none"] = "full",
         threads: int = 1,
+        activations: Literal["float32", "int16"] = "float32",
         max_bytes: int = 2**33,
     ) -> None:
         if check not in ("full", "none"):
             raise ValueError(f"check must be 'full' or 'none', not {check!r}")
         if threads != 1:
             raise UnsupportedError(f"threads={threads}: a session runs on one thread")
+        if activations not in ("float32", "int16"):
+            raise ValueError(f"activations must be 'float32' or 'int16', not {activations!r}")
         self._max_bytes = max_bytes
         data, name = _open(source)
-        self._core = _core.Session(data, check == "full", name)
+        self._core = _core.Session(data, check == "full", name, activations == "int16")
         self._name = name
         self.inputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.inputs())
         self.outputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.outputs())

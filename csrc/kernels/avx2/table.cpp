@@ -37,7 +37,10 @@ void fill(Kernels& table) noexcept {
     table.clear_unmasked = clear_unmasked;
     table.f16_to_f32 = f16_to_f32;
     table.bf16_to_f32 = bf16_to_f32;
-    // float networks
+    // networks
+    table.quantize_columns_s16 = quantize_columns_s16;
+    table.widen_codes_s16 = widen_codes_s16;
+    table.gemm_s16 = gemm_s16;
     table.gemm_f32 = gemm_f32;
     table.gemv_f32 = gemv_f32;
     table.depthwise_f32 = depthwise_f32;

@@ -1,0 +1,73 @@
+// The integer kernels of networks, of one named instruction set, so that a test can hold them against each other.
+#include <pybind11/numpy.h>
+
+#include "bind/bind.h"
+#include "kernels/kernels.h"
+
+namespace py = pybind11;
+
+namespace bitpress::bind {
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+using Shorts = py::array_t<std::int16_t, py::array::c_style>;
+using Codes = py::array_t<std::uint8_t, py::array::c_style>;
+
+const Kernels& named(const std::string& isa) {
+    for (int i = 0; i < isa_count; ++i) {
+        const Kernels* table = kernels(static_cast<Isa>(i));
+        if (table != nullptr && isa == isa_name(static_cast<Isa>(i))) return *table;
+    }
+    throw py::value_error("no instruction set " + isa + " on this CPU");
+}
+
+void need(bool condition) {
+    if (!condition) throw py::value_error("array sizes do not fit each other");
+}
+
+// x [k, step >= 16]: a panel and 16 scales.
+py::tuple quantize_columns(const std::string& isa, const Floats& x) {
+    need(x.ndim() == 2 && x.shape(1) >= 16 && x.shape(0) <= 512);
+    const auto k = static_cast<std::size_t>(x.shape(0));
+    Shorts panel(static_cast<py::ssize_t>((k + 1) / 2 * 32));
+    Floats scales(16);
+    named(isa).quantize_columns_s16(x.data(), static_cast<std::size_t>(x.shape(1)), k, panel.mutable_data(),
+                                    scales.mutable_data());
+    return py::make_tuple(panel, scales);
+}
+
+Shorts widen_codes(const std::string& isa, const Codes& codes, int factor, int zero) {
+    Shorts values(codes.size());
+    named(isa).widen_codes_s16(codes.data(), static_cast<std::size_t>(codes.size()), factor, zero,
+                               values.mutable_data());
+    return values;
+}
+
+// c (m x ldc), in place, n columns of it. a [m, lda], 2 * pairs of them used.
+void gemm(const std::string& isa, std::size_t n, std::size_t pairs, const Shorts& a, const Shorts& panels,
+          const Floats& column_scales, const Floats& row_scales, const py::object& starts, Floats c, float low,
+          float high) {
+    need(a.ndim() == 2 && c.ndim() == 2 && a.shape(0) == c.shape(0) && row_scales.size() == c.shape(0));
+    need(static_cast<std::size_t>(a.shape(1)) >= 2 * pairs && static_cast<std::size_t>(c.shape(1)) >= n);
+    need(static_cast<std::size_t>(panels.size()) == (n + 15) / 16 * 32 * pairs && pairs <= 256);
+    need(static_cast<std::size_t>(column_scales.size()) == n);
+    const Floats from = starts.is_none() ? Floats() : starts.cast<Floats>();
+    need(starts.is_none() || from.size() == c.shape(0));
+    named(isa).gemm_s16(static_cast<std::size_t>(c.shape(0)), n, pairs, a.data(), static_cast<std::size_t>(a.shape(1)),
+                        panels.data(), column_scales.data(), row_scales.data(),
+                        starts.is_none() ? nullptr : from.data(), c.mutable_data(),
+                        static_cast<std::size_t>(c.shape(1)), low, high);
+}
+
+}  // namespace
+
+void register_integer_kernels(py::module_& module) {
+    py::module_ kernels = module.def_submodule("kernels");
+    kernels.def("quantize_columns_s16", quantize_columns, py::arg("isa"), py::arg("x"));
+    kernels.def("widen_codes_s16", widen_codes, py::arg("isa"), py::arg("codes"), py::arg("factor"), py::arg("zero"));
+    kernels.def("gemm_s16", gemm, py::arg("isa"), py::arg("n"), py::arg("pairs"), py::arg("a"), py::arg("panels"),
+                py::arg("column_scales"), py::arg("row_scales"), py::arg("starts"), py::arg("c").noconvert(),
+                py::arg("low"), py::arg("high"));
+}
+
+}  // namespace bitpress::bind

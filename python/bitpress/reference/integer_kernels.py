@@ -1,0 +1,41 @@
+"""Oracles of the integer kernels (csrc/kernels/kernels.def, "integer products of networks"), in plain numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["gemm", "pack_panel", "quantize_columns"]
+
+Array = np.ndarray
+PANEL, LARGEST = 16, np.float32(32767)
+
+
+def quantize_columns(x: Array) -> tuple[Array, Array]:
+    """The 16-bit codes [k, 16] of x [k, 16] and the scale of each column."""
+    codes, scales = np.zeros(x.shape, np.int16), np.zeros(PANEL, np.float32)
+    for j in range(PANEL):
+        if not np.isfinite(x[:, j]).all():
+            scales[j] = np.nan
+            continue
+        most = np.abs(x[:, j]).max(initial=np.float32(0))
+        if most >= np.float32(2.0**-100):
+            scales[j] = most / LARGEST
+            codes[:, j] = np.rint(x[:, j] * (LARGEST / most))
+    return codes, scales
+
+
+def pack_panel(codes: Array) -> Array:
+    """Codes [k, 16] as a panel of pairs."""
+    even = np.zeros((-(-len(codes) // 2) * 2, PANEL), np.int16)
+    even[: len(codes)] = codes
+    return even.reshape(-1, 2, PANEL).transpose(0, 2, 1).reshape(-1)
+
+
+def gemm(start: Array, a: Array, b: Array, column_scales: Array, row_scales: Array, low: float, high: float) -> Array:
+    """clip(start + a @ b, scaled), in the kernel's order of roundings. start [m, n] or [m, 1], a [m, k], b [k, n]."""
+    sums = a.astype(np.int64) @ b.astype(np.int64)
+    assert np.abs(sums).max(initial=0) < 2**31
+    with np.errstate(all="ignore"):
+        result = start + sums.astype(np.float32) * column_scales[None, :] * row_scales[:, None]
+    result = np.where(result < np.float32(low), np.float32(low), result)
+    return np.where(result > np.float32(high), np.float32(high), result)
