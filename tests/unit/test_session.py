@@ -293,34 +293,6 @@ def test_lifetimes_bound_the_arena() -> None:
     assert session.memory.arena < 2 * x.nbytes + (300 << 10)
 
 
-# -- integer products --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bits", range(1, 9))
-@pytest.mark.parametrize("kernel", [1, 3])
-@pytest.mark.parametrize("size", [(1, 3, 7, 7), (2, 70, 5, 9)])
-def test_sixteen_bit_activations(bits: int, kernel: int, size: tuple[int, ...]) -> None:
-    """As with float32 activations, but for the rounding of inputs to 16 bits; blocks of k and their rests."""
-    w = pack(floats(13, size[1], kernel, kernel), Scheme.int(bits, axis=0))
-    tensors = {"w": w, "b": plain(floats(13))}
-    nodes = [NodeSpec("Conv", ["x", "w", "b"], ["y"], {"pads": [kernel // 2] * 4, "clip_low": -1.0})]
-    data = GraphFile({"x": size}, ["y"], nodes, tensors).bytes()
-    x = floats(*size)
-    x[0, :, 0, 0] = 0
-    session = Session(data, activations="int16")
-    got, want = session.run({"x": x})["y"], Session(data).run({"x": x})["y"]
-    largest = np.abs(w.unpack()).max() * np.abs(x).max()
-    assert np.abs(got - want).max() <= 2**-16 * 1.1 * largest * size[1] * kernel**2 + 1e-5
-    assert 0 < session.memory.tile <= 65536 + 512
-    x[0, 0, 2, 2] = np.nan
-    assert np.array_equal(np.isnan(session.run({"x": x})["y"]), np.isnan(Session(data).run({"x": x})["y"]))
-
-
-def test_other_activations_are_refused() -> None:
-    with pytest.raises(ValueError, match="activations"):
-        Session(mlp().bytes(), activations="int4")  # type: ignore[arg-type]
-
-
 # -- aliases: values that share memory must not be seen to -------------------------------------------------------------
 
 
