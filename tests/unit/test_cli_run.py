@@ -72,6 +72,20 @@ def test_run_writes_what_the_network_gives(folder: Path, tmp_path: Path, given: 
     assert values == sorted(values, reverse=True) and len(values) == 5
 
 
+def test_run_with_integers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    weight = bp.pack(rng.standard_normal((5, 40, 3, 3)).astype(np.float32), bp.Scheme.int(8, axis=0))
+    ends = (Value("x", "F32", (1, 40, 9, 9)),), (Value("y", "F32", (1, 5, 7, 7)),)
+    Model({"w": weight}, Graph(*ends, (Node("Conv", "c", ("x", "w"), ("y",)),))).save(tmp_path / "conv.bp")
+    x = rng.standard_normal((1, 40, 9, 9)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    for activations in ("int16", "float32"):
+        arguments = ["run", tmp_path / "conv.bp", "-i", tmp_path / "x.npy", "-o", tmp_path / "y.npy"]
+        assert call(*arguments, "--activations", activations)[0] == 0
+        wanted = bp.Session(tmp_path / "conv.bp", activations=activations).run({"x": x})["y"]
+        assert np.array_equal(np.load(tmp_path / "y.npy"), wanted)
+
+
 def test_run_prints_shapes_and_the_largest(folder: Path, bitpress: Bitpress) -> None:
     done = bitpress("run", folder / "one.bp", "--input", folder / "x.npy", "--top", 1)
     assert done.returncode == 0 and done.stderr == ""

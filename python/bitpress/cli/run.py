@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 import time
 from collections.abc import Mapping
@@ -75,6 +76,13 @@ def _write(outputs: Mapping[str, np.ndarray], output: Path | None, folder: Path 
     return written
 
 
+class Activations(str, enum.Enum):
+    """What a network computes with."""
+
+    FLOAT32 = "float32"
+    INT16 = "int16"
+
+
 def command(
     file: Annotated[Path, typer.Argument(help="A bitpress file that holds a network.", show_default=False)],
     input: Annotated[
@@ -84,12 +92,15 @@ def command(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The output: .npy, or .npz with all.")] = None,
     output_dir: Annotated[Path | None, typer.Option(help="A folder for all outputs, one .npy each.")] = None,
     top: Annotated[int, typer.Option(min=0, help="How many of the largest values to print.")] = 5,
+    activations: Annotated[
+        Activations, typer.Option(help="int16: convolutions of packed weights by integers.")
+    ] = Activations.FLOAT32,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Run a pressed network on arrays, and print the shapes and the largest values of its outputs."""
     from bitpress import Session
 
-    session = Session(existing(file))
+    session = Session(existing(file), activations=activations.value)
     arrays = read_inputs(input or [], [value.name for value in session.inputs])
     if output is not None:
         output_path(output, file)
