@@ -23,7 +23,8 @@ void make_wide_table(unsigned bits, unsigned middle, unsigned split, WideTable* 
 // How many codes a stream claims to hold; constant time, bounded by its length as any frame.
 Status wide_count(const Coding& with, Bytes in, std::uint64_t* count) noexcept;
 
-// Decodes `count` codes and packs them into out, whose size is ceil(count * bits / 8). workspace: what the coding needs.
+// Decodes `count` codes and packs them into out, whose size is ceil(count * bits / 8). workspace: what the coding
+// needs.
 Status decode_wide(const Coding& with, Bytes in, unsigned bits, std::uint64_t count, MutableBytes out,
                    MutableBytes workspace) noexcept;
 
