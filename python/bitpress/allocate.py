@@ -7,23 +7,25 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .calibrate import Data, Layer, layers_of, measure, read_data
 from .compress import compress
 from .dtypes import array_bytes
 from .errors import SchemeError
 from .graph import Graph
 from .methods import Settings, Statistics, method
 from .model import Model
-from .passes.biases import Bias, with_biases
 from .recipe import Recipe, Rule
 from .scheme import Granularity, Integer, Scheme
 from .session import Session
 from .tensor import PackedTensor, pack
+
+if TYPE_CHECKING:
+    from .calibrate import Data, Layer
+    from .passes.biases import Bias
 
 __all__ = ["allocate"]
 
@@ -62,6 +64,8 @@ def allocate(
     ``source`` and ``calibration`` are those of ``compress``; ``progress(layer, done, layers)``. SchemeError where the
     limit cannot be reached, or no rule is calibrated.
     """
+    from .calibrate import read_data  # here and below only where it is used: it takes a while to import
+
     base = Recipe.feedback(coding="rans") if recipe is None else recipe
     exact = compress(source, Recipe((Rule("*", Scheme.int(8), op="none"),)))
     if exact.graph is None:
@@ -86,6 +90,8 @@ def allocate(
 
 def _rules(exact: Model, base: Recipe) -> Iterator[tuple[str, Rule]]:
     """The rule of each layer, by its weight, in the graph's order."""
+    from .calibrate import layers_of
+
     assert exact.graph is not None
     specs = {spec.name: spec for spec in exact.specs()}
     for layer in layers_of(exact.graph, {name: spec.shape for name, spec in specs.items()}):
@@ -96,6 +102,9 @@ def _rules(exact: Model, base: Recipe) -> Iterator[tuple[str, Rule]]:
 
 class _Work:
     def __init__(self, exact: Model, graph: Graph, rules: Mapping[str, Rule], data: Data, seed: int) -> None:
+        from .calibrate import layers_of
+        from .passes.biases import with_biases
+
         shapes = {spec.name: spec.shape for spec in exact.specs()}
         layers = {layer.weight: layer for layer in reversed(layers_of(graph, shapes)) if layer.weight in rules}
         self.layers = [layers[name] for name in rules]
@@ -110,6 +119,8 @@ class _Work:
         self.strength = float(sum(np.var(y, dtype=np.float64) for y in self.outputs)) or 1.0
 
     def measured(self) -> Iterator[tuple[Layer, Statistics]]:
+        from .calibrate import measure
+
         left = list(self.layers)
         while left:
             portion = [left.pop(0)]

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .calibrate import Progress, press_layers, read_data
 from .dtypes import dtype_of
 from .errors import CalibrationError, SchemeError
 from .graph import Graph, Node
@@ -20,6 +19,9 @@ from .plans import LazyTensors, Plan, Reader
 from .recipe import Recipe
 from .scheme import Granularity, Integer, Scheme
 from .tensor import PackedTensor, TensorSpec
+
+if TYPE_CHECKING:
+    from .calibrate import Progress
 
 __all__ = ["compress"]
 
@@ -67,6 +69,8 @@ def compress(
     tensors = LazyTensors(plans, read)
     if _is_calibrated(plans, graph, calibration):
         assert graph is not None
+        from .calibrate import press_layers, read_data  # only where it is asked for: it takes a while to import
+
         graph = press_layers(graph, tensors, read_data(calibration, graph), seed=seed, progress=progress)
     metadata = {key: value for key, value in getattr(opened, "metadata", {}).items() if key != "format"}
     in_memory = not isinstance(source, str | os.PathLike)
