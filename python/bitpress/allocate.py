@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,6 +214,8 @@ def _least(choices: Mapping[str, list[_Choice]], limit: float) -> dict[str, _Cho
 
 def _rest(source: Any, base: Recipe, rules: Mapping[str, Rule]) -> float:
     """Bytes of the file that are not the layers' streams."""
+    import tempfile
+
     uncalibrated = tuple(
         replace(rule, method="round", range="minmax", correct=False) if rule.is_calibrated else rule
         for rule in base.rules
