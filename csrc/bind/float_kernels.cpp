@@ -1,8 +1,7 @@
 // The float kernels of one named instruction set, so that a test can hold them against each other and the oracles.
 #include <pybind11/numpy.h>
 
-#include "bind/bind.h"
-#include "kernels/kernels.h"
+#include "bind/named_kernels.h"
 
 namespace py = pybind11;
 
@@ -10,18 +9,6 @@ namespace bitpress::bind {
 namespace {
 
 using Floats = py::array_t<float, py::array::c_style>;
-
-const Kernels& named(const std::string& isa) {
-    for (int i = 0; i < isa_count; ++i) {
-        const Kernels* table = kernels(static_cast<Isa>(i));
-        if (table != nullptr && isa == isa_name(static_cast<Isa>(i))) return *table;
-    }
-    throw py::value_error("no instruction set " + isa + " on this CPU");
-}
-
-void need(bool condition) {
-    if (!condition) throw py::value_error("array sizes do not fit each other");
-}
 
 std::size_t dim(const Floats& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
 std::size_t count(const Floats& array) { return static_cast<std::size_t>(array.size()); }

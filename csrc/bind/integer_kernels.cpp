@@ -1,8 +1,7 @@
 // The integer kernels of networks, of one named instruction set, so that a test can hold them against each other.
 #include <pybind11/numpy.h>
 
-#include "bind/bind.h"
-#include "kernels/kernels.h"
+#include "bind/named_kernels.h"
 
 namespace py = pybind11;
 
@@ -12,18 +11,6 @@ namespace {
 using Floats = py::array_t<float, py::array::c_style>;
 using Shorts = py::array_t<std::int16_t, py::array::c_style>;
 using Codes = py::array_t<std::uint8_t, py::array::c_style>;
-
-const Kernels& named(const std::string& isa) {
-    for (int i = 0; i < isa_count; ++i) {
-        const Kernels* table = kernels(static_cast<Isa>(i));
-        if (table != nullptr && isa == isa_name(static_cast<Isa>(i))) return *table;
-    }
-    throw py::value_error("no instruction set " + isa + " on this CPU");
-}
-
-void need(bool condition) {
-    if (!condition) throw py::value_error("array sizes do not fit each other");
-}
 
 // x [k, step >= 16]: a panel and 16 scales.
 py::tuple quantize_columns(const std::string& isa, const Floats& x) {

@@ -54,6 +54,22 @@ __m256i not_finite(__m256 x) noexcept {
     return _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_castps_si256(x), exponent), exponent);
 }
 
+// As many eights as there are; how many elements that is.
+template <auto store, class Code>
+static size_t quantize_eights(const float* x, size_t n, const float* scales, const float* zeros, unsigned low,
+                              unsigned high, Code* codes) noexcept {
+    const __m256 lowest = _mm256_set1_ps(static_cast<float>(low));
+    const __m256 highest = _mm256_set1_ps(static_cast<float>(high));
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        const __m256 zero = _mm256_loadu_ps(zeros + i);
+        const __m256 whole = floor8(zero);
+        const Rounding r = {_mm256_loadu_ps(scales + i), _mm256_sub_ps(zero, whole), whole, lowest, highest};
+        store(codes + i, round8(x + i, r));
+    }
+    return i;
+}
+
 }  // namespace
 
 void quantize(const float* x, size_t n, float scale, float zero, unsigned low, unsigned high, uint8_t* codes) noexcept {
@@ -68,15 +84,7 @@ void quantize(const float* x, size_t n, float scale, float zero, unsigned low, u
 
 void quantize_each(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
                    uint8_t* codes) noexcept {
-    const __m256 lowest = _mm256_set1_ps(static_cast<float>(low));
-    const __m256 highest = _mm256_set1_ps(static_cast<float>(high));
-    size_t i = 0;
-    for (; n - i >= 8; i += 8) {
-        const __m256 zero = _mm256_loadu_ps(zeros + i);
-        const __m256 whole = floor8(zero);
-        const Rounding r = {_mm256_loadu_ps(scales + i), _mm256_sub_ps(zero, whole), whole, lowest, highest};
-        store_bytes(codes + i, round8(x + i, r));
-    }
+    const size_t i = quantize_eights<store_bytes>(x, n, scales, zeros, low, high, codes);
     scalar::quantize_each(x + i, n - i, scales + i, zeros + i, low, high, codes + i);
 }
 
@@ -101,15 +109,7 @@ void dequantize_each(const uint8_t* codes, size_t n, const float* scales, const 
 
 void quantize_wide(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
                    uint16_t* codes) noexcept {
-    const __m256 lowest = _mm256_set1_ps(static_cast<float>(low));
-    const __m256 highest = _mm256_set1_ps(static_cast<float>(high));
-    size_t i = 0;
-    for (; n - i >= 8; i += 8) {
-        const __m256 zero = _mm256_loadu_ps(zeros + i);
-        const __m256 whole = floor8(zero);
-        const Rounding r = {_mm256_loadu_ps(scales + i), _mm256_sub_ps(zero, whole), whole, lowest, highest};
-        store_words(codes + i, round8(x + i, r));
-    }
+    const size_t i = quantize_eights<store_words>(x, n, scales, zeros, low, high, codes);
     scalar::quantize_wide(x + i, n - i, scales + i, zeros + i, low, high, codes + i);
 }
 

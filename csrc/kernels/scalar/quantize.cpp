@@ -18,6 +18,16 @@ float quantize_one(float x, float scale, float zero, float lowest, float highest
 // 0 * inf and 0 * NaN are NaN; anything else gives a zero.
 bool finite(float x) noexcept { return 0.0F * x == 0.0F; }
 
+template <class Code>
+static void quantize_all(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
+                         Code* codes) noexcept {
+    const float lowest = static_cast<float>(low);
+    const float highest = static_cast<float>(high);
+    for (size_t i = 0; i < n; ++i) {
+        codes[i] = static_cast<Code>(quantize_one(x[i], scales[i], zeros[i], lowest, highest));
+    }
+}
+
 }  // namespace
 
 void quantize(const float* x, size_t n, float scale, float zero, unsigned low, unsigned high, uint8_t* codes) noexcept {
@@ -34,11 +44,7 @@ void dequantize(const uint8_t* codes, size_t n, float scale, float zero, float* 
 
 void quantize_each(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
                    uint8_t* codes) noexcept {
-    const float lowest = static_cast<float>(low);
-    const float highest = static_cast<float>(high);
-    for (size_t i = 0; i < n; ++i) {
-        codes[i] = static_cast<uint8_t>(quantize_one(x[i], scales[i], zeros[i], lowest, highest));
-    }
+    quantize_all(x, n, scales, zeros, low, high, codes);
 }
 
 void dequantize_each(const uint8_t* codes, size_t n, const float* scales, const float* zeros, float* x) noexcept {
@@ -47,11 +53,7 @@ void dequantize_each(const uint8_t* codes, size_t n, const float* scales, const 
 
 void quantize_wide(const float* x, size_t n, const float* scales, const float* zeros, unsigned low, unsigned high,
                    uint16_t* codes) noexcept {
-    const float lowest = static_cast<float>(low);
-    const float highest = static_cast<float>(high);
-    for (size_t i = 0; i < n; ++i) {
-        codes[i] = static_cast<uint16_t>(quantize_one(x[i], scales[i], zeros[i], lowest, highest));
-    }
+    quantize_all(x, n, scales, zeros, low, high, codes);
 }
 
 void dequantize_wide(const uint16_t* codes, size_t n, const float* scales, const float* zeros, float* x) noexcept {
