@@ -45,8 +45,8 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("model", "importers"),
     ("session", "plans"),
     ("calibrate",),
-    ("compress",),
-    ("allocate",),
+    ("compression",),
+    ("allocation",),
     ("files", "onnx_backend"),
     ("bitpress",),
     ("train", "report"),
@@ -55,7 +55,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-USES_CORE = {"bitpack", "bounded", "tensor", "codings", "lzw_formats", "container", "session", "compress", "methods"}
+USES_CORE = {"bitpack", "bounded", "tensor", "codings", "lzw_formats", "container", "session", "compression", "methods"}
 # A package from outside -> the units that may import it (numpy and the standard library are free for all).
 OUTSIDE: dict[str, set[str]] = {
     "torch": {"importers", "train", "torch", "demo"},
@@ -116,14 +116,14 @@ def cpp_arrows(root: Path = ROOT) -> Iterator[Arrow]:
                 yield Arrow(source, target, str(file.relative_to(root)))
 
 
-def _imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
-    """All imports, those inside functions too; those for type checkers alone are left out."""
+def _imports(tree: ast.AST, checkers: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    """All imports, those inside functions too; those for type checkers alone where asked for."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if not checkers and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
-        yield from _imports(node)
+        yield from _imports(node, checkers)
 
 
 def _targets(node: ast.Import | ast.ImportFrom, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -144,7 +144,8 @@ def python_arrows(root: Path = ROOT) -> Iterator[Arrow]:
         source = _unit(file, top).replace("__init__", "bitpress")
         package = ("bitpress", *file.relative_to(top).parts[:-1])
         where = str(file.relative_to(root))
-        for node in _imports(ast.parse(file.read_text())):
+        public = file == top / "__init__.py"  # says where names come from to type checkers, imports them when asked for
+        for node in _imports(ast.parse(file.read_text()), checkers=public):
             for name in _targets(node, package):
                 if name[0] != "bitpress":
                     if name[0] not in sys.stdlib_module_names:

@@ -2,68 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from . import bitpack, bounded
-from .allocate import allocate
-from .codings import huffman, planes, rans
-from .compress import compress
-from .errors import (
-    BitpressError,
-    CalibrationError,
-    CorruptError,
-    FormatError,
-    SchemeError,
-    ShapeError,
-    TrainingError,
-    UnsupportedError,
-)
-from .files import load_file, safe_open, save_file
-from .lzw_formats import lzw
-from .methods.magnitude import prune
-from .model import Model, load
-from .recipe import Recipe, Rule
-from .scheme import Scheme
-from .session import Session, SessionMemory
-from .tensor import PackedTensor, pack
+if TYPE_CHECKING:
+    from . import bitpack as bitpack
+    from . import bounded as bounded
+    from . import torch as torch
+    from .allocation import allocate as allocate
+    from .codings import huffman as huffman
+    from .codings import planes as planes
+    from .codings import rans as rans
+    from .compression import compress as compress
+    from .errors import BitpressError as BitpressError
+    from .errors import CalibrationError as CalibrationError
+    from .errors import CorruptError as CorruptError
+    from .errors import FormatError as FormatError
+    from .errors import SchemeError as SchemeError
+    from .errors import ShapeError as ShapeError
+    from .errors import TrainingError as TrainingError
+    from .errors import UnsupportedError as UnsupportedError
+    from .files import load_file as load_file
+    from .files import safe_open as safe_open
+    from .files import save_file as save_file
+    from .lzw_formats import lzw as lzw
+    from .methods.magnitude import prune as prune
+    from .model import Model as Model
+    from .model import load as load
+    from .recipe import Recipe as Recipe
+    from .recipe import Rule as Rule
+    from .scheme import Scheme as Scheme
+    from .session import Session as Session
+    from .session import SessionMemory as SessionMemory
+    from .tensor import PackedTensor as PackedTensor
+    from .tensor import pack as pack
 
-__all__ = [
-    "BitpressError",
-    "CalibrationError",
-    "CorruptError",
-    "FormatError",
-    "Model",
-    "PackedTensor",
-    "Recipe",
-    "Rule",
-    "Scheme",
-    "SchemeError",
-    "Session",
-    "SessionMemory",
-    "ShapeError",
-    "TrainingError",
-    "UnsupportedError",
-    "allocate",
-    "bitpack",
-    "bounded",
-    "compress",
-    "huffman",
-    "load",
-    "load_file",
-    "lzw",
-    "pack",
-    "planes",
-    "prune",
-    "rans",
-    "safe_open",
-    "save_file",
-]
+# Where each name comes from: a module is imported when the first of its names is asked for, so that a program that
+# runs a network does not wait for what presses one. test_package.py holds this table to the imports above.
+_HOMES = {
+    "allocation": ("allocate",),
+    "codings": ("huffman", "planes", "rans"),
+    "compression": ("compress",),
+    "errors": (
+        "BitpressError",
+        "CalibrationError",
+        "CorruptError",
+        "FormatError",
+        "SchemeError",
+        "ShapeError",
+        "TrainingError",
+        "UnsupportedError",
+    ),
+    "files": ("load_file", "safe_open", "save_file"),
+    "lzw_formats": ("lzw",),
+    "methods.magnitude": ("prune",),
+    "model": ("Model", "load"),
+    "recipe": ("Recipe", "Rule"),
+    "scheme": ("Scheme",),
+    "session": ("Session", "SessionMemory"),
+    "tensor": ("PackedTensor", "pack"),
+}
+_MODULES = ("bitpack", "bounded")
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted((*_HOME_OF, *_MODULES))
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "torch":  # imports torch, so only when asked for
-        import importlib
+    if name in _MODULES or name == "torch":  # torch is imported for those alone who ask for it by name
+        return import_module(f".{name}", __name__)
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    return found
 
-        return importlib.import_module(".torch", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

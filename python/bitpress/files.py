@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .compress import compress
+from .compression import compress
 from .container import Base, Container, open_container, write
 from .errors import UnsupportedError
 from .recipe import Recipe

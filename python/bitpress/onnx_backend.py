@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import onnx.backend.base
 
-from .compress import compress
+from .compression import compress
 from .errors import UnsupportedError
 from .importers.onnx import load
 from .importers.onnx_operators import CONSTANT_INPUTS

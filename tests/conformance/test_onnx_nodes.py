@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bitpress.compress import compress
+from bitpress.compression import compress
 from bitpress.errors import BitpressError
 from bitpress.recipe import Recipe
 from bitpress.reference import interpreter

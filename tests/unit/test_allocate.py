@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import pytest
 from test_compress_calibrated import chain, inputs, run
 
 import bitpress as bp
-
-allocation = importlib.import_module("bitpress.allocate")  # the name is its function's too
+from bitpress import allocation
 
 
 def network() -> Any:

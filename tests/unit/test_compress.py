@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bitpress as bp
-from bitpress.compress import LazyTensors
+from bitpress.compression import LazyTensors
 
 rng = np.random.default_rng(7)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 import inspect
 import json
@@ -27,15 +28,49 @@ LONG_FILES: dict[str, str] = {
 
 
 def test_import_needs_numpy_alone(python: Run) -> None:
-    """Beside the standard library, `import bitpress` brings in its own modules and numpy's."""
+    """Beside the standard library, all public names bring in bitpress' own modules and numpy's."""
     code = """
 import json, sys, numpy
 before = set(sys.modules)
-import bitpress
+from bitpress import *
 print(json.dumps(sorted({name.split(".")[0] for name in set(sys.modules) - before})))
 """
     brought = set(json.loads(python(code).stdout)) - set(sys.stdlib_module_names)
     assert {name for name in brought if not name.startswith("_editable")} <= {"bitpress", "numpy"}
+
+
+def test_import_waits_for_no_name_that_is_not_asked_for(python: Run) -> None:
+    code = """
+import json, sys
+import bitpress
+early = [name for name in sys.modules if name.startswith("bitpress.")]
+bitpress.load, bitpress.Session
+print(json.dumps([early, "bitpress.compression" in sys.modules or "bitpress.methods" in sys.modules]))
+"""
+    assert json.loads(python(code).stdout) == [[], False]
+
+
+def test_type_checkers_see_the_public_names() -> None:
+    """What `__init__.py` imports for type checkers is what it gives at run time."""
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    seen = {}
+    for node in block.body:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            assert alias.asname == alias.name  # else it is private to a type checker
+            seen[alias.name] = node.module
+    assert seen.pop("torch") is None
+    assert set(seen) == set(bp.__all__)
+    for name, module in seen.items():
+        home = bp if module is None else importlib.import_module(f"bitpress.{module}")
+        assert getattr(bp, name) is getattr(home, name), name
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'squeeze'"):
+        _ = bp.squeeze  # type: ignore[attr-defined]
+    assert set(bp.__all__) <= set(dir(bp))
 
 
 def test_a_forced_isa_that_is_missing_is_an_import_error(python: Run) -> None:

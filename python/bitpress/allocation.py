@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .compress import compress
+from .compression import compress
 from .dtypes import array_bytes
 from .errors import SchemeError
 from .graph import Graph
