@@ -9,25 +9,48 @@ except ModuleNotFoundError as error:
         raise
     raise ModuleNotFoundError("bitpress.torch needs torch: pip install 'bitpress[torch]'", name="torch") from None
 
+from .train.convert import convert
+from .train.deep_compression import deep_compression, deep_decompression
 from .train.distill import Report, Result, distill, fit
 from .train.loop import Evaluation, History, cosine, evaluate
 from .train.loss import UNLABELLED, accuracy, cross_entropy, distillation_loss
+from .train.losses import Mixture, Term, attention, decoupled, hint, kl, relational
+from .train.prepare import Press, prepare
 from .train.progress import Progress
 from .train.prune import PruningMasks
+from .train.rate import coded_bits
+from .train.schedules import Cubic, Lottery, OneShot, Schedule
 
 __all__ = [
     "UNLABELLED",
+    "Cubic",
     "Evaluation",
     "History",
+    "Lottery",
+    "Mixture",
+    "OneShot",
+    "Press",
     "Progress",
     "PruningMasks",
     "Report",
     "Result",
+    "Schedule",
+    "Term",
     "accuracy",
+    "attention",
+    "coded_bits",
+    "convert",
     "cosine",
     "cross_entropy",
+    "decoupled",
+    "deep_compression",
+    "deep_decompression",
     "distill",
     "distillation_loss",
     "evaluate",
     "fit",
+    "hint",
+    "kl",
+    "prepare",
+    "relational",
 ]

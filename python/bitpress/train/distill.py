@@ -136,6 +136,7 @@ def fit(
     seed: int = 0,
     max_grad_norm: float | None = None,
     after_step: Callable[[], None] | None = None,
+    adapters: nn.Module | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     progress: bool | OnProgress | None = None,
@@ -144,8 +145,8 @@ def fit(
     """Train ``model`` in place on a loader and return losses, metrics, steps and seconds.
 
     ``objective(model, batch)`` gives a loss and the outputs; by default cross entropy with the labels. The other
-    options are ``distill``'s. ``after_step`` is called after every step of the optimizer (``PruningMasks.apply_``,
-    say).
+    options are ``distill``'s. ``after_step`` is called after every step of the optimizer (``Press.step`` or
+    ``PruningMasks.apply_``, say). ``adapters``: modules of the objective that learn along (``Mixture.adapters``).
     """
     options = {"optimizer": optimizer, "scheduler": scheduler, "metric": metric, "batch": batch, "device": device}
     settings = {"epochs": epochs, "seed": seed, "network": _shape(model)}
@@ -160,6 +161,7 @@ def fit(
             seed=seed,
             max_grad_norm=max_grad_norm,
             after_step=after_step,
+            adapters=adapters,
             **options,
         )
 

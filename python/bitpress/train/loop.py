@@ -168,6 +168,7 @@ class Trainer:
     max_grad_norm: float | None = None
     generators: list[torch.Generator] = field(default_factory=list)
     after_step: Callable[[], None] | None = None
+    adapters: nn.Module | None = None
     report: OnProgress | None = None
     save: Callable[[], None] | None = None
     save_every: int | None = None
@@ -185,7 +186,8 @@ class Trainer:
         self.model.to(self._where)
         seed_all(self.seed)
         self._steps_an_epoch = length(self.loader)
-        self._optimizer = self.optimizer(self.model.parameters())
+        learned = nn.ModuleList([self.model] if self.adapters is None else [self.model, self.adapters.to(self._where)])
+        self._optimizer = self.optimizer(learned.parameters())
         self._schedule = self._make_schedule()
         self.history = History()
         self._position = 0  # steps done in this epoch
@@ -276,6 +278,7 @@ class Trainer:
         """Everything that decides the next step, in types that ``torch.load(weights_only=True)`` takes."""
         return {
             "model": self.model.state_dict(),
+            "adapters": None if self.adapters is None else self.adapters.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict() if self._schedule is not None else None,
             "history": asdict(self.history),
@@ -288,6 +291,8 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Put back what ``state`` gave, into a Trainer made with the same arguments."""
         self.model.load_state_dict(state["model"])
+        if self.adapters is not None:
+            self.adapters.load_state_dict(state["adapters"])
         self._optimizer.load_state_dict(state["optimizer"])
         if self._schedule is not None:
             self._schedule.load_state_dict(state["schedule"])
