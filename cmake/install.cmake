@@ -1,4 +1,4 @@
-# `cmake --install` of the C library: the header, the archive and a package for find_package(bitpress).
+# `cmake --install` of the C library: the header, the archive and a package for find_package(bitpress), one for pkg-config.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 install(FILES ${PROJECT_SOURCE_DIR}/include/bitpress/bitpress.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/bitpress)
@@ -7,3 +7,7 @@ install(EXPORT bitpress NAMESPACE bitpress:: FILE bitpress-config.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/bitpress)
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/bitpress-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/bitpress-config-version.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/bitpress)
+
+file(RELATIVE_PATH BITPRESS_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)  # the archive may be moved with it
+configure_file(cmake/bitpress.pc.in ${CMAKE_CURRENT_BINARY_DIR}/bitpress.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/bitpress.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

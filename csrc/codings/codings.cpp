@@ -1,6 +1,10 @@
 // The table of codings, made from codings.def, and the coding that leaves bytes as they are.
 #include "codings/codings.h"
 
+#ifndef BITPRESS_CHOSEN_CODINGS
+#define BITPRESS_CHOSEN_CODINGS "codings/codings.def"
+#endif
+
 namespace bitpress {
 namespace {
 
@@ -27,13 +31,13 @@ Status raw_decode(const Workers&, Bytes in, MutableBytes out, MutableBytes) noex
 
 }  // namespace
 
-const Coding raw_coding{CodingId::raw, "raw", raw_bound, 0, 0, raw_encode, raw_decoded_size, raw_decode};
+const Coding raw_coding{CodingId::raw, "raw", raw_bound, 0, 0, if_encoding(raw_encode), raw_decoded_size, raw_decode};
 
 namespace {
 
 constexpr const Coding* table[] = {
 #define BP_CODING(name, number) &name##_coding,
-#include "codings/codings.def"
+#include BITPRESS_CHOSEN_CODINGS
 #undef BP_CODING
 };
 

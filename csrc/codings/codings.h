@@ -24,7 +24,7 @@ struct Coding {
     // workers'.
     std::size_t encode_workspace;
     std::size_t decode_workspace;
-    // The same bytes for any number of workers.
+    // The same bytes for any number of workers. Null in a minimal build.
     Status (*encode_by)(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
                         std::size_t* written) noexcept;
     // The size that the frame claims, checked against what its length can hold at all; nothing is decoded.
@@ -39,6 +39,14 @@ struct Coding {
         return decode_by(one_worker, in, out, workspace);
     }
 };
+
+// How an encoder is named in a Coding: minimal builds leave it out.
+#ifdef BITPRESS_MINIMAL
+inline constexpr bool with_encoders = false;
+#else
+inline constexpr bool with_encoders = true;
+#endif
+constexpr auto if_encoding(decltype(Coding::encode_by) encode) noexcept { return with_encoders ? encode : nullptr; }
 
 // Defined in the coding's own file.
 #define BP_CODING(name, number) extern const Coding name##_coding;

@@ -254,7 +254,7 @@ Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
 
 }  // namespace
 
-const Coding huffman_coding{CodingId::huffman,  "huffman", bound, sizeof(EncodeState), sizeof(DecodeState), encode,
-                            frame_decoded_size, decode};
+const Coding huffman_coding{CodingId::huffman,   "huffman",          bound, sizeof(EncodeState), sizeof(DecodeState),
+                            if_encoding(encode), frame_decoded_size, decode};
 
 }  // namespace bitpress

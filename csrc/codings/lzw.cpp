@@ -83,7 +83,7 @@ Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
 
 }  // namespace
 
-const Coding lzw_coding{CodingId::lzw,       "lzw",  bound,        sizeof(EncodeState),
-                        sizeof(DecodeState), encode, decoded_size, decode};
+const Coding lzw_coding{CodingId::lzw,       "lzw",        bound, sizeof(EncodeState), sizeof(DecodeState),
+                        if_encoding(encode), decoded_size, decode};
 
 }  // namespace bitpress

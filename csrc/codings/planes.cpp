@@ -284,7 +284,7 @@ Status planes_encode(const Workers& workers, PlaneKind kind, Bytes in, MutableBy
     return Status::ok;
 }
 
-extern const Coding planes_coding{CodingId::planes,    "planes", bound,        sizeof(EncodeState),
-                                  sizeof(DecodeState), encode,   decoded_size, decode};
+extern const Coding planes_coding{CodingId::planes,    "planes",     bound, sizeof(EncodeState), sizeof(DecodeState),
+                                  if_encoding(encode), decoded_size, decode};
 
 }  // namespace bitpress

@@ -123,7 +123,7 @@ Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
 
 }  // namespace
 
-extern const Coding rans_coding{CodingId::rans,      "rans", bound,        sizeof(RansEncoder),
-                                sizeof(DecodeState), encode, decoded_size, decode};
+extern const Coding rans_coding{CodingId::rans,      "rans",       bound, sizeof(RansEncoder), sizeof(DecodeState),
+                                if_encoding(encode), decoded_size, decode};
 
 }  // namespace bitpress

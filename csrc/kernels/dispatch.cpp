@@ -2,8 +2,10 @@
 #ifdef BITPRESS_WITH_AVX2
 #include <cpuid.h>
 #endif
+#ifndef BITPRESS_MINIMAL
 #include <stdlib.h>
 #include <string.h>
+#endif
 
 #include "kernels/kernels.h"
 
@@ -17,6 +19,9 @@ Kernels make_scalar() noexcept {
     Kernels table{};
     table.isa = Isa::scalar;
 #define BP_KERNEL(name, result, parameters) table.name = scalar::name;
+#ifdef BITPRESS_MINIMAL
+#define BP_WRITER(name, result, parameters)  // null: nothing that reads a file or runs it calls these
+#endif
 #include "kernels/kernels.def"
 #undef BP_KERNEL
     return table;
@@ -73,12 +78,14 @@ struct Tables {
 #ifdef BITPRESS_WITH_NEON
         add(Isa::neon, table[0], neon::fill);  // every 64-bit Arm has it
 #endif
+#ifndef BITPRESS_MINIMAL
         const char* forced = getenv("BITPRESS_ISA");
         if (forced == nullptr || *forced == '\0') return;
         chosen = nullptr;
         for (int i = 0; i < isa_count; ++i) {
             if (present[i] && strcmp(forced, names[i]) == 0) chosen = &table[i];
         }
+#endif
     }
 };
 

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bitpress as bp
+from bitpress.graph import Graph, Node, Value
 from bitpress.session import Session
 
-SYSROOT = Path("/usr/aarch64-linux-gnu")
+# Cross builds: the emulator, the compiler's name.
+CROSS = {"aarch64": ("qemu-aarch64", "aarch64-linux-gnu"), "armv7": ("qemu-arm", "arm-linux-gnueabihf")}
+BUILDS = ["this", "minimal", *CROSS]
 
 
 @pytest.fixture
@@ -21,17 +25,19 @@ def model(root: Path) -> Path:
     return root / "tests" / "cpp" / "mlp.bp"
 
 
-def runner(root: Path, cpu: str, build_folder: Path) -> tuple[list[str], Path]:
-    """What stands before a program of that CPU, and the folder it was built in."""
-    if cpu == "this":
+def runner(root: Path, build: str, build_folder: Path) -> tuple[list[str], Path]:
+    """What stands before a program of that build, and the build's folder."""
+    if build == "this":
         return [], build_folder
-    if shutil.which("qemu-aarch64") is None or not SYSROOT.exists():
-        pytest.skip("needs the apt packages qemu-user and g++-aarch64-linux-gnu")
-    if not (root / "build" / "aarch64" / "examples" / "c" / "classify").exists():
-        pytest.skip(
-            "needs the apt package g++-aarch64-linux-gnu: cmake --preset aarch64 && cmake --build build/aarch64"
-        )
-    return ["qemu-aarch64", "-L", str(SYSROOT)], root / "build" / "aarch64"
+    folder = root / "build" / build
+    if not (folder / "examples" / "c" / "classify").exists():
+        pytest.skip(f"needs the C library: cmake --preset {build} && cmake --build build/{build}")
+    if build == "minimal":
+        return [], folder
+    emulator, compiler = CROSS[build]
+    if shutil.which(emulator) is None:
+        pytest.skip(f"needs the apt packages qemu-user and g++-{compiler}")
+    return [emulator, "-L", f"/usr/{compiler}"], folder
 
 
 def program(build: Path, *parts: str) -> Path:
@@ -41,9 +47,11 @@ def program(build: Path, *parts: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("cpu", ["this", "aarch64"])
-def test_classify_answers_as_python_does(root: Path, build_folder: Path, model: Path, tmp_path: Path, cpu: str) -> None:
-    before, build = runner(root, cpu, build_folder)
+@pytest.mark.parametrize("kind", BUILDS)
+def test_classify_answers_as_python_does(
+    root: Path, build_folder: Path, model: Path, tmp_path: Path, kind: str
+) -> None:
+    before, build = runner(root, kind, build_folder)
     x = np.random.default_rng(0).standard_normal((2, 4), np.float32)
     x.astype("<f4").tofile(tmp_path / "x.f32")
     command = [*before, str(program(build, "examples", "c", "classify")), str(model), str(tmp_path / "x.f32"), "2", "4"]
@@ -54,10 +62,10 @@ def test_classify_answers_as_python_does(root: Path, build_folder: Path, model: 
     np.testing.assert_allclose(np.array(logits.split(), np.float64), want.ravel(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("cpu", ["this", "aarch64"])
-def test_embed(root: Path, build_folder: Path, model: Path, cpu: str) -> None:
+@pytest.mark.parametrize("kind", BUILDS)
+def test_embed(root: Path, build_folder: Path, model: Path, kind: str) -> None:
     """Static memory, every alignment, every truncation, every flipped bit."""
-    before, build = runner(root, cpu, build_folder)
+    before, build = runner(root, kind, build_folder)
     command = [*before, str(program(build, "tests", "cpp", "embed")), str(model)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -98,3 +106,29 @@ def test_programs_need_no_cpp_runtime(build_folder: Path) -> None:
         assert re.findall(r" U (_Z\S*|__cxa_(?!finalize)\S*|__gxx\S*|_Unwind\S*)", names) == []
         linked = subprocess.run(["readelf", "-d", str(path)], capture_output=True, text=True, check=True).stdout
         assert set(re.findall(r"NEEDED.*\[(.*)\]", linked)) <= {"libc.so.6", "libm.so.6"}
+
+
+def test_a_minimal_library_needs_neither_files_nor_environment(root: Path, build_folder: Path) -> None:
+    """mem*, string comparisons and libm: a device without an operating system has these."""
+    _, build = runner(root, "minimal", build_folder)
+    text = subprocess.run(["nm", str(build / "libbitpress.a")], capture_output=True, text=True, check=True).stdout
+    defined = set(re.findall(r"^[0-9a-f]+ [A-Z] (\S+)$", text, re.MULTILINE))
+    needed = set(re.findall(r"^ +U (\S+)$", text, re.MULTILINE)) - defined
+    assert needed & {"memcpy", "memcmp"}
+    assert needed & {"getenv", "malloc", "free", "fopen", "printf", "abort", "exit", "__assert_fail"} == set()
+    small, whole = ((folder / "examples" / "c" / "classify").stat().st_size for folder in (build, root / "build" / "c"))
+    assert small < whole / 2
+
+
+def test_a_minimal_library_refuses_what_it_lacks(root: Path, build_folder: Path, tmp_path: Path) -> None:
+    _, build = runner(root, "minimal", build_folder)
+    (tmp_path / "x.f32").write_bytes(bytes(16))
+    weight = np.eye(4, 1024, dtype=np.float32)  # large enough for a coding to pay
+    for op, coding in (("MatMul", "huffman"), ("Gemm", "lzw")):
+        x, y = Value("x", shape=(1, 4)), Value("y", shape=(1, 1024))
+        graph = Graph((x,), (y,), (Node(op, op, ("x", "w"), ("y",)),))
+        path = tmp_path / f"{op}.bp"
+        bp.Model({"w": bp.pack(weight, bp.Scheme.int(8, coding=coding))}, graph).save(path)
+        command = [str(build / "examples" / "c" / "classify"), str(path), str(tmp_path / "x.f32"), "1", "4"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 1 and "does not know" in done.stderr, (op, done)

@@ -175,6 +175,18 @@ def test_inspect_prints_a_line_a_tensor(folder: Path, bitpress: Bitpress) -> Non
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_inspect_names_what_a_c_library_needs(tmp_path: Path, root: Path) -> None:
+    status, out, err = call("inspect", root / "tests" / "cpp" / "mlp.bp", "--build")
+    assert (status, out, err) == (
+        0,
+        "-DBITPRESS_MINIMAL=ON -DBITPRESS_OPERATORS=Gemm -DBITPRESS_CODINGS=huffman\n",
+        "",
+    )
+    bp.save_file({"w": np.zeros(3, np.float32)}, tmp_path / "w.bp")
+    assert "-DBITPRESS_CODINGS=raw" in call("inspect", tmp_path / "w.bp", "--build")[1]
+    assert call("inspect", tmp_path / "w.bp", "--build", "--json")[0] == 2
+
+
 def test_inspect_is_safe_with_names(tmp_path: Path) -> None:
     name = "[red]\x1b[31mw[/red]\n"
     bp.save_file({name: np.zeros(3, np.float32)}, tmp_path / "n.bp")

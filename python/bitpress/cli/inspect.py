@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,12 +22,16 @@ _WIDE = 100  # columns of a terminal from which type and share are shown
 SUMMARY = "Show what a file holds: every tensor, every byte."
 EXAMPLES = """bitpress inspect net.bp
 bitpress inspect net.bp --html net.html
+bitpress inspect net.bp --build
 bitpress inspect net.bp --json"""
 
 
 def command(
     file: Annotated[Path, typer.Argument(help="A bitpress file.")],
     html: Annotated[Path | None, typer.Option(help="Write one self-contained page with plots here.")] = None,
+    build: Annotated[
+        bool, typer.Option("--build", help="Print the CMake options of a C library for files like this one alone.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Show what a file holds: shape, scheme, bits a weight, bytes and share of each tensor, and where the rest goes.
@@ -36,7 +41,12 @@ def command(
     from bitpress.report.survey import survey_of
 
     target = output_path(html, file) if html is not None else None
+    if build and (json or html is not None):
+        raise typer.BadParameter("prints options alone", param_hint="--build")
     survey = survey_of(existing(file))
+    if build:
+        print(*(shlex.quote(option) for option in survey.build_options))
+        return
     if target is not None:
         _write_page(survey, target)
     if json:

@@ -120,6 +120,17 @@ class Survey:
         """Source bytes of the tensors over the whole file."""
         return self.source_nbytes / self.nbytes if self.nbytes else 0.0
 
+    @property
+    def build_options(self) -> tuple[str, ...]:
+        """What CMake is told to build the C library for files like this one, and for nothing else (docs/c.md)."""
+        operators = sorted(self.graph.operators) if self.graph else []
+        codings = sorted({stream.coding for tensor in self.tensors for stream in tensor.streams} - {"raw"})
+        return (
+            "-DBITPRESS_MINIMAL=ON",
+            f"-DBITPRESS_OPERATORS={';'.join(operators) or 'Identity'}",
+            f"-DBITPRESS_CODINGS={';'.join(codings) or 'raw'}",
+        )
+
     def share(self, tensor: TensorLine) -> float:
         """The part of the file that a tensor takes."""
         return tensor.nbytes / self.nbytes if self.nbytes else 0.0
