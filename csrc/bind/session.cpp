@@ -48,8 +48,10 @@ using Shapes = std::vector<std::vector<std::int64_t>>;
 
 class PySession {
   public:
-    PySession(py::object file, bool check, std::string name, bool int16)
-        : name_(std::move(name)), activations_(int16 ? Activations::int16 : Activations::float32) {
+    PySession(py::object file, bool check, std::string name, bool int16, std::uint64_t memory_limit)
+        : name_(std::move(name)),
+          activations_(int16 ? Activations::int16 : Activations::float32),
+          memory_limit_(memory_limit) {
         if (PyObject_GetBuffer(file.ptr(), &view_, PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
         try {
             open(check);
@@ -74,7 +76,7 @@ class PySession {
         return list;
     }
 
-    py::list run(const std::vector<Array>& arrays, std::uint64_t max_bytes) {
+    py::list run(const std::vector<Array>& arrays) {
         const Guard guard(&busy_, name_);
         Shapes shapes;
         shapes.reserve(arrays.size());
@@ -82,7 +84,7 @@ class PySession {
             if ((array.flags() & py::array::c_style) == 0) throw py::value_error("arrays must be row-major");
         }
         for (const Array& array : arrays) shapes.emplace_back(array.shape(), array.shape() + array.ndim());
-        plan(shapes, max_bytes);
+        plan(shapes);
         std::vector<Bytes> in;
         in.reserve(arrays.size());
         for (const Array& array : arrays) {
@@ -106,12 +108,12 @@ class PySession {
         return results;
     }
 
-    void plan_for(const Shapes& shapes, std::uint64_t max_bytes) {
+    void plan_for(const Shapes& shapes) {
         const Guard guard(&busy_, name_);
-        plan(shapes, max_bytes);
+        plan(shapes);
     }
 
-    // file, weights, tile, arena, plan: bytes. tile and arena are the last plan's, 0 before there is one.
+    // file, weights, tile, arena, plan, total: bytes. tile and arena are the last plan's, 0 before there is one.
     py::dict memory() const {
         py::dict sizes;
         sizes["file"] = view_.len;
@@ -120,6 +122,7 @@ class PySession {
         sizes["tile"] = session_ == nullptr ? 0 : session_->bytes().tile;
         sizes["arena"] = session_ == nullptr ? 0 : session_->bytes().arena;
         sizes["plan"] = plan_memory_.bytes().size();
+        sizes["total"] = resident() + plan_memory_.bytes().size() + arena_.bytes().size();
         return sizes;
     }
 
@@ -149,11 +152,15 @@ class PySession {
         Refusal refusal;
         Status status = Model::size(file, &bytes, &refusal);
         if (status == Status::ok) {
+            check_limit(bytes, "the weights need");
             model_memory_.reserve(bytes, name_);
             const py::gil_scoped_release unlocked;
             status = Model::open(file, check ? Check::full : Check::none, model_memory_.bytes(), &model_, &refusal);
         }
-        if (status == Status::ok) return;
+        if (status == Status::ok) {
+            check_limit(resident(), "the weights need");
+            return;
+        }
         std::string line = name_ + ": ";
         if (!refusal.name.empty()) line += "tensor '" + text(refusal.name) + "': ";
         raise(status, line + (*refusal.why != '\0' ? refusal.why : message(status)));
@@ -172,11 +179,12 @@ class PySession {
         raise_as(status, line);
     }
 
-    void plan(const Shapes& shapes, std::uint64_t max_bytes) {
+    void plan(const Shapes& shapes) {
         if (session_ != nullptr && shapes == shapes_) return;
         session_ = nullptr;
         std::uint64_t bytes = 0;
         raise_for(Session::size(*model_, &bytes), name_);
+        check_limit(resident() + bytes, "weights and plan need");  // each at most a few times the file's length
         plan_memory_.reserve(bytes, name_);
         std::vector<InputShape> inputs;
         inputs.reserve(shapes.size());
@@ -192,15 +200,23 @@ class PySession {
             raise(status, name_ + ": " + (failed == no_value ? "" : node_text(failed) + ": ") +
                               (status == Status::bad_argument ? "an attribute is wrong" : message(status)));
         }
-        std::uint64_t needed = planned->bytes().arena;  // and the results; each at most 2^43
+        std::uint64_t needed = resident() + bytes + planned->bytes().arena;  // the last at most 2^43
         for (const std::uint32_t index : model_->graph().outputs()) needed += planned->value(index).bytes;
-        if (needed > max_bytes) {
-            raise_as(Status::too_large, name_ + ": a run needs " + std::to_string(needed) + " bytes, at most " +
-                                            std::to_string(max_bytes) + " are allowed");
-        }
+        check_limit(needed, "weights, plan, arena and results need");
         arena_.reserve(planned->bytes().arena, name_ + ": the arena");
         session_ = planned;
         shapes_ = shapes;
+    }
+
+    // Weights where they are read, and what opening took.
+    std::uint64_t resident() const noexcept { return model_memory_.bytes().size() + model_->weights().in_place; }
+
+    void check_limit(std::uint64_t bytes, const char* what) const {
+        if (bytes <= memory_limit_) return;
+        const std::string line =
+            name_ + ": " + what + " " + std::to_string(bytes) + " bytes, the limit is " + std::to_string(memory_limit_);
+        PyErr_SetString(py::module_::import("bitpress.errors").attr("MemoryLimitError").ptr(), line.c_str());
+        throw py::error_already_set();
     }
 
     std::string node_text(std::uint32_t index) const {
@@ -229,6 +245,7 @@ class PySession {
 
     std::string name_;
     Activations activations_;
+    std::uint64_t memory_limit_;
     Py_buffer view_{};
     Block model_memory_;
     Block plan_memory_;
@@ -243,12 +260,12 @@ class PySession {
 
 void register_session(py::module_& module) {
     py::class_<PySession>(module, "Session")
-        .def(py::init<py::object, bool, std::string, bool>(), py::arg("file"), py::arg("check"), py::arg("name"),
-             py::arg("int16") = false)
+        .def(py::init<py::object, bool, std::string, bool, std::uint64_t>(), py::arg("file"), py::arg("check"),
+             py::arg("name"), py::arg("int16"), py::arg("memory_limit"))
         .def("inputs", &PySession::inputs)
         .def("outputs", &PySession::outputs)
-        .def("plan", &PySession::plan_for, py::arg("shapes"), py::arg("max_bytes"))
-        .def("run", &PySession::run, py::arg("arrays"), py::arg("max_bytes"))
+        .def("plan", &PySession::plan_for, py::arg("shapes"))
+        .def("run", &PySession::run, py::arg("arrays"))
         .def("memory", &PySession::memory);
     const py::dict operators;
 #define BP_OP(name, number) operators[#name] = number;

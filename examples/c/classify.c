@@ -1,7 +1,9 @@
-/* classify FILE INPUT.f32 [DIM ...]: runs a bitpress file on one input and prints the class with the largest output.
+/* classify [-m BYTES] FILE INPUT.f32 [DIM ...]: runs a bitpress file on one input and prints the class with the largest
+ * output.
  *
  * INPUT.f32 holds float32 values, little-endian, row-major, as many as the input has elements. Where the model leaves
  * dims open, give the shape: classify mlp.bp x.f32 1 784.
+ * -m: take no more than BYTES for file, input, model, plan, arena and output; refuse before taking more.
  * It prints "class K", then a line of all outputs. Exit status: 0, 1 for bad input, 2 for wrong usage.
  *
  * main() is the only place that allocates: the library works in the memory that it is given.
@@ -12,19 +14,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+static size_t memory_left = SIZE_MAX;
+
+/* malloc within what -m leaves; NULL where that is too little. */
+static void* take(size_t bytes) {
+    void* memory = bytes > memory_left ? NULL : malloc(bytes > 0 ? bytes : 1);
+    if (memory != NULL) memory_left -= bytes;
+    return memory;
+}
+
 static int complain(const char* what, const char* why) {
     fprintf(stderr, "classify: %s: %s\n", what, why);
     return 1;
 }
 
-/* The whole file in memory from malloc, or NULL. */
+/* The whole file in memory, or NULL. */
 static void* read_file(const char* path, size_t* bytes) {
     FILE* file = fopen(path, "rb");
     void* data = NULL;
     long size = -1;
     if (file == NULL) return NULL;
     if (fseek(file, 0, SEEK_END) == 0) size = ftell(file);
-    if (size >= 0 && fseek(file, 0, SEEK_SET) == 0) data = malloc(size > 0 ? (size_t)size : 1);
+    if (size >= 0 && fseek(file, 0, SEEK_SET) == 0) data = take((size_t)size);
     if (data != NULL && fread(data, 1, (size_t)size, file) != (size_t)size) {
         free(data);
         data = NULL;
@@ -72,8 +83,8 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
     const bp_model* model = NULL;
     bp_status status = bp_model_size(file, file_bytes, &bytes);
     if (status != BP_OK) return complain(path, bp_message(status));
-    held[0] = malloc(bytes);
-    if (held[0] == NULL) return complain(path, "no memory");
+    held[0] = take(bytes);
+    if (held[0] == NULL) return complain(path, "needs more memory");
     status = bp_model_open(file, file_bytes, BP_CHECK_FULL, held[0], bytes, &model);
     if (status != BP_OK) return complain(path, bp_message(status));
 
@@ -92,8 +103,8 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
     bp_value output;
     status = bp_session_size(model, &bytes);
     if (status != BP_OK) return complain(path, bp_message(status));
-    held[1] = malloc(bytes);
-    if (held[1] == NULL) return complain(path, "no memory");
+    held[1] = take(bytes);
+    if (held[1] == NULL) return complain(path, "needs more memory");
     status = bp_session_plan(model, &shape, 1, held[1], bytes, &session);
     if (status != BP_OK) return complain(path, bp_message(status));
     status = bp_session_output(session, 0, &output);
@@ -103,9 +114,9 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
     size_t count = 1;
     for (uint32_t d = 0; d < output.rank; ++d) count *= (size_t)output.dims[d];
     const size_t arena_bytes = bp_session_arena(session);
-    held[2] = malloc(arena_bytes);
-    held[3] = malloc(count * sizeof(float));
-    if (held[2] == NULL || held[3] == NULL) return complain(path, "no memory");
+    held[2] = take(arena_bytes);
+    held[3] = take(count * sizeof(float));
+    if (held[2] == NULL || held[3] == NULL) return complain(path, "needs more memory");
     const bp_input in = {x, x_bytes};
     const bp_output out = {held[3], count * sizeof(float)};
     status = bp_run(session, &in, &out, held[2], arena_bytes);
@@ -116,8 +127,13 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
 }
 
 int main(int argc, char** argv) {
+    if (argc > 2 && strcmp(argv[1], "-m") == 0) {
+        memory_left = strtoull(argv[2], NULL, 10);
+        argc -= 2;
+        argv += 2;
+    }
     if (argc < 3) {
-        fprintf(stderr, "usage: classify FILE INPUT.f32 [DIM ...]\n");
+        fprintf(stderr, "usage: classify [-m BYTES] FILE INPUT.f32 [DIM ...]\n");
         return 2;
     }
     size_t file_bytes = 0;
@@ -125,8 +141,8 @@ int main(int argc, char** argv) {
     void* held[4] = {NULL, NULL, NULL, NULL};
     void* file = read_file(argv[1], &file_bytes);
     void* x = read_file(argv[2], &x_bytes);
-    int failed = file == NULL ? complain(argv[1], "cannot be read")
-                 : x == NULL  ? complain(argv[2], "cannot be read")
+    int failed = file == NULL ? complain(argv[1], "cannot be read, or needs more memory")
+                 : x == NULL  ? complain(argv[2], "cannot be read, or needs more memory")
                               : 0;
     if (!failed) failed = classify(argv[1], file, file_bytes, x, x_bytes, argc - 3, argv + 3, held);
     for (int i = 0; i < 4; ++i) free(held[i]);

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .errors import CalibrationError as CalibrationError
     from .errors import CorruptError as CorruptError
     from .errors import FormatError as FormatError
+    from .errors import MemoryLimitError as MemoryLimitError
     from .errors import SchemeError as SchemeError
     from .errors import ShapeError as ShapeError
     from .errors import TrainingError as TrainingError
@@ -48,6 +49,7 @@ _HOMES = {
         "CalibrationError",
         "CorruptError",
         "FormatError",
+        "MemoryLimitError",
         "SchemeError",
         "ShapeError",
         "TrainingError",

@@ -7,6 +7,7 @@ __all__ = [
     "CalibrationError",
     "CorruptError",
     "FormatError",
+    "MemoryLimitError",
     "SchemeError",
     "ShapeError",
     "TrainingError",
@@ -24,6 +25,10 @@ class FormatError(BitpressError, ValueError):
 
 class CorruptError(FormatError, OSError):
     """The bytes contradict themselves or their checksum: truncated, flipped or forged."""
+
+
+class MemoryLimitError(BitpressError, MemoryError):
+    """A network that needs more memory than the session was allowed; the message says how much."""
 
 
 class SchemeError(BitpressError, ValueError):

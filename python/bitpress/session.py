@@ -28,8 +28,9 @@ class SessionMemory:
 
     file: of the opened file (mapped, where it was given by its path). weights: packed weights that are read while
     running, in the file or, where it holds them coded, decoded from it (``decoded`` of them). tile: the most that holds
-    dequantized weights at a time, inside the arena. arena: activations and scratch. plan: the program. The last three
-    are those of the last shapes, 0 before the first run.
+    dequantized weights at a time, inside the arena. arena: activations and scratch. plan: the program. These three
+    are those of the last shapes, 0 before the first run. total: weights, graph, plan and arena, which with the results
+    is what ``memory_limit`` limits.
     """
 
     file: int
@@ -38,14 +39,18 @@ class SessionMemory:
     tile: int
     arena: int
     plan: int
+    total: int
 
 
 class Session:
     """A network from a bitpress file, run on this CPU.
 
     ``source``: the path of a file (mapped into memory, not read at once), its bytes, or a :class:`Model`. ``check``:
-    "full" verifies every checksum first; "none" only what running safely needs. ``threads``: 1. ``max_bytes``: the most
-    bytes of activations, scratch and results that a run may ask for.
+    "full" verifies every checksum first; "none" only what running safely needs. ``threads``: 1.
+
+    ``memory_limit``: the most bytes that weights (in the file's mapping or decoded from it), plan, arena and the
+    results of a run may take together; what needs more is refused before it is allocated, with MemoryLimitError, when
+    the session opens or plans a run.
 
     ``activations``: "float32" computes everything in float32. "int16": convolutions of one group with dense symmetric
     weights of up to 8 bits, a scale per tensor or output channel, round their inputs to 16 bits, with a scale for each
@@ -56,7 +61,7 @@ class Session:
     share its pages.
 
     Raises FormatError or CorruptError where the file is not one, is forged or damaged; UnsupportedError where it holds
-    no graph or one that this build cannot run; OSError where it cannot be read.
+    no graph or one that this build cannot run; MemoryLimitError; OSError where it cannot be read.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class Session:
         check: Literal["full", "none"] = "full",
         threads: int = 1,
         activations: Literal["float32", "int16"] = "float32",
-        max_bytes: int = 2**33,
+        memory_limit: int = 1 << 33,
     ) -> None:
         if check not in ("full", "none"):
             raise ValueError(f"check must be 'full' or 'none', not {check!r}")
@@ -74,9 +79,10 @@ class Session:
             raise UnsupportedError(f"threads={threads}: a session runs on one thread")
         if activations not in ("float32", "int16"):
             raise ValueError(f"activations must be 'float32' or 'int16', not {activations!r}")
-        self._max_bytes = max_bytes
+        if memory_limit < 0:
+            raise ValueError(f"memory_limit must not be negative, not {memory_limit}")
         data, name = _open(source)
-        self._core = _core.Session(data, check == "full", name, activations == "int16")
+        self._core = _core.Session(data, check == "full", name, activations == "int16", min(memory_limit, 2**64 - 1))
         self._name = name
         self.inputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.inputs())
         self.outputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.outputs())
@@ -99,7 +105,7 @@ class Session:
             known = ", ".join(repr(value.name) for value in self.inputs)
             raise ValueError(f"{self._name}: no input {unknown[0]!r}; inputs are {known or 'none'}")
         arrays = [self._array(value, inputs) for value in self.inputs]
-        results = self._core.run(arrays, self._max_bytes)
+        results = self._core.run(arrays)
         return {value.name: result for value, result in zip(self.outputs, results, strict=True)}
 
     def _array(self, value: Value, inputs: Mapping[str, Any]) -> np.ndarray:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,6 +96,24 @@ def test_classify_says_what_is_wrong(build_folder: Path, model: Path, tmp_path: 
         assert done.stdout == ""
         assert line in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_classify_stays_within_its_memory(build_folder: Path, model: Path, tmp_path: Path) -> None:
+    """It refuses a limit that is too small, and runs in a process that may not have more than a large enough one."""
+    command = str(program(build_folder, "examples", "c", "classify"))
+    np.zeros((1, 4), np.float32).tofile(tmp_path / "x.f32")
+
+    def run(limit: int, **keywords: Any) -> subprocess.CompletedProcess[str]:
+        arguments = [command, "-m", str(limit), str(model), str(tmp_path / "x.f32"), "1", "4"]
+        return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False, **keywords)
+
+    least = next(limit for limit in range(0, 1 << 18, 4096) if run(limit).returncode == 0)
+    refused = run(least - 4096)
+    assert refused.returncode == 1 and "needs more memory" in refused.stderr and refused.stdout == ""
+    if "__asan" not in subprocess.run(["nm", command], capture_output=True, text=True, check=True).stdout:
+        room = (1 << 20) + least  # of heap and data: libc's own is part of it
+        done = run(least, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (room, room)))
+        assert done.returncode == 0, done.stderr
 
 
 def test_programs_need_no_cpp_runtime(build_folder: Path) -> None:

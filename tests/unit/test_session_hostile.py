@@ -36,7 +36,7 @@ def refuse(file: GraphFile | bytes, kind: type[Exception] | tuple[type[Exception
     data = file if isinstance(file, bytes) else file.bytes()
     started = time.process_time()
     with pytest.raises(kind) as caught:
-        Session(data, max_bytes=1 << 24).run({"x": X})
+        Session(data, memory_limit=1 << 24).run({"x": X})
     assert time.process_time() - started < 0.5
     text = str(caught.value)
     assert text and "\n" not in text
@@ -118,7 +118,7 @@ def test_bad_attributes_name_the_node(op: str, attributes: dict[str, Any]) -> No
 def test_huge_numbers(op: str, attributes: Callable[[int], dict[str, Any]], size: int) -> None:
     file = one(op, attributes(size), ("x", "w") if op == "Conv" else ("x",))
     try:
-        Session(file.bytes(), max_bytes=1 << 24).run({"x": X})
+        Session(file.bytes(), memory_limit=1 << 24).run({"x": X})
     except (BitpressError, ValueError, MemoryError) as error:
         assert "\n" not in str(error)
     else:  # a stride beyond the input is legal: one output
@@ -167,7 +167,7 @@ def test_every_truncation_and_every_flipped_byte_of_the_section() -> None:
     for at, value in itertools.product(range(begin, begin + len(section)), (0x00, 0x01, 0x02, 0x7F, 0x80, 0xFF)):
         kept, data[at] = data[at], value
         try:
-            Session(data, check="none", max_bytes=1 << 24).run({"x": X})
+            Session(data, check="none", memory_limit=1 << 24).run({"x": X})
         except (BitpressError, ValueError, TypeError) as error:
             assert "\n" not in str(error)
         data[at] = kept

@@ -273,7 +273,7 @@ def test_bad_plans_name_the_node(op: str, dtypes: list[str], attributes: dict[st
         numbered = {"y": result} | {f"i{k}": DTYPES[dtype].number for k, dtype in enumerate(dtypes)}
         file = GraphFile(inputs, ["y"], [NodeSpec(op, list(inputs), ["y"], attributes, "the node")], {}, numbered)
         with pytest.raises(BitpressError, match=rf"node 'the node' \({op}\)"):
-            Session(file.bytes(), max_bytes=1 << 24).run(
+            Session(file.bytes(), memory_limit=1 << 24).run(
                 {name: numbers(dtype, 3, 4) for name, dtype in zip(inputs, dtypes, strict=True)}
             )
 

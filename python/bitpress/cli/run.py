@@ -95,12 +95,15 @@ def command(
     activations: Annotated[
         Activations, typer.Option(help="int16: convolutions of packed weights by integers.")
     ] = Activations.FLOAT32,
+    memory_limit: Annotated[
+        int, typer.Option(min=0, metavar="BYTES", help="Refuse to take more than this for weights, arena and results.")
+    ] = 1 << 33,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Run a pressed network on arrays, and print the shapes and the largest values of its outputs."""
     from bitpress import Session
 
-    session = Session(existing(file), activations=activations.value)
+    session = Session(existing(file), activations=activations.value, memory_limit=memory_limit)
     arrays = read_inputs(input or [], [value.name for value in session.inputs])
     if output is not None:
         output_path(output, file)
