@@ -293,3 +293,14 @@ def test_a_matrix_product_is_stored_as_the_graph_reads_it() -> None:
     model = convert(module, example_inputs=(x,))
     assert sum(isinstance(t.scheme.values, Integer) for t in model.tensors.values()) == 2
     np.testing.assert_allclose(run(model, x), module(x).detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_strengths_decide_which_weights_go() -> None:
+    torch.manual_seed(6)
+    module = nn.Linear(10, 8)
+    strength = torch.rand(10)
+    scores = (module.weight.detach() * strength).abs()
+    press = prepare(module, recipe(bp.Scheme.lossless(sparse=True), 0.6), strengths={"weight": strength})
+    mask = press.layers["weight"][0].mask
+    assert mask is not None and press.zeros == 48
+    assert scores[mask].min() >= scores[~mask].max()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -55,8 +55,10 @@ class Press:
     Its state is in the module's state dict, so that a checkpoint of the module holds it.
     """
 
-    def __init__(self, module: nn.Module, schedule: Schedule, quantize_at: int) -> None:
-        self.schedule, self.quantize_at = schedule, quantize_at
+    def __init__(
+        self, module: nn.Module, schedule: Schedule, quantize_at: int, strengths: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self.schedule, self.quantize_at, self.strengths = schedule, quantize_at, dict(strengths or {})
         self._module = weakref.ref(module)
 
     @property
@@ -91,7 +93,7 @@ class Press:
             else:
                 share = self.schedule.share(clock, rule.sparsity or 0.0)
             if share is not None:
-                _prune(layers, rule, names, share)
+                _prune(layers, rule, names, share, self.strengths)
                 if self.schedule.rewind is not None and clock > 0:
                     for name in names:
                         _go_back(*layers[name])
@@ -125,11 +127,19 @@ def _groups(layers: dict[str, tuple[Pressed, Tensor]]) -> Iterator[tuple[Rule, l
     yield from together.values()
 
 
-def _prune(layers: dict[str, tuple[Pressed, Tensor]], rule: Rule, names: list[str], share: float) -> None:
+def _prune(
+    layers: dict[str, tuple[Pressed, Tensor]],
+    rule: Rule,
+    names: list[str],
+    share: float,
+    strengths: Mapping[str, Tensor],
+) -> None:
     """Choose masks by the magnitudes that the weights have now, with ``bp.compress``'s exact counts."""
 
     def read(name: str) -> tuple[npt.NDArray[Any], str]:
-        return layers[name][1].detach().cpu().numpy(), "F32"
+        weight = layers[name][1].detach()
+        strength = strengths.get(name)
+        return (weight if strength is None else weight * strength.to(weight.device)).cpu().numpy(), "F32"
 
     border = None if rule.threshold is not None else find_border(names, read, share)
     for name in names:
@@ -141,13 +151,22 @@ def _prune(layers: dict[str, tuple[Pressed, Tensor]], rule: Rule, names: list[st
             _mask(pressed).copy_(alive)
 
 
-def prepare(module: nn.Module, recipe: Recipe, *, schedule: Schedule | None = None, quantize_at: int = 0) -> Press:
+def prepare(
+    module: nn.Module,
+    recipe: Recipe,
+    *,
+    schedule: Schedule | None = None,
+    quantize_at: int = 0,
+    strengths: Mapping[str, Tensor] | None = None,
+) -> Press:
     """Make ``module`` learn under a recipe, in place: its weights are pruned and rounded in every forward pass.
 
     Pressed are float32 parameters whose rule has integer values or prunes; a rule's ``op`` is told from the layer
     (Linear: Gemm). Steps are learned (LSQ), per tensor, axis or group; an affine zero stays where it begins. The rule's
     ``sparsity`` comes by ``schedule`` (`OneShot` by default, `Cubic`, `Lottery`), ranked by magnitude as in
-    ``bp.compress``; a ``threshold`` comes at once. Rounding begins at step ``quantize_at``. Tell the result of each
+    ``bp.compress``; a ``threshold`` comes at once. ``strengths``: what magnitudes are multiplied by before they are
+    ranked, by name, to broadcast over the weight: the root mean square of each input is Wanda's score (Sun et al. 2024,
+    arXiv:2306.11695). Rounding begins at step ``quantize_at``. Tell the result of each
     step: ``fit(module, ..., after_step=press.step)``; then ``convert``.
 
     A tied parameter is pressed once and stays tied. Make optimizers afterwards: the parameters change. Raises
@@ -178,7 +197,7 @@ def prepare(module: nn.Module, recipe: Recipe, *, schedule: Schedule | None = No
         first = places[0][0].parametrizations[places[0][1]]
         for owner, attribute in places[1:]:
             owner.parametrizations[attribute].original = first.original  # tied, as it was
-    press = Press(module, plan, quantize_at)
+    press = Press(module, plan, quantize_at, strengths)
     with torch.no_grad():
         press._act(press.layers, 0)
     return press

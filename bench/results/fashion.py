@@ -1,0 +1,121 @@
+"""Fashion-MNIST for the results: who learns from what, and the two networks of Deep Compression with strong baselines.
+
+Of the 60,000 training images 5,000 are for validation, the same for every seed; accuracy is reported on the first 5,000
+test images, which only the last stage reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitpress.demo.data import FASHION_MNIST, read_idx
+
+__all__ = ["NETWORKS", "Rows", "baseline", "images", "network", "parameters"]
+
+VALIDATION = 5_000
+NETWORKS = ("lenet-300-100", "lenet-5")
+EPOCHS = {"lenet-300-100": 60, "lenet-5": 18}
+
+
+def images(part: str) -> tuple[Tensor, Tensor]:
+    """Pixels 0..1, float32 [rows, 1, 28, 28], and labels of "train" (55,000 rows), "validation" or "test" (5,000)."""
+    prefix = "t10k" if part == "test" else "train"
+    files = [FASHION_MNIST / f"{prefix}-{kind}.gz" for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+    pixels, labels = (read_idx(file) for file in files)
+    if part == "test":
+        rows = np.arange(5_000)
+    else:
+        order = np.random.default_rng(0).permutation(len(pixels))
+        rows = order[VALIDATION:] if part == "train" else order[:VALIDATION]
+    x = torch.from_numpy(pixels[rows].astype(np.float32) / 255)[:, None]
+    return x, torch.from_numpy(labels[rows].astype(np.int64))
+
+
+class Rows:
+    """Batches of (pixels, labels) in an order drawn anew each epoch; with ``soft``, (pixels, labels, soft targets).
+
+    ``flip``: half of the images are mirrored. ``soft`` is [2, rows, classes] then, the second for mirrored ones.
+    """
+
+    def __init__(
+        self, x: Tensor, y: Tensor, batch: int, *, seed: int = 0, flip: bool = False, soft: Tensor | None = None
+    ) -> None:
+        self.x, self.y, self.batch, self.flip, self.soft = x, y, batch, flip, soft
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self.x) // self.batch
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        for rows in torch.randperm(len(self.x), generator=self.generator).split(self.batch)[: len(self)]:
+            x, mirrored = self.x[rows], torch.zeros(len(rows), dtype=torch.long)
+            if self.flip:
+                mirrored = torch.randint(2, (len(rows),), generator=self.generator)
+                x = torch.where(mirrored[:, None, None, None] == 1, x.flip(3), x)
+            yield (x, self.y[rows]) if self.soft is None else (x, self.y[rows], self.soft[mirrored, rows])
+
+
+def network(name: str, *, dropout: bool = False) -> nn.Sequential:
+    """LeNet-300-100 (266,610 parameters) or Caffe's LeNet-5 (431,080), as in Deep Compression (arXiv:1510.00149)."""
+    rate = 1.0 if dropout else 0.0
+    if name == "lenet-300-100":
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(0.1 * rate),
+            nn.Linear(784, 300),
+            nn.ReLU(),
+            nn.Dropout(0.3 * rate),
+            nn.Linear(300, 100),
+            nn.ReLU(),
+            nn.Dropout(0.2 * rate),
+            nn.Linear(100, 10),
+        )
+    if name == "lenet-5":
+        return nn.Sequential(
+            nn.Conv2d(1, 20, 5),
+            nn.MaxPool2d(2),
+            nn.Conv2d(20, 50, 5),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(0.25 * rate),
+            nn.Linear(800, 500),
+            nn.ReLU(),
+            nn.Dropout(0.5 * rate),
+            nn.Linear(500, 10),
+        ).to(memory_format=torch.channels_last)  # a quarter faster on one core
+    raise ValueError(f"no network {name}; there are: {', '.join(NETWORKS)}")
+
+
+def parameters(name: str) -> int:
+    """How many."""
+    return sum(parameter.numel() for parameter in network(name).parameters())
+
+
+def baseline(name: str, seed: int, folder: Path, epochs: int | None = None) -> nn.Module:
+    """The strong baseline of a seed: AdamW with decay, dropout, a cosine. Kept in ``folder``; a killed run goes on."""
+    import bitpress as bp
+
+    torch.manual_seed(seed)
+    model = network(name, dropout=True)
+    path = folder / f"{name}-baseline-{seed}.pt"
+    if not path.exists():
+        x, y = images("train")
+        bp.torch.fit(
+            model,
+            Rows(x, y, 128, seed=seed),
+            epochs=epochs or EPOCHS[name],
+            optimizer=lambda group: torch.optim.AdamW(group, lr=1e-3, weight_decay=0.05),
+            seed=seed,
+            checkpoint=folder / f"{name}-baseline-{seed}.checkpoint",
+            checkpoint_every=100,
+            progress=None,
+            name=f"{name} {seed}",
+        )
+        torch.save(model.state_dict(), path)
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return model.eval()
