@@ -99,6 +99,7 @@ def pretrained() -> MiniLM:
 def export(module: MiniLM, path: Path, tokens: int, dynamic: bool = False) -> None:
     """An ONNX file of one sentence of that many tokens, or of any number of either."""
     ids = torch.ones(2 if dynamic else 1, tokens, dtype=torch.int64)
+    mask = torch.ones_like(ids)  # a tensor of its own: one that is given twice becomes one input
     sizes: Any = None
     if dynamic:
         batch, length = torch.export.Dim("batch"), torch.export.Dim("tokens", max=PLACES)
@@ -106,7 +107,7 @@ def export(module: MiniLM, path: Path, tokens: int, dynamic: bool = False) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about torch
         program = torch.onnx.export(
-            module, (ids, ids), dynamo=True, opset_version=20, dynamic_shapes=sizes, verbose=False, optimize=True,
+            module, (ids, mask), dynamo=True, opset_version=20, dynamic_shapes=sizes, verbose=False, optimize=True,
             input_names=["input_ids", "attention_mask"], output_names=["sentence"],
         )  # fmt: skip
     assert program is not None

@@ -44,17 +44,26 @@ def onnxruntime_embedding(path: Path) -> np.ndarray:
     return result
 
 
+def torch_embedding() -> np.ndarray:
+    import torch
+
+    with torch.no_grad():
+        result: np.ndarray = minilm.pretrained()(*(torch.from_numpy(array) for array in inputs().values())).numpy()
+    return result
+
+
 def session(path: Path, recipe: Recipe) -> Session:
     shapes = {name: array.shape for name, array in inputs().items()}
     return Session(bp.compress(load(path, input_shapes=shapes), recipe))
 
 
-def test_fp32_equals_onnxruntime(exported: Path) -> None:
+def test_fp32_equals_onnxruntime_and_torch(exported: Path) -> None:
     found = session(exported, Recipe.lossless(coding="raw")).run(inputs())["sentence"]
     # Per layer four sums of at most n = 1536 products, each norm brings values back to size 1: the error of a unit
     # vector's element stays below layers * 4 * sqrt(n) * 2^-24 (errors of rounding add like a walk).
     bound = minilm.LAYERS * 4 * 1536**0.5 * 2.0**-24
     np.testing.assert_allclose(found, onnxruntime_embedding(exported), rtol=0, atol=bound)
+    np.testing.assert_allclose(found, torch_embedding(), rtol=0, atol=bound)
 
 
 def test_8_bits_and_the_table_is_never_unpacked(exported: Path) -> None:
