@@ -304,3 +304,25 @@ def test_strengths_decide_which_weights_go() -> None:
     mask = press.layers["weight"][0].mask
     assert mask is not None and press.zeros == 48
     assert scores[mask].min() >= scores[~mask].max()
+
+
+def test_activations_are_rounded_while_training_and_not_in_the_file(tmp_path: Path) -> None:
+    module, loader = net(), data()
+    press = prepare(module, recipe(INT(4, axis=0)), activations=4)
+    seen: list[torch.Tensor] = []
+    module[3].register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].detach()))
+    fit(module, loader, epochs=8, after_step=press.step)
+    assert all(rows.unique().numel() <= 16 for rows in seen) and (seen[-1] >= 0).all()
+    assert module[3].rounded_input.offset.abs() > 0
+    x = loader[0][0]
+    rounded_logits = module(x).detach()
+    again = net()
+    prepare(again, recipe(INT(4, axis=0)), activations=4)
+    again.load_state_dict(module.state_dict())
+    assert torch.equal(again(x), rounded_logits)
+    model = convert(module, example_inputs=(x,))
+    assert not any("rounded_input" in name for name in module.state_dict())
+    assert not torch.equal(module(x), rounded_logits)
+    np.testing.assert_allclose(run(model, x), module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+    with pytest.raises(bp.SchemeError, match=r"activations must be 1\.\.8"):
+        prepare(net(), recipe(INT(4)), activations=9)

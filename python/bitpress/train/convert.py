@@ -19,6 +19,7 @@ from ..model import Model
 from ..recipe import Recipe
 from ..scheme import Granularity, Integer, Structure
 from ..tensor import PackedTensor, Role
+from .activations import remove_rounded_inputs
 from .prepare import names_of
 from .pressed import Pressed
 
@@ -36,8 +37,9 @@ def convert(
     """End the training of a prepared module: it becomes the very network that the returned Model holds, bit for bit.
 
     In place: each pressed parameter is a plain one again, with the values that the file gives back (pruned weights are
-    +0). ``recipe``: for tensors that ``prepare`` left alone (by default they are stored as they are); what it rounds,
-    the module gets back rounded too. Tied parameters stay tied and are stored once, under their first name.
+    +0); rounded activations are dropped. ``recipe``: for tensors that ``prepare`` left alone (by default they are
+    stored as they are); what it rounds, the module gets back rounded too. Tied parameters stay tied and are stored
+    once, under their first name.
 
     With ``example_inputs`` (a tensor for each argument, of two rows or more) the Model has the graph, by torch's ONNX
     exporter, and can be run; without, it is the state dict. Raises SchemeError where the module is not prepared, or
@@ -56,6 +58,7 @@ def convert(
         for each, title in where:
             parametrize.remove_parametrizations(each, title, leave_parametrized=False)
         getattr(owner, attribute).copy_(values)
+    remove_rounded_inputs(module)
     packed |= _rest(module, recipe or Recipe(), packed)
     if example_inputs is None:
         return Model(packed, None, metadata or {})

@@ -15,6 +15,7 @@ from ..errors import SchemeError, UnsupportedError
 from ..methods.magnitude import below, find_border
 from ..recipe import Recipe, Rule
 from ..scheme import Integer
+from .activations import round_inputs
 from .pressed import Pressed, held
 from .schedules import OneShot, Schedule
 
@@ -158,6 +159,7 @@ def prepare(
     schedule: Schedule | None = None,
     quantize_at: int = 0,
     strengths: Mapping[str, Tensor] | None = None,
+    activations: int | None = None,
 ) -> Press:
     """Make ``module`` learn under a recipe, in place: its weights are pruned and rounded in every forward pass.
 
@@ -169,12 +171,17 @@ def prepare(
     arXiv:2306.11695). Rounding begins at step ``quantize_at``. Tell the result of each
     step: ``fit(module, ..., after_step=press.step)``; then ``convert``.
 
+    ``activations``: bits, 1 to 8, to which the inputs of the pressed Linear and Conv layers are rounded too, with a
+    learned step each, for runtimes that multiply integers; ``convert`` drops that, since the file holds weights alone.
+
     A tied parameter is pressed once and stays tied. Make optimizers afterwards: the parameters change. Raises
     SchemeError where a rule cannot hold a tensor (NaN, a missing axis) or none matches, UnsupportedError for dtypes
     other than float32 and for modules that are prepared already.
     """
     if next(pressed_in(module), None) is not None:
         raise UnsupportedError("the module is prepared already: convert it first")
+    if activations is not None and not 1 <= activations <= 8:
+        raise SchemeError(f"activations must be 1..8 bits, not {activations}")
     plan = schedule or OneShot()
     chosen: list[tuple[list[Place], Pressed]] = []
     for name, places in _places(module).items():
@@ -193,6 +200,8 @@ def prepare(
         raise SchemeError("no parameter of the module has a rule that prunes it or gives it integer values")
     for places, pressed in chosen:
         for owner, attribute in places:
+            if activations is not None and _read_by(owner, attribute)[0] in ("Gemm", "Conv", "ConvTranspose"):
+                round_inputs(owner, activations)
             parametrize.register_parametrization(owner, attribute, pressed, unsafe=True)
         first = places[0][0].parametrizations[places[0][1]]
         for owner, attribute in places[1:]:
