@@ -69,6 +69,28 @@ Floats affine(const std::string& isa, const Floats& x, float scale, float shift,
     return y;
 }
 
+// kind: sigmoid, gelu, gelu by tanh, softmax of one row.
+Floats smooth(const std::string& isa, const std::string& kind, const Floats& x) {
+    const Kernels& table = named(isa);
+    Floats y(x.size());
+    if (kind == "sigmoid") table.sigmoid_f32(x.data(), count(x), y.mutable_data());
+    if (kind == "gelu") table.gelu_f32(false, x.data(), count(x), y.mutable_data());
+    if (kind == "gelu_tanh") table.gelu_f32(true, x.data(), count(x), y.mutable_data());
+    if (kind == "softmax") table.softmax_f32(x.data(), count(x), y.mutable_data());
+    return y;
+}
+
+// One row; shifts may have no elements, which is none.
+Floats layer_norm(const std::string& isa, const Floats& x, const Floats& scales, const Floats& shifts, double epsilon) {
+    need(count(x) > 0 && (count(scales) == count(x) || count(scales) == 1));
+    need(count(shifts) == count(x) || count(shifts) <= 1);
+    Floats y(x.size());
+    named(isa).layer_norm_f32(x.data(), count(x), scales.data(), count(scales) == 1 ? 0 : 1,
+                              count(shifts) == 0 ? nullptr : shifts.data(), count(shifts) == 1 ? 0 : 1, epsilon,
+                              y.mutable_data());
+    return y;
+}
+
 }  // namespace
 
 void register_float_kernels(py::module_& module) {
@@ -84,6 +106,9 @@ void register_float_kernels(py::module_& module) {
                 py::arg("low"), py::arg("high"));
     kernels.def("affine_f32", affine, py::arg("isa"), py::arg("x"), py::arg("scale"), py::arg("shift"), py::arg("low"),
                 py::arg("high"));
+    kernels.def("smooth_f32", smooth, py::arg("isa"), py::arg("kind"), py::arg("x"));
+    kernels.def("layer_norm_f32", layer_norm, py::arg("isa"), py::arg("x"), py::arg("scales"), py::arg("shifts"),
+                py::arg("epsilon"));
 }
 
 }  // namespace bitpress::bind

@@ -30,6 +30,29 @@ Shorts widen_codes(const std::string& isa, const Codes& codes, int factor, int z
     return values;
 }
 
+// One row x [k]: its codes, an even number of them, and their scale.
+py::tuple quantize_row(const std::string& isa, const Floats& x) {
+    need(x.ndim() == 1);
+    const auto k = static_cast<std::size_t>(x.shape(0));
+    Shorts codes(static_cast<py::ssize_t>((k + 1) / 2 * 2));
+    float scale = 0.0F;
+    named(isa).quantize_row_s16(x.data(), k, codes.mutable_data(), &scale);
+    return py::make_tuple(codes, scale);
+}
+
+// codes [columns, k] where by_rows, else [k, columns]; the first `width` of the columns and `k` of the others.
+Shorts panels(const std::string& isa, bool by_rows, const Codes& codes, std::size_t width, std::size_t k, int factor,
+              int zero) {
+    need(codes.ndim() == 2);
+    const auto stride = static_cast<std::size_t>(codes.shape(1));
+    need(static_cast<std::size_t>(codes.shape(0)) >= (by_rows ? width : k) && stride >= (by_rows ? k : width));
+    Shorts result(static_cast<py::ssize_t>((width + 15) / 16 * 16 * ((k + 1) / 2 * 2)));
+    const Kernels& table = named(isa);
+    const auto fill = by_rows ? table.panel_rows_s16 : table.panel_columns_s16;
+    fill(codes.data(), stride, width, k, factor, zero, result.mutable_data());
+    return result;
+}
+
 // c (m x ldc), in place, n columns of it. a [m, lda], 2 * pairs of them used.
 void gemm(const std::string& isa, std::size_t n, std::size_t pairs, const Shorts& a, const Shorts& panels,
           const Floats& column_scales, const Floats& row_scales, const py::object& starts, Floats c, float low,
@@ -52,6 +75,9 @@ void register_integer_kernels(py::module_& module) {
     py::module_ kernels = module.def_submodule("kernels");
     kernels.def("quantize_columns_s16", quantize_columns, py::arg("isa"), py::arg("x"));
     kernels.def("widen_codes_s16", widen_codes, py::arg("isa"), py::arg("codes"), py::arg("factor"), py::arg("zero"));
+    kernels.def("quantize_row_s16", quantize_row, py::arg("isa"), py::arg("x"));
+    kernels.def("panels_s16", panels, py::arg("isa"), py::arg("by_rows"), py::arg("codes"), py::arg("width"),
+                py::arg("k"), py::arg("factor"), py::arg("zero"));
     kernels.def("gemm_s16", gemm, py::arg("isa"), py::arg("n"), py::arg("pairs"), py::arg("a"), py::arg("panels"),
                 py::arg("column_scales"), py::arg("row_scales"), py::arg("starts"), py::arg("c").noconvert(),
                 py::arg("low"), py::arg("high"));

@@ -145,20 +145,16 @@ Status plan_gelu(PlanContext& context) noexcept {
 
 Status run_gelu(const RunContext& context) noexcept {
     const UnaryParams& p = context.parameters<UnaryParams>();
-    const float* x = context.input(0);
-    float* y = context.output();
-    constexpr float root_half = 0.70710678F;  // sqrt(1/2)
-    constexpr float root_two_over_pi = 0.79788456F;
-    for (std::uint64_t i = 0; i < p.count; ++i) {
-        const float v = x[i];
-        const float inner =
-            p.alpha == 0.0F ? erff(v * root_half) : tanhf(root_two_over_pi * (v + 0.044715F * v * v * v));
-        y[i] = 0.5F * v * (1.0F + inner);
-    }
+    context.kernels->gelu_f32(p.alpha != 0.0F, context.input(0), p.count, context.output());
     return Status::ok;
 }
 
-float sigmoid(float x) noexcept { return 1.0F / (1.0F + expf(-x)); }
+Status run_sigmoid(const RunContext& context) noexcept {
+    const UnaryParams& p = context.parameters<UnaryParams>();
+    context.kernels->sigmoid_f32(context.input(0), p.count, context.output());
+    return Status::ok;
+}
+
 float hyperbolic_tangent(float x) noexcept { return tanhf(x); }
 float error_function(float x) noexcept { return erff(x); }
 float exponential(float x) noexcept { return expf(x); }
@@ -190,7 +186,7 @@ const Operator op_Clip = unary(run_affine, plan_clip, clip_keys);
 const Operator op_HardSigmoid = unary(run_affine, plan_hard_sigmoid, key_bit(Key::alpha) | key_bit(Key::beta));
 const Operator op_LeakyRelu = unary(run_leaky_relu, plan_leaky_relu, key_bit(Key::alpha));
 const Operator op_Gelu = unary(run_gelu, plan_gelu, key_bit(Key::approximate));
-const Operator op_Sigmoid = unary(run_unary<sigmoid>);
+const Operator op_Sigmoid = unary(run_sigmoid);
 const Operator op_Tanh = unary(run_unary<hyperbolic_tangent>);
 const Operator op_Erf = unary(run_unary<error_function>);
 const Operator op_Exp = unary(run_unary<exponential>);

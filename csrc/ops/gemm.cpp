@@ -1,7 +1,7 @@
 // Gemm and MatMul: y = clip(alpha * a * b + beta * c), where b may be a stored tensor, read a tile at a time.
 #include <string.h>
 
-#include "ops/common.h"
+#include "ops/matrix.h"
 #include "ops/weights.h"
 
 namespace bitpress {
@@ -11,19 +11,7 @@ constexpr std::uint64_t panel = 16;
 constexpr std::uint64_t few_rows = 4;  // up to here, rows of a times transposed b are dot products
 constexpr std::uint64_t block_k_most = 512;
 
-struct MatrixParams {
-    std::uint64_t m = 0, n = 0, k = 0;  // of one product
-    std::uint64_t trans_a = 0, trans_b = 0;
-    std::uint64_t block_n = 0, block_k = 0;
-    std::uint64_t cursor_floats = 0;
-    std::uint64_t b_rows = 0, b_columns = 0;  // the whole of b as a matrix
-    Loops<3> batch;                           // strides in matrices of a, b, y
-    float alpha = 1.0F, beta = 0.0F;
-    std::uint64_t c_row = 0, c_column = 0;  // steps of c, 0 where it is broadcast
-    Bounds bounds;
-};
-
-// Blocks, scratch and work of a planned product.
+// Blocks and scratch of a product of floats.
 Status plan_blocks(PlanContext& context, MatrixParams* p) noexcept {
     const TensorView* stored = context.inputs[1].stored;
     const bool in_place = stored == nullptr || stored_floats(*stored) != nullptr;
@@ -49,12 +37,16 @@ Status plan_blocks(PlanContext& context, MatrixParams* p) noexcept {
     std::uint64_t transposed = 0;
     if (p->trans_a != 0) transposed = p->m * p->k;
     context.scratch_floats = p->cursor_floats + panels + context.tile_floats + transposed;
+    return Status::ok;
+}
+
+Status plan_product(PlanContext& context, MatrixParams* p) noexcept {
     std::uint64_t work = p->batch.total();
     if (!checked_mul(work, p->m, &work) || !checked_mul(work, p->n, &work) || !checked_mul(work, p->k, &work)) {
         return Status::too_large;
     }
     context.work = work;
-    return Status::ok;
+    return matrix_takes_integers(context, *p) ? plan_integer_matrix(context, p) : plan_blocks(context, p);
 }
 
 Status plan_gemm(PlanContext& context) noexcept {
@@ -82,7 +74,7 @@ Status plan_gemm(PlanContext& context) noexcept {
     BP_TRY(read_bounds(context, &p.bounds));
     BP_TRY(append(&context.outputs[0], p.m));
     BP_TRY(append(&context.outputs[0], p.n));
-    return plan_blocks(context, &p);
+    return plan_product(context, &p);
 }
 
 Status plan_matmul(PlanContext& context) noexcept {
@@ -121,7 +113,7 @@ Status plan_matmul(PlanContext& context) noexcept {
     BP_TRY(read_bounds(context, &p.bounds));
     if (a.rank > 1) BP_TRY(append(&out, a.dims[a.rank - 2]));
     if (b.rank > 1) BP_TRY(append(&out, b.dims[b.rank - 1]));
-    return plan_blocks(context, &p);
+    return plan_product(context, &p);
 }
 
 struct Buffers {
@@ -176,12 +168,13 @@ Status multiply_panels(const RunContext& context, const MatrixParams& p, WeightR
             } else {
                 for (std::uint64_t row = 0; row < depth; ++row) {
                     BP_TRY(b.read(first_row + k0 + row, 1, n0, width, buffers.tile, &w, &stride));
-                    for (std::uint64_t j = 0; j < width; j += panel) {
-                        float* to = buffers.panels + j * depth + row * panel;
-                        const std::uint64_t some = smaller(panel, width - j);
-                        memcpy(to, w + j, some * sizeof(float));
-                        for (std::uint64_t s = some; s < panel; ++s) to[s] = 0.0F;
+                    std::uint64_t j = 0;
+                    for (; j + panel <= width; j += panel) {
+                        memcpy(buffers.panels + j * depth + row * panel, w + j, panel * sizeof(float));
                     }
+                    if (j == width) continue;
+                    float* to = buffers.panels + j * depth + row * panel;
+                    for (std::uint64_t s = 0; s < panel; ++s) to[s] = s < width - j ? w[j + s] : 0.0F;
                 }
             }
             scale(buffers.panels, round_up(width, panel) * depth, p.alpha);
@@ -193,18 +186,9 @@ Status multiply_panels(const RunContext& context, const MatrixParams& p, WeightR
     return Status::ok;
 }
 
-void fill_c(const MatrixParams& p, const float* c, float* y) noexcept {
-    if (c == nullptr || p.beta == 0.0F) {
-        memset(y, 0, p.m * p.n * sizeof(float));
-        return;
-    }
-    for (std::uint64_t i = 0; i < p.m; ++i) {
-        for (std::uint64_t j = 0; j < p.n; ++j) y[i * p.n + j] = p.beta * c[i * p.c_row + j * p.c_column];
-    }
-}
-
 Status run_matrix(const RunContext& context) noexcept {
     const MatrixParams& p = context.parameters<MatrixParams>();
+    if (p.integer != 0) return run_integer_matrix(context, p);
     const bool dots = p.trans_b != 0 && p.m <= few_rows;
     float* at = context.scratch + p.cursor_floats;
     Buffers buffers = {at, at};
@@ -228,7 +212,7 @@ Status run_matrix(const RunContext& context) noexcept {
             const std::uint64_t ia = at_matrix[0] + i * p.batch.inner_stride(0);
             const std::uint64_t ib = at_matrix[1] + i * p.batch.inner_stride(1);
             float* y = context.output() + (at_matrix[2] + i * p.batch.inner_stride(2)) * p.m * p.n;
-            fill_c(p, c, y);
+            fill_c(p, c, 0, p.m, y);
             b.rewind();
             status = dots ? multiply_dots(context, p, b, a + ia * p.m * p.k, y, buffers)
                           : multiply_panels(context, p, b, ib * b_matrix_rows, a + ia * p.m * p.k, y, buffers);
@@ -240,6 +224,17 @@ Status run_matrix(const RunContext& context) noexcept {
 constexpr std::uint64_t clip_keys = key_bit(Key::clip_low) | key_bit(Key::clip_high);
 
 }  // namespace
+
+void fill_c(const MatrixParams& p, const float* c, std::uint64_t first, std::uint64_t rows, float* y) noexcept {
+    if (c == nullptr || p.beta == 0.0F) {
+        memset(y, 0, rows * p.n * sizeof(float));
+        return;
+    }
+    for (std::uint64_t i = 0; i < rows; ++i) {
+        const float* from = c + (first + i) * p.c_row;
+        for (std::uint64_t j = 0; j < p.n; ++j) y[i * p.n + j] = p.beta * from[j * p.c_column];
+    }
+}
 
 const Operator op_Gemm = {
     .min_inputs = 2,

@@ -1,6 +1,4 @@
 // LayerNormalization: each row of the last axes to mean 0 and variance 1, then scaled and shifted (Ba et al., 2016).
-#include <math.h>
-
 #include "ops/common.h"
 
 namespace bitpress {
@@ -39,23 +37,9 @@ Status run_layer_norm(const RunContext& context) noexcept {
     const LayerNormParams& p = context.parameters<LayerNormParams>();
     const float* scale = context.input(1);
     const float* shift = p.shifts > 0 ? context.input(2) : nullptr;
-    const double count = static_cast<double>(p.columns);
     for (std::uint64_t row = 0; row < p.rows; ++row) {
-        const float* x = context.input(0) + row * p.columns;
-        float* y = context.output() + row * p.columns;
-        double sum = 0.0;
-        for (std::uint64_t i = 0; i < p.columns; ++i) sum += static_cast<double>(x[i]);
-        const double mean = sum / count;
-        double squares = 0.0;
-        for (std::uint64_t i = 0; i < p.columns; ++i) {
-            const double from_mean = static_cast<double>(x[i]) - mean;
-            squares += from_mean * from_mean;
-        }
-        const double factor = 1.0 / sqrt(squares / count + p.epsilon);
-        for (std::uint64_t i = 0; i < p.columns; ++i) {
-            const float unit = static_cast<float>((static_cast<double>(x[i]) - mean) * factor);
-            y[i] = unit * scale[p.scales == 1 ? 0 : i] + (shift == nullptr ? 0.0F : shift[p.shifts == 1 ? 0 : i]);
-        }
+        context.kernels->layer_norm_f32(context.input(0) + row * p.columns, p.columns, scale, p.scales == 1 ? 0 : 1,
+                                        shift, p.shifts == 1 ? 0 : 1, p.epsilon, context.output() + row * p.columns);
     }
     return Status::ok;
 }

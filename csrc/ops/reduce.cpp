@@ -116,6 +116,10 @@ Status run_softmax(const RunContext& context) noexcept {
     for (std::uint64_t i = 0; i < p.outer; ++i) {
         for (std::uint64_t j = 0; j < p.inner; ++j) {
             const std::uint64_t at = i * p.axis * p.inner + j;
+            if (p.inner == 1) {
+                context.kernels->softmax_f32(context.input(0) + at, p.axis, context.output() + at);
+                continue;
+            }
             softmax(context.input(0) + at, p.axis, p.inner, context.output() + at);
         }
     }

@@ -56,6 +56,7 @@ class Session:
     weights of up to 8 bits, a scale per tensor or output channel, round their inputs to 16 bits, with a scale for each
     output pixel and block of up to 512 inputs of it (error about 2^-16 of the block's largest), and multiply integers;
     these products are the same bits on every CPU. A NaN or an infinity among a pixel's inputs makes its outputs NaN.
+    Gemm and MatMul over such weights (groups along the inputs too, where transB is set) do the same for each row.
 
     A session belongs to one thread at a time; a second one that enters gets a BitpressError. Sessions on the same path
     share its pages.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,3 +112,57 @@ def test_affine(isa: str, n: int, scale: float, shift: float, clip: tuple[float,
     x[: min(2, n)] = np.array([np.nan, np.inf], np.float32)[: min(2, n)]
     want = oracle.affine(x, scale, shift, *clip)
     assert np.array_equal(_core.kernels.affine_f32(isa, x, scale, shift, *clip), want, equal_nan=True)
+
+
+SMOOTH = {
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "gelu": lambda x: x / 2 * np.array([math.erfc(-v / 2**0.5) for v in x]),
+    "gelu_tanh": lambda x: x / (1 + np.exp(-2 * (2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))),
+    "softmax": lambda x: np.exp(x - x.max(initial=-np.inf)) / np.exp(x - x.max(initial=-np.inf)).sum(),
+}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", SMOOTH)
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 40), size=st.sampled_from([1e-6, 0.1, 1.0, 10.0, 40.0, 200.0]), seed=seeds)
+def test_smooth(isa: str, kind: str, n: int, size: float, seed: int) -> None:
+    x = floats(seed, n) * np.float32(size)
+    with np.errstate(over="ignore", under="ignore"):
+        want = SMOOTH[kind](x.astype(np.float64))
+    got = _core.kernels.smooth_f32(isa, kind, x)
+    relative = 2.0**-21 * np.abs(x) if "gelu" in kind else 2.0**-20 * np.abs(want)
+    # Of a softmax, the exponents' own rounding: x - max in float32.
+    if kind == "softmax":
+        relative += np.abs(want) * np.spacing(np.float32(2 * np.abs(x).max()))
+    assert np.all(np.abs(got - want) <= relative + 2.0**-126)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", SMOOTH)
+@pytest.mark.parametrize("n", [1, 5, 8, 19])
+def test_smooth_of_nan_and_infinity(isa: str, kind: str, n: int) -> None:
+    x = np.full(n, np.inf, np.float32)
+    x[n // 2] = np.nan
+    got = _core.kernels.smooth_f32(isa, kind, x)
+    others = np.delete(got, n // 2)
+    assert np.isnan(got[n // 2])
+    assert np.isnan(others).all() if kind == "softmax" else np.array_equal(others, np.full(n - 1, SMOOTH_AT[kind]))
+
+
+SMOOTH_AT = {"sigmoid": 1.0, "gelu": np.inf, "gelu_tanh": np.inf}
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 40), one=st.booleans(), shifts=st.sampled_from([0, 1, 2]), seed=seeds)
+def test_layer_norm(isa: str, n: int, one: bool, shifts: int, seed: int) -> None:
+    x = floats(seed, n) * np.float32(3) + np.float32(5)
+    scales, shift = floats(seed + 1, 1 if one else n), floats(seed + 2, [0, 1, n][shifts])
+    wide = x.astype(np.float64)
+    unit = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-5)
+    want = unit * scales + (shift if shift.size else 0)
+    got = _core.kernels.layer_norm_f32(isa, x, scales, shift, 1e-5)
+    # Two roundings of the product, one of the sum.
+    error = 2.0**-22 * (np.abs(unit * scales) + np.abs(want)) + 1e-10
+    assert np.all(np.abs(got - want) <= error)

@@ -43,6 +43,35 @@ def test_widen_codes(isa: str, factor: int, zero: int) -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 @settings(max_examples=80, deadline=None)
+@given(k=st.integers(0, 70), special=st.integers(0, 2), power=st.integers(-9, 9), seed=seeds)
+def test_quantize_row(isa: str, k: int, special: int, power: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = random.standard_normal(k, np.float32) * np.float32(10.0**power)
+    for _ in range(special if k else 0):
+        x[random.integers(k)] = random.choice(SPECIAL)
+    codes, scales = oracle.quantize_columns(np.repeat(x[:, None], 16, 1))
+    got, scale = _core.kernels.quantize_row_s16(isa, x)
+    assert np.array_equal(got[:k], codes[:, 0]) and not got[k:].any()
+    assert np.array_equal(np.float32(scale), scales[0], equal_nan=True)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("by_rows", [False, True])
+@settings(max_examples=40, deadline=None)
+@given(width=st.integers(0, 40), k=st.integers(0, 40), extra=st.integers(0, 3), two=st.booleans(), seed=seeds)
+def test_panels(isa: str, by_rows: bool, width: int, k: int, extra: int, two: bool, seed: int) -> None:
+    factor, zero = (2, 1) if two else (1, 128)
+    codes = np.random.default_rng(seed).integers(0, 256, (k, width + extra), np.uint8)
+    values = np.zeros((k, -(-width // 16) * 16), np.int16)
+    values[:, :width] = factor * codes[:, :width].astype(np.int16) - zero
+    stored = np.ascontiguousarray(codes.T) if by_rows else codes
+    got = _core.kernels.panels_s16(isa, by_rows, stored, width, k, factor, zero)
+    panels = [oracle.pack_panel(values[:, j : j + 16]) for j in range(0, width, 16)]
+    assert np.array_equal(got, np.concatenate(panels or [got[:0]]))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=80, deadline=None)
 @given(
     m=st.integers(0, 14),
     n=st.integers(0, 40),

@@ -1,4 +1,4 @@
-"""bp.Session with 16-bit activations: convolutions by integers beside those in float32."""
+"""bp.Session with 16-bit activations: convolutions and matrix products by integers beside those in float32."""
 
 from __future__ import annotations
 
@@ -35,6 +35,47 @@ def test_sixteen_bit_activations(bits: int, kernel: int, size: tuple[int, ...]) 
     assert 0 < session.memory.tile <= 65536 + 512
     x[0, 0, 2, 2] = np.nan
     assert np.array_equal(np.isnan(session.run({"x": x})["y"]), np.isnan(Session(data).run({"x": x})["y"]))
+
+
+MATRICES = {
+    "MatMul": ("MatMul", False, lambda bits: Scheme.int(bits, axis=1)),
+    "Gemm": ("Gemm", False, lambda bits: Scheme.int(bits, axis=1)),
+    "Gemm, transB": ("Gemm", True, lambda bits: Scheme.int(bits, axis=0)),
+    "Gemm, transB, groups": ("Gemm", True, lambda bits: Scheme.int(bits, group_size=32)),
+    "Gemm, one scale": ("Gemm", True, Scheme.int),
+}
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("kind", MATRICES)
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 5, 3), (7, 130, 48), (9, 33, 1100)])
+def test_sixteen_bit_rows(bits: int, kind: str, m: int, n: int, k: int) -> None:
+    """As with float32 activations, but for the rounding of rows to 16 bits; blocks of rows, columns and k."""
+    op, transposed, scheme = MATRICES[kind]
+    w = pack(floats(*((n, k) if transposed else (k, n))), scheme(bits))
+    attributes = {"clip_low": -1.0} | ({"transB": 1} if transposed else {}) | ({"alpha": 0.5} if op == "Gemm" else {})
+    names = ["x", "w", "b"] if op == "Gemm" else ["x", "w"]
+    tensors = {"w": w} | ({"b": plain(floats(n))} if op == "Gemm" else {})
+    data = GraphFile({"x": (m, k)}, ["y"], [NodeSpec(op, names, ["y"], attributes)], tensors).bytes()
+    x = floats(m, k)
+    x[m // 2] = 0
+    session = Session(data, activations="int16")
+    got, want = session.run({"x": x})["y"], Session(data).run({"x": x})["y"]
+    sums = np.abs(x) @ np.abs(w.unpack() if not transposed else w.unpack().T)
+    largest = np.abs(w.unpack()).max() * np.abs(x).max()
+    assert np.all(np.abs(got - want) <= 2**-16 * 1.1 * largest * k + 2**-20 * sums + 1e-6)
+    assert 0 < session.memory.tile <= 2**17 + 2**16
+    x[0, 0] = np.inf
+    assert np.isnan(session.run({"x": x})["y"][0]).all()
+
+
+def test_batches_are_rows() -> None:
+    w = pack(floats(24, 10), Scheme.int(8, axis=1))
+    data = GraphFile({"x": (600, 2, 24)}, ["y"], [NodeSpec("MatMul", ["x", "w"], ["y"])], {"w": w}).bytes()
+    x = floats(600, 2, 24)
+    got = Session(data, activations="int16").run({"x": x})["y"]
+    assert got.shape == (600, 2, 10)
+    assert np.abs(got - x @ w.unpack()).max() < 1e-3
 
 
 def test_other_activations_are_refused() -> None:

@@ -69,6 +69,10 @@ static __m256 finish(__m256i sum, __m256 start, __m256 column_scales, __m256 row
     return _mm256_min_ps(of.high, _mm256_max_ps(of.low, _mm256_add_ps(start, scaled)));
 }
 
+// Keeps a sum in its register: without this GCC moves all loads and products of a step before its additions, and
+// spills.
+#define BP_PIN(sum) asm("" : "+x"(sum))
+
 // Rows i.. of one panel.
 template <size_t rows, Width used>
 static void tile(const Product& of, size_t row, const int16_t* panel, const float* column_scales, float* c,
@@ -88,7 +92,10 @@ static void tile(const Product& of, size_t row, const int16_t* panel, const floa
             memcpy(&pair, a + i * of.lda + 2 * p, sizeof pair);
             const __m256i factor = _mm256_set1_epi32(pair);
             left[i] = _mm256_add_epi32(left[i], _mm256_madd_epi16(factor, b0));
-            if (used != Width::half) right[i] = _mm256_add_epi32(right[i], _mm256_madd_epi16(factor, b1));
+            BP_PIN(left[i]);
+            if (used == Width::half) continue;
+            right[i] = _mm256_add_epi32(right[i], _mm256_madd_epi16(factor, b1));
+            BP_PIN(right[i]);
         }
     }
     const __m256i mask0 = lanes(width < 8 ? width : 8);

@@ -42,6 +42,9 @@ void fill(Kernels& table) noexcept {
     // networks
     table.quantize_columns_s16 = quantize_columns_s16;
     table.widen_codes_s16 = widen_codes_s16;
+    table.quantize_row_s16 = quantize_row_s16;
+    table.panel_rows_s16 = panel_rows_s16;
+    table.panel_columns_s16 = panel_columns_s16;
     table.gemm_s16 = gemm_s16;
     table.gemm_f32 = gemm_f32;
     table.gemv_f32 = gemv_f32;
@@ -49,6 +52,10 @@ void fill(Kernels& table) noexcept {
     table.strided_f32 = strided_f32;
     table.binary_f32 = binary_f32;
     table.affine_f32 = affine_f32;
+    table.sigmoid_f32 = sigmoid_f32;
+    table.gelu_f32 = gelu_f32;
+    table.softmax_f32 = softmax_f32;
+    table.layer_norm_f32 = layer_norm_f32;
 }
 
 }  // namespace bitpress::avx2

@@ -1,0 +1,30 @@
+// A matrix product, planned: what gemm.cpp decides and gemm.cpp and gemm_integer.cpp compute.
+#pragma once
+
+#include "ops/common.h"
+
+namespace bitpress {
+
+struct MatrixParams {
+    std::uint64_t m = 0, n = 0, k = 0;  // of one product
+    std::uint64_t trans_a = 0, trans_b = 0;
+    std::uint64_t block_n = 0, block_k = 0;
+    std::uint64_t cursor_floats = 0;
+    std::uint64_t b_rows = 0, b_columns = 0;  // the whole of b as a matrix
+    Loops<3> batch;                           // strides in matrices of a, b, y
+    float alpha = 1.0F, beta = 0.0F;
+    std::uint64_t c_row = 0, c_column = 0;  // steps of c, 0 where it is broadcast
+    Bounds bounds;
+    std::uint64_t integer = 0;  // 1: products of integers (gemm_integer.cpp)
+    std::uint64_t block_m = 0;  // rows of a that are codes at once
+};
+
+// Rows [first, first + rows) of the output to what is added to the product: beta * c, or 0. y: the first of them.
+void fill_c(const MatrixParams& params, const float* c, std::uint64_t first, std::uint64_t rows, float* y) noexcept;
+
+// Products of stored integers with activations as integers.
+bool matrix_takes_integers(const PlanContext& context, const MatrixParams& params) noexcept;
+Status plan_integer_matrix(PlanContext& context, MatrixParams* params) noexcept;
+Status run_integer_matrix(const RunContext& context, const MatrixParams& params) noexcept;
+
+}  // namespace bitpress
