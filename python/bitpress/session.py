@@ -6,8 +6,7 @@ import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,7 +14,9 @@ from . import _core
 from .dtypes import DTYPES, numpy_dtype
 from .errors import CorruptError, ShapeError, UnsupportedError
 from .graph import Value
-from .model import Model
+
+if TYPE_CHECKING:
+    from .model import Model
 
 __all__ = ["Session", "SessionMemory"]
 
@@ -145,19 +146,20 @@ def _value(name: str, dtype: int, shape: tuple[int, ...] | None) -> Value:
     return Value(name, _DTYPES.get(dtype, str(dtype)), shape)
 
 
-def _open(source: Any) -> tuple[Any, str]:
+def _open(source: str | os.PathLike[str] | bytes | bytearray | memoryview | Model) -> tuple[Any, str]:
     """The bytes of a source, and what errors call it."""
-    if isinstance(source, Model):
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.bp"
-            source.save(path)
-            return path.read_bytes(), "model"
     if isinstance(source, bytes | bytearray | memoryview):
         return source, "file in memory"
-    name = os.fspath(source)
-    with Path(name).open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            raise CorruptError(f"{name}: the file is empty")
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), name
+    if isinstance(source, str | os.PathLike):
+        name = os.fspath(source)
+        with open(name, "rb") as file:  # noqa: PTH123 - pathlib takes longer to import than a small network to run
+            if os.fstat(file.fileno()).st_size == 0:
+                raise CorruptError(f"{name}: the file is empty")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), name
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.bp"
+        source.save(path)
+        return path.read_bytes(), "model"
