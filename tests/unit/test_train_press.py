@@ -326,3 +326,16 @@ def test_activations_are_rounded_while_training_and_not_in_the_file(tmp_path: Pa
     np.testing.assert_allclose(run(model, x), module(x).detach().numpy(), rtol=1e-4, atol=1e-5)
     with pytest.raises(bp.SchemeError, match=r"activations must be 1\.\.8"):
         prepare(net(), recipe(INT(4)), activations=9)
+
+
+def test_under_autocast_weights_stay_float32_and_the_file_exact() -> None:
+    module, loader = net(), data()
+    press = prepare(module, recipe(INT(3, sparse=True), 0.5))
+    history = fit(module, loader, epochs=10, after_step=press.step, amp=True)
+    assert history.losses[-1] < history.losses[0]
+    assert all(value.dtype == torch.float32 for value in module.parameters())
+    with torch.no_grad():
+        before = module(loader[0][0])
+    model = convert(module)
+    assert torch.equal(module(loader[0][0]), before)
+    assert model.tensors["3.weight"].unpack().tobytes() == module[3].weight.detach().numpy().tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -117,7 +118,10 @@ def _into(plain: Any, graph: Graph, packed: dict[str, PackedTensor]) -> tuple[di
 
 
 def _key(tensor: PackedTensor) -> bytes:
-    return repr((tensor.dtype, tensor.shape)).encode() + bytes(tensor.to_bytes())
+    """What tells equal elements: a hash, since a network may be large."""
+    about = hashlib.sha256(repr((tensor.dtype, tensor.shape)).encode())
+    about.update(tensor.to_bytes())
+    return about.digest()
 
 
 def _transposed(tensor: PackedTensor) -> PackedTensor | None:

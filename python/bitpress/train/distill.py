@@ -137,6 +137,7 @@ def fit(
     max_grad_norm: float | None = None,
     after_step: Callable[[], None] | None = None,
     adapters: nn.Module | None = None,
+    amp: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     progress: bool | OnProgress | None = None,
@@ -147,6 +148,7 @@ def fit(
     ``objective(model, batch)`` gives a loss and the outputs; by default cross entropy with the labels. The other
     options are ``distill``'s. ``after_step`` is called after every step of the optimizer (``Press.step`` or
     ``PruningMasks.apply_``, say). ``adapters``: modules of the objective that learn along (``Mixture.adapters``).
+    ``amp``: products in bfloat16 by torch's autocast, for a GPU that is fast at them; weights and steps stay float32.
     """
     options = {"optimizer": optimizer, "scheduler": scheduler, "metric": metric, "batch": batch, "device": device}
     settings = {"epochs": epochs, "seed": seed, "network": _shape(model)}
@@ -162,6 +164,7 @@ def fit(
             max_grad_norm=max_grad_norm,
             after_step=after_step,
             adapters=adapters,
+            amp=amp,
             **options,
         )
 

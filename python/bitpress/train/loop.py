@@ -169,6 +169,7 @@ class Trainer:
     generators: list[torch.Generator] = field(default_factory=list)
     after_step: Callable[[], None] | None = None
     adapters: nn.Module | None = None
+    amp: bool = False
     report: OnProgress | None = None
     save: Callable[[], None] | None = None
     save_every: int | None = None
@@ -234,7 +235,8 @@ class Trainer:
         yield from batches
 
     def _step(self, batch: Batch) -> None:
-        loss, outputs = self.objective(self.model, batch)
+        with torch.autocast(self._where.type, torch.bfloat16, enabled=self.amp):
+            loss, outputs = self.objective(self.model, batch)
         value = float(loss.detach())
         if not math.isfinite(value):
             where = f"epoch {len(self.history.losses) + 1}, step {self._position + 1}"
