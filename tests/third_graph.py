@@ -46,11 +46,11 @@ class Cursor:
 
 
 def list_attributes(cursor: Cursor) -> list[str]:
-    reals, lists = {9, 10, 19, 20, 21, 22}, {1, 2, 3, 5, 14, 16, 17, 25, 26, 27}
+    reals, lists = {9, 10, 19, 20, 21, 22}, {1, 2, 3, 5, 14, 16, 17, 25, 26, 27, 33}
     lines = []
     for _ in range(cursor.number()):
         key = cursor.number()
-        must(1 <= key <= 32, "attribute")
+        must(1 <= key <= 37, "attribute")
         if key in reals:
             lines.append(f"{key}={struct.unpack('<f', cursor.take(4))[0]:g}")
         elif key in lists:

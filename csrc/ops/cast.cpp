@@ -1,4 +1,7 @@
-// Cast: the same numbers in another type. Floats to integers are cut towards zero and held inside 64 bits.
+// Cast: the same numbers in another type; floats to integers are cut towards zero and held inside 64 bits. BitCast: the
+// same bytes in another type of the same size.
+#include <string.h>
+
 #include "ops/common.h"
 #include "ops/numbers.h"
 
@@ -46,11 +49,34 @@ Status run_cast(const RunContext& context) noexcept {
     return Status::ok;
 }
 
+Status plan_bit_cast(PlanContext& context) noexcept {
+    BP_TRY(plan_cast(context));
+    const CastParams& p = context.parameters<CastParams>();
+    if (p.to == Dtype::boolean && p.from != p.to) return Status::unsupported;  // not every byte is one
+    return element_bytes(p.from) == element_bytes(p.to) ? Status::ok : Status::unsupported;
+}
+
+Status run_bit_cast(const RunContext& context) noexcept {
+    const CastParams& p = context.parameters<CastParams>();
+    if (context.outputs[0] != context.inputs[0]) {
+        memcpy(context.outputs[0], context.inputs[0], p.count * element_bytes(p.to));
+    }
+    return Status::ok;
+}
+
 }  // namespace
+
+const Operator op_BitCast = {
+    .keys = key_bit(Key::to),
+    .flags = op_alias | op_typed | op_empty,
+    .param_bytes = sizeof(CastParams),
+    .plan = plan_bit_cast,
+    .run = run_bit_cast,
+};
 
 const Operator op_Cast = {
     .keys = key_bit(Key::to),
-    .flags = op_in_place | op_typed,
+    .flags = op_in_place | op_typed | op_empty,
     .param_bytes = sizeof(CastParams),
     .plan = plan_cast,
     .run = run_cast,

@@ -48,9 +48,11 @@ struct Loops {
     std::uint64_t rank = 0;
     std::uint64_t dims[max_rank] = {};
     std::uint64_t strides[ways][max_rank] = {};
+    bool empty = false;
 
     void add(std::uint64_t dim, const std::uint64_t (&step)[ways]) noexcept {
         if (dim == 1) return;
+        empty = empty || dim == 0;
         if (rank > 0) {  // merge with the dim outside, where all ways walk on contiguously
             bool mergeable = true;
             for (unsigned w = 0; w < ways; ++w) mergeable = mergeable && strides[w][rank - 1] == step[w] * dim;
@@ -79,7 +81,7 @@ struct Loops {
         std::uint64_t index[max_rank] = {};
         std::uint64_t at[ways] = {};
         const std::uint64_t outer = rank == 0 ? 0 : rank - 1;
-        for (;;) {
+        while (!empty) {
             body(at);
             std::uint64_t d = outer;
             for (;; --d) {

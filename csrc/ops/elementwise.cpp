@@ -54,7 +54,7 @@ constexpr Operator binary(Status (*run)(const RunContext&) noexcept) noexcept {
         .min_inputs = 2,
         .max_inputs = 2,
         .keys = clip_keys,
-        .flags = op_in_place,
+        .flags = op_in_place | op_empty,
         .param_bytes = sizeof(BinaryParams),
         .plan = plan_binary,
         .run = run,
@@ -167,7 +167,7 @@ float hard_swish(float x) noexcept {
 constexpr Operator unary(Status (*run)(const RunContext&) noexcept, Status (*plan)(PlanContext&) noexcept = plan_unary,
                          std::uint64_t keys = 0) noexcept {
     return {.keys = keys,
-            .flags = op_in_place,
+            .flags = op_in_place | op_empty,
             .param_bytes = sizeof(UnaryParams),
             .plan = plan,
             .run = run,

@@ -310,7 +310,7 @@ constexpr Operator function(unsigned inputs, std::uint64_t keys) noexcept {
         .min_inputs = inputs,
         .max_inputs = inputs,
         .keys = keys,
-        .flags = op_in_place | op_typed,
+        .flags = op_in_place | op_typed | op_empty,
         .param_bytes = sizeof(FunctionParams),
         .plan = plan_function,
         .run = run_function,

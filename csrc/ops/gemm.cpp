@@ -1,6 +1,7 @@
 // Gemm and MatMul: y = clip(alpha * a * b + beta * c), where b may be a stored tensor, read a tile at a time.
 #include <string.h>
 
+#include "ops/matmul_typed.h"
 #include "ops/matrix.h"
 #include "ops/weights.h"
 
@@ -254,6 +255,7 @@ const Operator op_MatMul = {
     .param_bytes = sizeof(MatrixParams),
     .plan = plan_matmul,
     .run = run_matrix,
+    .otherwise = &typed_matmul,
 };
 
 }  // namespace bitpress

@@ -75,6 +75,7 @@ enum OperatorFlags : unsigned {
     op_in_place = 1,  // output 0 may be the memory of input 0, where both have the same size
     op_typed = 4,     // takes inputs of other types than F32: plan() checks them
     op_alias = 2,     // output 0 is input 0's bytes under another shape: run() copies, and may be left out
+    op_empty = 8,     // takes inputs without elements; run() is not called where no output has any
 };
 
 struct Operator {

@@ -70,7 +70,16 @@ struct ReduceParams {
     Loops<1> reduced;  // x
     Dtype dtype = Dtype::f32;
     bool log_exp = false;
+    std::int64_t integer_start = 0;
 };
+
+// What is below (above) every number of a type: the largest (least) of no elements.
+std::int64_t limit(Dtype dtype, bool least) noexcept {
+    if (dtype == Dtype::boolean) return least ? 0 : 1;
+    const unsigned bits = dtype_bits(dtype);
+    if (among(dtype, unsigned_types)) return least ? 0 : (std::int64_t{1} << (bits & 63U)) - 1;  // not u64
+    return least ? INT64_MIN >> (64 - bits) : INT64_MAX >> (64 - bits);
+}
 
 Status plan_reduce(PlanContext& context) noexcept {
     ReduceParams& p = context.make<ReduceParams>();
@@ -79,6 +88,10 @@ Status plan_reduce(PlanContext& context) noexcept {
     p.dtype = context.inputs[0].dtype;
     p.log_exp = context.node.op == OpId::ReduceLogSumExp;
     if (!among(p.dtype, p.reduction->types)) return Status::unsupported;
+    p.integer_start = p.reduction->integer_start;
+    if (p.integer_start == INT64_MIN || p.integer_start == INT64_MAX) {
+        p.integer_start = limit(p.dtype, p.integer_start == INT64_MIN);
+    }
     unsigned set = 0;
     BP_TRY(axis_set(context.integers(Key::axes), in.rank, true, &set));
     const bool keep = context.integer(Key::keepdims, 1) != 0;
@@ -91,7 +104,7 @@ Status plan_reduce(PlanContext& context) noexcept {
         if (reduced) {
             p.reduced.add(in.dims[d], {strides[d]});
         } else {
-            y_step /= in.dims[d];
+            if (in.dims[d] != 0) y_step /= in.dims[d];
             p.kept.add(in.dims[d], {strides[d], y_step});
         }
         if (!reduced || keep) BP_TRY(append(&context.outputs[0], reduced ? 1 : in.dims[d]));
@@ -133,7 +146,7 @@ double reduce_real(const ReduceParams& p, const void* x) noexcept {
 }
 
 std::int64_t reduce_integer(const ReduceParams& p, const void* x) noexcept {
-    std::int64_t result = p.reduction->integer_start;
+    std::int64_t result = p.integer_start;
     each_block<std::int64_t>(p, x, [&](const std::int64_t* block, std::uint64_t n) noexcept {
         for (std::uint64_t k = 0; k < n; ++k) result = p.reduction->integer(result, block[k]);
     });
@@ -162,7 +175,7 @@ Status run_reduce(const RunContext& context) noexcept {
 constexpr Operator reduce() noexcept {
     return {
         .keys = key_bit(Key::axes) | key_bit(Key::keepdims),
-        .flags = op_typed,
+        .flags = op_typed | op_empty,
         .param_bytes = sizeof(ReduceParams),
         .plan = plan_reduce,
         .run = run_reduce,

@@ -54,7 +54,7 @@ Status plan_reshape(PlanContext& context) noexcept {
         } else if (dim == 0 && !allow_zero) {
             if (d >= in.rank) return Status::bad_shape;
             size = in.dims[d];
-        } else if (dim <= 0) {
+        } else if (dim < 0) {
             return Status::bad_shape;
         } else {
             size = static_cast<std::uint64_t>(dim);
@@ -63,7 +63,7 @@ Status plan_reshape(PlanContext& context) noexcept {
         BP_TRY(append(&out, size));
     }
     if (inferred != max_rank) {
-        if (elements(in) % known != 0) return Status::bad_shape;
+        if (known == 0 || elements(in) % known != 0) return Status::bad_shape;
         out.dims[inferred] = elements(in) / known;
     }
     return finish_copy(context);
@@ -106,8 +106,11 @@ Status plan_squeeze(PlanContext& context) noexcept {
 }
 
 constexpr Operator copy(Status (*plan)(PlanContext&) noexcept, std::uint64_t keys) noexcept {
-    return {
-        .keys = keys, .flags = op_alias | op_typed, .param_bytes = sizeof(CopyParams), .plan = plan, .run = run_copy};
+    return {.keys = keys,
+            .flags = op_alias | op_typed | op_empty,
+            .param_bytes = sizeof(CopyParams),
+            .plan = plan,
+            .run = run_copy};
 }
 
 // -- transpose ------------------------------------------------------------------------------------------------------
@@ -203,8 +206,8 @@ Status plan_slice(PlanContext& context) noexcept {
         const std::int64_t end = held(ends[i] < 0 ? ends[i] + size : ends[i], least, most);
         const std::int64_t reach = step > 0 ? end - start : start - end;
         const std::int64_t stride = step > 0 ? step : -step;
-        if (reach <= 0) return Status::bad_shape;  // no elements
-        context.outputs[0].dims[axis] = static_cast<std::uint64_t>((reach - 1) / stride + 1);
+        context.outputs[0].dims[axis] = reach <= 0 ? 0 : static_cast<std::uint64_t>((reach - 1) / stride + 1);
+        if (reach <= 0) continue;
         p.first += static_cast<std::uint64_t>(start) * strides[axis];
         strides[axis] *= static_cast<std::uint64_t>(step);  // backwards modulo 2^64
     }
@@ -217,7 +220,7 @@ Status plan_expand(PlanContext& context) noexcept {
     if (shape.size() > max_rank) return Status::bad_shape;
     Shape wanted;
     for (const std::int64_t dim : shape) {
-        if (dim < 1) return Status::bad_shape;
+        if (dim < 0) return Status::bad_shape;
         BP_TRY(append(&wanted, static_cast<std::uint64_t>(dim)));
     }
     if (context.has(1)) BP_TRY(broadcast(Shape{wanted}, context.inputs[1].shape, &wanted));
@@ -268,7 +271,7 @@ Status run_concat(const RunContext& context) noexcept {
     std::uint8_t* column = element(context.outputs[0], 0, 1);
     for (unsigned i = 0; i < context.input_count; ++i) {
         const std::uint64_t width = context.input_counts[i] / p.outer * p.bytes;
-        for (std::uint64_t row = 0; row < p.outer; ++row) {
+        for (std::uint64_t row = 0; width != 0 && row < p.outer; ++row) {
             memcpy(column + row * p.out_row * p.bytes, element(context.inputs[i], row * width, 1), width);
         }
         column += width;
@@ -333,7 +336,7 @@ Status run_pad(const RunContext& context) noexcept {
 constexpr Operator move(Status (*plan)(PlanContext&) noexcept, std::uint64_t keys, unsigned inputs = 1) noexcept {
     return {.max_inputs = inputs,
             .keys = keys,
-            .flags = op_typed,
+            .flags = op_typed | op_empty,
             .param_bytes = sizeof(MoveParams),
             .plan = plan,
             .run = run_move};
@@ -355,7 +358,7 @@ const Operator op_Expand = move(plan_expand, key_bit(Key::shape), 2);
 const Operator op_Concat = {
     .max_inputs = max_node_links,
     .keys = key_bit(Key::axis),
-    .flags = op_typed,
+    .flags = op_typed | op_empty,
     .param_bytes = sizeof(ConcatParams),
     .plan = plan_concat,
     .run = run_concat,
@@ -363,7 +366,7 @@ const Operator op_Concat = {
 
 const Operator op_Pad = {
     .keys = key_bit(Key::pads) | key_bit(Key::value),
-    .flags = op_typed,
+    .flags = op_typed | op_empty,
     .param_bytes = sizeof(PadParams),
     .plan = plan_pad,
     .run = run_pad,

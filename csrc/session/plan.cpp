@@ -75,14 +75,16 @@ std::uint64_t to_alignment(std::uint64_t bytes) noexcept {
     return (bytes + memory_alignment - 1) / memory_alignment * memory_alignment;
 }
 
-// Element count of a shape that an operator takes: no dim of 0, not more than max_elements.
+// Element count of a shape: not more than max_elements, with each dim of 0 taken for 1 too.
 Status accept(const Shape& shape, std::uint64_t* count) noexcept {
     std::uint64_t product = 1;
+    bool empty = false;
     for (unsigned d = 0; d < shape.rank; ++d) {
-        if (shape.dims[d] == 0) return Status::bad_shape;
-        if (!checked_mul(product, shape.dims[d], &product) || product > max_elements) return Status::too_large;
+        empty = empty || shape.dims[d] == 0;
+        const std::uint64_t dim = shape.dims[d] == 0 ? 1 : shape.dims[d];
+        if (!checked_mul(product, dim, &product) || product > max_elements) return Status::too_large;
     }
-    *count = product;
+    *count = empty ? 0 : product;
     return Status::ok;
 }
 
@@ -178,7 +180,7 @@ Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
         value.shape.rank = shapes[i].rank;
         for (unsigned d = 0; d < shapes[i].rank; ++d) {
             const std::int64_t dim = shapes[i].dims[d];
-            if (dim < 1) return Status::bad_shape;
+            if (dim < 0) return Status::bad_shape;
             if (declared.has_rank && declared.dims[d] != -1 && declared.dims[d] != dim) return Status::bad_shape;
             value.shape.dims[d] = static_cast<std::uint64_t>(dim);
         }
@@ -225,6 +227,7 @@ Status Planner::read_operands(const GraphNode& node, const Operator& op) noexcep
             if (k < op.min_inputs || op.max_inputs == max_node_links) return Status::corrupt;
         } else {
             if (values_[index].dtype != Dtype::f32 && (op.flags & op_typed) == 0) return Status::unsupported;
+            if (values_[index].count == 0 && (op.flags & op_empty) == 0) return Status::bad_shape;
             operand = {true, values_[index].dtype, values_[index].shape, model_.stored(index)};
         }
         memory_.operands[k] = operand;
@@ -273,6 +276,7 @@ bool Planner::share(std::uint32_t n, const GraphNode& node, PlannedValue& out) n
 }
 
 Status Planner::place_outputs(std::uint32_t n, const PlanContext& context) noexcept {
+    bool empty = true;
     for (std::uint32_t k = 0; k < context.node.outputs.size(); ++k) {
         const std::uint32_t index = context.node.outputs[k];
         PlannedValue& out = values_[index];
@@ -281,9 +285,11 @@ Status Planner::place_outputs(std::uint32_t n, const PlanContext& context) noexc
         if (graph_.values()[index].dtype != out.dtype) return Status::unsupported;
         BP_TRY(accept(out.shape, &out.count));
         out.bytes = out.count * element_bytes(out.dtype);
+        empty = empty && out.count == 0;
         if (k == 0 && share(n, context.node, out)) continue;
         if (out.output == no_value) out.offset = gaps_.take(to_alignment(out.bytes));
     }
+    if (empty) memory_.steps[n].op = nullptr;
     return Status::ok;
 }
 

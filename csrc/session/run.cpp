@@ -69,6 +69,7 @@ Status Session::copy_outputs(const Buffers& buffers) const noexcept {
     for (std::size_t i = 0; i < outputs.size(); ++i) {
         const PlannedValue& value = values_[outputs[i]];
         std::uint8_t* to = buffers.outputs[i].data();
+        if (value.count == 0) continue;
         if (value.input != no_value) {
             memcpy(to, buffers.inputs[value.input].data(), static_cast<std::size_t>(value.bytes));
         } else if (const TensorView* view = model_->stored(outputs[i]); view != nullptr) {
@@ -82,6 +83,7 @@ namespace {
 
 Status check_buffer(const void* data, std::uint64_t bytes, const PlannedValue& value) noexcept {
     if (bytes != value.bytes) return Status::bad_argument;
+    if (bytes == 0) return Status::ok;
     const std::uintptr_t alignment = value.bytes / value.count;
     return reinterpret_cast<std::uintptr_t>(data) % alignment == 0 ? Status::ok : Status::bad_argument;
 }

@@ -4,7 +4,9 @@
     outputs = backend.run_model(onnx.load("model.onnx"), inputs)
 
 Graph inputs that say a shape, axes or another thing that must be constant when a model is imported are bound when the
-model is run: for each new content of them it is imported again.
+model is run: for each new content of them it is imported again. Values of element types that are narrower than any in
+which networks run (F16, BF16, 8- and 4-bit floats, 4- and 2-bit integers) are F32, U8 or I8 in a session; here they
+come and go as what the model says.
 """
 
 from __future__ import annotations
@@ -17,13 +19,25 @@ import onnx
 import onnx.backend.base
 
 from .compression import compress
+from .dtypes import numpy_dtype
 from .errors import UnsupportedError
 from .importers.onnx import load
 from .importers.onnx_operators import CONSTANT_INPUTS
+from .importers.onnx_tensors import CARRIERS
 from .recipe import Recipe
 from .session import Session
 
-__all__ = ["Backend", "BackendRep", "bind", "constant_inputs", "prepare", "run_model", "supports_device"]
+__all__ = [
+    "Backend",
+    "BackendRep",
+    "bind",
+    "constant_inputs",
+    "from_run",
+    "prepare",
+    "run_model",
+    "supports_device",
+    "to_run",
+]
 
 
 class BackendRep(onnx.backend.base.BackendRep):
@@ -33,6 +47,9 @@ class BackendRep(onnx.backend.base.BackendRep):
         self._model = model
         stored = {tensor.name for tensor in model.graph.initializer}
         self._names = [value.name for value in model.graph.input if value.name not in stored]
+        self._elements = {
+            value.name: value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)
+        }
         self._constants = constant_inputs(model)
         self._sessions: dict[tuple[bytes, ...], Session] = {}
         if not self._constants:
@@ -50,8 +67,26 @@ class BackendRep(onnx.backend.base.BackendRep):
         if key not in self._sessions:
             self._sessions[key] = _session(bind(self._model, fixed))
         session = self._sessions[key]
-        found = session.run({value.name: arrays[value.name] for value in session.inputs})
-        return tuple(found[value.name] for value in self._model.graph.output)
+        found = session.run(
+            {value.name: to_run(arrays[value.name], self._elements[value.name]) for value in session.inputs}
+        )
+        return tuple(from_run(found[value.name], self._elements[value.name]) for value in self._model.graph.output)
+
+
+def to_run(array: np.ndarray, element: int) -> np.ndarray:
+    """An array of ONNX's element type as a session takes it."""
+    return array.astype(numpy_dtype(CARRIERS[element])) if element in CARRIERS else array
+
+
+def from_run(array: np.ndarray, element: int) -> np.ndarray:
+    """A session's array as ONNX's element type."""
+    if element not in CARRIERS:
+        return array
+    if element == onnx.TensorProto.FLOAT8E8M0:  # powers of two: the exponent is the code
+        codes = np.where(np.isnan(array), 255, np.frexp(array)[1].astype(np.int64) + 126)
+        return codes.astype(np.uint8).view(onnx.helper.tensor_dtype_to_np_dtype(element))
+    with np.errstate(all="ignore"):
+        return array.astype(onnx.helper.tensor_dtype_to_np_dtype(element))
 
 
 def constant_inputs(model: onnx.ModelProto) -> list[str]:

@@ -25,6 +25,7 @@ OPERATORS: dict[str, int] = {
             "BitwiseXor", "BitShift", "PRelu", "Where", "Cast", "ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin",
             "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "LayerNormalization",
             "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Slice", "Expand", "ArgMin",
+            "RoundTo", "BitCast", "CumSum", "CumProd", "TopK",
         ],
         start=1,
     )
@@ -45,15 +46,16 @@ _ACCEPTS: dict[str, frozenset[str]] = {
     op: types
     for types, ops in (
         (RUN_TYPES, "Reshape Flatten Unsqueeze Squeeze Identity Transpose Slice Expand Concat Pad Cast Where Equal "
-                    "Gather GatherElements GatherND ScatterElements ScatterND"),
+                    "Gather GatherElements GatherND ScatterElements ScatterND BitCast"),
         (NUMBERS, "Add Sub Mul Div Relu Abs Sign Pow Mod Max Min Greater GreaterOrEqual Less LessOrEqual PRelu "
-                  "ReduceSum ReduceProd ReduceL1 ReduceSumSquare"),
+                  "ReduceSum ReduceProd ReduceL1 ReduceSumSquare CumSum CumProd TopK"),
         (NUMBERS - {"U64"}, "ArgMax ArgMin"),
         ((NUMBERS | {"BOOL"}) - {"U64"}, "ReduceMax ReduceMin"),
         (REALS | {"I8", "I16", "I32", "I64"}, "Neg"),
         (REALS, "Clip Sigmoid Tanh Erf Exp Sqrt HardSigmoid LeakyRelu Reciprocal Log Ceil Floor Round Sin Cos Tan Asin "
                 "Acos Atan Sinh Cosh Asinh Acosh Atanh Elu Selu Celu Softplus Softsign Mish Swish ThresholdedRelu "
-                "Shrink IsNaN IsInf ReduceL2 ReduceLogSum ReduceLogSumExp"),
+                "Shrink IsNaN IsInf ReduceL2 ReduceLogSum ReduceLogSumExp RoundTo"),
+        (REALS | {"I32", "I64", "U32", "U64"}, "MatMul"),
         (INTEGER_TYPES, "BitwiseNot BitwiseAnd BitwiseOr BitwiseXor BitShift"),
         (frozenset({"BOOL"}), "Not And Or Xor"),
     )
@@ -78,13 +80,17 @@ def accepts(op: str, types: Sequence[str]) -> bool:
     return all(name in allowed and name == present[0] for name in present)
 
 
-def result_type(op: str, types: Sequence[str], attributes: Mapping[str, object]) -> str:
-    """The element type of an operator's output."""
+def result_type(op: str, types: Sequence[str], attributes: Mapping[str, object], output: int = 0) -> str:
+    """The element type of one of an operator's outputs."""
+    if output == 1 and op == "TopK":
+        return "I64"
+    if op == "RoundTo":
+        return "F32"
     if op in _TO_BOOL:
         return "BOOL"
     if op in ("ArgMax", "ArgMin"):
         return "I64"
-    if op == "Cast":
+    if op in ("Cast", "BitCast"):
         return _DTYPE_NAMES[int(attributes["to"])]  # type: ignore[call-overload]
     return types[1] if op == "Where" else types[0]
 
@@ -125,12 +131,17 @@ ATTRIBUTES: dict[str, tuple[int, int]] = {
     "direction": (30, INTEGER),
     "batch_dims": (31, INTEGER),
     "reduction": (32, INTEGER),
+    "format": (33, INTEGERS),
+    "exclusive": (34, INTEGER),
+    "reverse": (35, INTEGER),
+    "largest": (36, INTEGER),
+    "k": (37, INTEGER),
 }
 
-_DEFAULT_ONES = frozenset({"strides", "dilations", "group", "keepdims"})
+_DEFAULT_ONES = frozenset({"strides", "dilations", "group", "keepdims", "largest"})
 _DEFAULT_ZEROS = frozenset(
     {"pads", "auto_pad", "ceil_mode", "count_include_pad", "transA", "transB", "allowzero", "approximate"}
-    | {"select_last_index", "fmod", "direction", "batch_dims", "reduction"}
+    | {"select_last_index", "fmod", "direction", "batch_dims", "reduction", "exclusive", "reverse"}
 )
 
 

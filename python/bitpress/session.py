@@ -125,8 +125,6 @@ class Session:
             raise ShapeError(f"{where}: shape must be {sizes}, not {'x'.join(map(str, array.shape)) or 'a scalar'}")
         if array.ndim > 8:
             raise ShapeError(f"{where}: at most 8 dimensions, not {array.ndim}")
-        if array.size == 0:
-            raise ShapeError(f"{where}: no elements, shape {'x'.join(map(str, array.shape))}")
         with np.errstate(over="ignore"):
             return np.asarray(array, dtype=wanted, order="C")
 

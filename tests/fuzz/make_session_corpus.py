@@ -97,6 +97,16 @@ def networks() -> dict[str, GraphFile]:
         NodeSpec("ArgMin", ["e"], ["g"], {"axis": -1}),
         NodeSpec("ReduceSum", ["g"], ["y"], {"axes": [1]}),
     ]
+    selection = [
+        NodeSpec("RoundTo", ["x"], ["a"], {"format": [10, -14, 1, 0], "alpha": 65504.0}),
+        NodeSpec("CumSum", ["a"], ["b"], {"axis": 1, "exclusive": 1}),
+        NodeSpec("CumProd", ["b"], ["c"], {"reverse": 1}),
+        NodeSpec("TopK", ["c"], ["d", "e"], {"axis": 1, "k": 2, "largest": 0}),
+        NodeSpec("BitCast", ["d"], ["f"], {"to": 9}),
+        NodeSpec("MatMul", ["e", "two"], ["g"]),
+        NodeSpec("Slice", ["g"], ["h"], {"starts": [1], "ends": [1], "axes": [1]}),
+        NodeSpec("ReduceProd", ["h"], ["y"], {"axes": [1]}),
+    ]
     int4, sparse = Scheme.int(4, group_size=5), Scheme.int(3, sparse=True, axis=0)
     huffman, lzw = Scheme.int(2, coding="huffman"), Scheme.int(8, symmetric=False, coding="lzw")
     return {
@@ -125,6 +135,10 @@ def networks() -> dict[str, GraphFile]:
             {"x": (2, -1)}, ["y", "f", "c"], indices,
             {"table": weights(20, 6, scheme=sparse), "at": pack(np.zeros((1, 2, 3), np.int64), Scheme())},
             {"x": 12, "g": 12, "y": 12},
+        ),
+        "selection": GraphFile(
+            {"x": (-1, 3)}, ["y", "f"], selection,
+            {"two": pack(np.ones((2, 2), np.int64), Scheme())}, {"f": 9} | dict.fromkeys("eghy", 12),
         ),
         "elementwise": GraphFile({"x": (-1, 3)}, ["y"], elementwise, {"k": weights(3)}),
     }  # fmt: skip

@@ -163,7 +163,8 @@ def test_bench_measures_each_coding(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"), [("z=1,4", "inputs: x"), ("x=1,a", "whole numbers"), ("x=1,5", "shape must be"), ("x=0,4", "x")]
+    ("shape", "said"),
+    [("z=1,4", "inputs: x"), ("x=1,a", "whole numbers"), ("x=1,5", "shape must be"), ("x=0,4", "not fit")],
 )
 def test_bad_shapes_of_bench(folder: Path, shape: str, said: str) -> None:
     status, out, err = call("bench", folder / "one.bp", "--shape", shape, "--seconds", 0.01)

@@ -34,8 +34,11 @@ def refused(path: Path, kind: type[BitpressError], match: str) -> None:
 
 
 def test_missing_operators_are_named() -> None:
-    proto = model([node("Relu", "x", "a"), node("Det", "a")], {"x": (2, 3)}, ["y"])
-    with pytest.raises(UnsupportedError, match=r'^ONNX model: operator Det \(node "Det_y"\) is not supported$'):
+    proto = model([node("Relu", "x", "a"), node("RandomUniformLike", "a")], {"x": (2, 3)}, ["y"])
+    with pytest.raises(
+        UnsupportedError,
+        match=r'^ONNX model: operator RandomUniformLike \(node "RandomUniformLike_y"\) is not supported$',
+    ):
         load(proto)
     other = helper.make_node("Fused", ["x"], ["y"], name="n", domain="com.example")
     proto = model([other], {"x": (2, 3)}, ["y"])
@@ -45,14 +48,14 @@ def test_missing_operators_are_named() -> None:
 
 
 def test_a_missing_operator_that_no_output_needs_does_no_harm() -> None:
-    source = load(model([node("Relu", "x"), node("Det", "x", "unread")], {"x": (2, 3)}, ["y"]))
+    source = load(model([node("Relu", "x"), node("RandomUniformLike", "x", "unread")], {"x": (2, 3)}, ["y"]))
     assert [item.op for item in source.graph.nodes] == ["Relu"]
 
 
 @pytest.mark.parametrize(
     ("nodes", "match"),
     [
-        ([node("MaxPool", "x", "y i", kernel_shape=[2, 2])], "a second output"),
+        ([node("LpPool", "x", kernel_shape=[2, 2], ceil_mode=1)], "ceil_mode"),
         ([node("Pad", "x p", mode="reflect")], "mode reflect"),
         ([node("Reshape", "x low", "y")], r"a shape that is not constant \('low'\)"),
         ([node("BatchNormalization", "x w w w w", "y m v", training_mode=1)], "training_mode"),
@@ -67,14 +70,22 @@ def test_what_an_operator_does_not_do_is_named(nodes: list[onnx.NodeProto], matc
 
 
 def test_other_types_are_named() -> None:
-    proto = model([node("MatMul", "x w")], {"x": (4, 3)}, {"y": TensorProto.DOUBLE}, {"w": W.T.astype(np.float64)})
+    proto = model([node("Softmax", "x")], {"x": (4, 3)}, {"y": TensorProto.DOUBLE})
     proto.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
-    with pytest.raises(UnsupportedError, match=r'operator MatMul \(node "MatMul_y"\) is not supported for F64, F64'):
+    with pytest.raises(UnsupportedError, match=r'operator Softmax \(node "Softmax_y"\) is not supported for F64'):
         load(proto)
-    proto = model([node("Relu", "x")], {"x": (4, 3)}, {"y": TensorProto.FLOAT16})
+    proto = model([node("Identity", "x")], {"x": (4, 3)}, {"y": TensorProto.STRING})
+    proto.graph.input[0].type.tensor_type.elem_type = TensorProto.STRING
+    with pytest.raises(UnsupportedError, match="element type 8"):
+        load(proto)
+
+
+def test_halves_run_in_float32_and_are_rounded() -> None:
+    proto = model([node("Exp", "x")], {"x": (4, 3)}, {"y": TensorProto.FLOAT16})
     proto.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
-    with pytest.raises(UnsupportedError, match="F16"):
-        load(proto)
+    source = load(proto)
+    assert [item.op for item in source.graph.nodes] == ["Exp", "RoundTo"]
+    assert [value.dtype for value in (*source.graph.inputs, *source.graph.outputs)] == ["F32", "F32"]
 
 
 def test_old_opsets() -> None:

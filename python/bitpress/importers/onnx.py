@@ -19,8 +19,9 @@ from ..passes.constants import FOLDABLE, MAX_ELEMENTS, fold_constants
 from ..passes.dead_code import remove_dead_code
 from . import TensorSpec
 from .onnx_functions import expand_functions
+from .onnx_narrow import rounded
 from .onnx_operators import SUPPORTED, Context, lower
-from .onnx_tensors import OnnxTensor, Place, dtype_name
+from .onnx_tensors import OnnxTensor, Place, constant_tensor, dtype_name
 from .onnx_types import typed_values
 from .onnx_wire import split
 
@@ -174,15 +175,15 @@ class _Importer:
         left = self.needed(left, {value.name for value in outputs})
         dtypes = {name: value.dtype for name, value in known_values.items()}
         fed = tuple(value.name for value in graph.input if value.name not in self.stored)
-        context = Context(opset, known, shapes, dtypes, fed)
-        lowered = [result for node in left for result in lower(node, context)]
+        context = Context(opset, known, shapes, dtypes, fed, self.elements(graph))
+        lowered = [result for node in left for result in rounded(node, lower(node, context), context.elements)]
         known_values = typed_values(lowered, known_values, known, outputs)
         inputs = tuple(known_values[name] for name in fed)
         for value in (*inputs, *outputs):
             if value.dtype not in RUN_TYPES:
                 raise UnsupportedError(f"{value.name!r} is {value.dtype}, in which no network runs")
-        if not inputs or not outputs:
-            raise FormatError("the graph has no input or no output")
+        if not outputs:
+            raise FormatError("the graph has no output")
         result = remove_dead_code(Graph(inputs, outputs, tuple(lowered), known_values))
         return self.finish(result, known)
 
@@ -204,7 +205,7 @@ class _Importer:
         protos = [(tensor.name, tensor) for tensor in self.proto.graph.initializer]
         for node in self.proto.graph.node:
             if node.op_type == "Constant" and node.domain in _STANDARD:
-                protos.append((node.output[0] if node.output else "", _constant(node)))
+                protos.append((node.output[0] if node.output else "", constant_tensor(node)))
         for (name, tensor), place in itertools.zip_longest(protos, places):
             if not name or name in self.stored or name in self.known:
                 raise FormatError(f"tensor {name!r} is defined twice" if name else "a tensor has no name")
@@ -212,7 +213,8 @@ class _Importer:
             self.stored[name] = found
             most = MAX_ELEMENTS if found.dtype in ("I64", "I32", "BOOL") else 64
             if found.elements <= most and not found.mapped:
-                self.known[name] = found.read()
+                array = found.read()
+                self.known[name] = array.astype(np.float32) if found.dtype in ("F16", "BF16") else array
 
     def skeleton(self) -> onnx.ModelProto:
         """The model without its large tensors: they become inputs of known shape, for shape inference."""
@@ -310,6 +312,15 @@ class _Importer:
             shapes[name] = stored.shape
         return values, shapes
 
+    def elements(self, graph: onnx.GraphProto) -> dict[str, int]:
+        """ONNX's element type of each value."""
+        found = {
+            info.name: int(info.type.tensor_type.elem_type)
+            for info in (*graph.value_info, *graph.output, *graph.input)
+            if info.type.HasField("tensor_type")
+        }
+        return found | {name: int(tensor.proto.data_type) for name, tensor in self.stored.items()}
+
     def node(self, node: onnx.NodeProto) -> Node:
         import onnx
 
@@ -320,7 +331,8 @@ class _Importer:
                 raise UnsupportedError(f'operator {op} (node "{node.name}") is not supported')
             value = onnx.helper.get_attribute_value(attribute)
             if isinstance(value, onnx.TensorProto):
-                value = OnnxTensor(attribute.name, value, None).read()
+                read = OnnxTensor(attribute.name, value, None).read()
+                value = read.astype(np.float32) if read.dtype.name in ("float16", "bfloat16") else read
             attributes[attribute.name] = value
         return Node(op, node.name or "/".join(node.output), tuple(node.input), tuple(node.output), attributes)
 
@@ -368,32 +380,8 @@ class _Importer:
                 values[name] = Value(name, dtype_of(known[name]), known[name].shape)
             else:
                 raise UnsupportedError(f"{name!r} depends on a size that is not known")
-            if values[name].dtype not in RUN_TYPES:
+            if values[name].dtype not in RUN_TYPES | {"F16", "BF16"}:
                 reader = readers[name][0] if name in readers else None
                 who = f'operator {reader.op} (node "{reader.name}")' if reader else "the graph's output"
                 raise UnsupportedError(f"{who} reads {name!r} of type {values[name].dtype}, in which no network runs")
         return OnnxSource(Graph(graph.inputs, graph.outputs, graph.nodes, values), stored)
-
-
-def _constant(node: onnx.NodeProto) -> onnx.TensorProto:
-    """The value of a Constant node, whichever of its attributes holds it."""
-    import onnx
-
-    kinds = {
-        "value_float": onnx.TensorProto.FLOAT,
-        "value_floats": onnx.TensorProto.FLOAT,
-        "value_int": onnx.TensorProto.INT64,
-        "value_ints": onnx.TensorProto.INT64,
-    }
-    for attribute in node.attribute:
-        if attribute.name == "value":
-            tensor: onnx.TensorProto = attribute.t
-            break
-        if attribute.name in kinds:
-            value = onnx.helper.get_attribute_value(attribute)
-            dims = [] if attribute.name in ("value_float", "value_int") else [len(value)]
-            tensor = onnx.helper.make_tensor("", kinds[attribute.name], dims, value if dims else [value])
-            break
-    else:
-        raise UnsupportedError(f'operator Constant (node "{node.name}") is not supported without a tensor of numbers')
-    return tensor

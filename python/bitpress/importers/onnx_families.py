@@ -9,8 +9,8 @@ import numpy as np
 
 from ..dtypes import DTYPES
 from ..graph import Node
+from .onnx_narrow import cast_to
 from .onnx_reader import Chain, Reader, Rule, plain
-from .onnx_tensors import dtype_name
 
 __all__ = ["CONSTANT_INPUTS", "FAMILIES"]
 
@@ -23,6 +23,9 @@ _REDUCTIONS = ("ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceL1", 
 CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("ReduceMean", *_REDUCTIONS, "Reshape", "Squeeze", "Unsqueeze", "Expand", "Tile", "Split"), (1,)),
     **dict.fromkeys(("OneHot", "Trilu", "CumSum", "CumProd", "TopK", "CenterCropPad"), (1,)),
+    "DFT": (1, 2),
+    "STFT": (1, 3),
+    "MaxUnpool": (2,),
     "Slice": (1, 2, 3, 4),
     "Pad": (1, 2, 3),
     "Clip": (1, 2),
@@ -63,11 +66,6 @@ def _mean(reader: Reader) -> Iterable[Node]:
     for name in rest:
         first = chain.add("Add", first, name)
     return chain.end("Div", first, chain.constant(float(len(rest) + 1)))
-
-
-def _cast(reader: Reader) -> Iterable[Node]:
-    to = reader.dtype(1) if reader.node.op == "CastLike" else dtype_name(reader.attributes["to"], reader.node.name)
-    return [reader.make(1, "Cast", to=DTYPES[to].number)]
 
 
 def _mod(reader: Reader) -> Iterable[Node]:
@@ -335,8 +333,8 @@ FAMILIES: dict[str, Rule] = {
     "Mean": _mean,
     "Mod": _mod,
     "BitShift": _bit_shift,
-    "Cast": _cast,
-    "CastLike": _cast,
+    "Cast": cast_to,
+    "CastLike": cast_to,
     **dict.fromkeys(("Gather", "GatherElements"), plain(axis=0)),
     "GatherND": _gather_nd,
     **dict.fromkeys(("ScatterElements", "Scatter", "ScatterND"), _scatter),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from ..errors import FormatError, UnsupportedError
 from ..graph import Node
 from ..operators import OPERATORS, REALS
 from .onnx_families import CONSTANT_INPUTS, FAMILIES
+from .onnx_pools import POOLS, conv_3d, window
+from .onnx_quantized import QUANTIZED
 from .onnx_reader import Chain, Context, Reader, plain
 from .onnx_resize import RESIZES
+from .onnx_sums import SUMS
 
 __all__ = ["CONSTANT_INPUTS", "SUPPORTED", "Context", "lower"]
 
@@ -29,33 +31,6 @@ def lower(node: Node, context: Context) -> list[Node]:
         raise FormatError(f'operator {node.op} (node "{node.name}") is malformed: {error}') from None
 
 
-def _window(reader: Reader, spatial: int) -> dict[str, Any]:
-    """strides, pads, dilations and auto_pad of Conv and the pools."""
-    if spatial not in (1, 2):
-        raise reader.refuse(f"{spatial} spatial dimensions")
-    attributes = reader.attributes
-    window = {
-        "strides": tuple(attributes.get("strides", [1] * spatial)),
-        "pads": tuple(attributes.get("pads", [0] * (2 * spatial))),
-        "dilations": tuple(attributes.get("dilations", [1] * spatial)),
-    }
-    auto_pad = attributes.get("auto_pad", b"NOTSET").decode()
-    if auto_pad not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise ValueError(f"auto_pad {auto_pad!r}")
-    if auto_pad != "NOTSET":
-        window["pads"] = (0,) * (2 * spatial)
-    for key, values in window.items():
-        if len(values) != spatial * (2 if key == "pads" else 1):
-            raise ValueError(f"{key} has {len(values)} entries for {spatial} spatial dimensions")
-        if any(value < (0 if key == "pads" else 1) for value in values):
-            if key == "pads":
-                raise reader.refuse("negative pads")
-            raise ValueError(f"{key} {values}")
-    if auto_pad.startswith("SAME"):
-        window["auto_pad"] = 1 if auto_pad == "SAME_UPPER" else 2  # type: ignore[assignment]
-    return window
-
-
 def _conv(reader: Reader) -> Iterable[Node]:
     kernel = reader.attributes.get("kernel_shape")
     rank = reader.rank(1)
@@ -65,17 +40,11 @@ def _conv(reader: Reader) -> Iterable[Node]:
         rank = len(kernel) + 2
     if kernel is not None and len(kernel) != rank - 2:
         raise ValueError(f"kernel_shape {kernel} for a weight of {rank} dimensions")
-    return [reader.make(3, **_window(reader, rank - 2), group=int(reader.attributes.get("group", 1)))]
-
-
-def _pool(reader: Reader) -> Iterable[Node]:
-    if len(reader.node.outputs) > 1 and reader.node.outputs[1]:
-        raise reader.refuse("a second output (indices)")
-    kernel = tuple(reader.attributes["kernel_shape"])
-    extra = {"ceil_mode": int(reader.attributes.get("ceil_mode", 0))}
-    if reader.node.op == "AveragePool":
-        extra["count_include_pad"] = int(reader.attributes.get("count_include_pad", 0))
-    return [reader.make(1, kernel_shape=kernel, **_window(reader, len(kernel)), **extra)]
+    if rank == 5:
+        return conv_3d(reader)
+    if rank not in (3, 4):
+        raise reader.refuse(f"{rank - 2} spatial dimensions")
+    return [reader.make(3, **window(reader, rank - 2), group=int(reader.attributes.get("group", 1)))]
 
 
 def _reduce_mean(reader: Reader) -> Iterable[Node]:
@@ -242,7 +211,6 @@ _RULES: dict[str, Callable[[Reader], Iterable[Node]]] = {
     "Add": plain(),
     "ArgMax": _arg_max,
     "ArgMin": _arg_max,
-    "AveragePool": _pool,
     "BatchNormalization": _batch_norm,
     "Clip": _clip,
     "Concat": _concat,
@@ -260,7 +228,6 @@ _RULES: dict[str, Callable[[Reader], Iterable[Node]]] = {
     "Identity": plain(),
     "LeakyRelu": plain(alpha=0.01),
     "MatMul": plain(),
-    "MaxPool": _pool,
     "Mul": plain(),
     "Pad": _pad,
     "ReduceMean": _reduce_mean,
@@ -275,7 +242,10 @@ _RULES: dict[str, Callable[[Reader], Iterable[Node]]] = {
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
     **FAMILIES,
+    **POOLS,
+    **QUANTIZED,
     **RESIZES,
+    **SUMS,
 }
 SUPPORTED = frozenset(_RULES)
-assert set(OPERATORS) <= SUPPORTED
+assert set(OPERATORS) - {"RoundTo"} <= SUPPORTED  # which ONNX calls a Cast

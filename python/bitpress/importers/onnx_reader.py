@@ -26,6 +26,7 @@ class Context:
     shapes: dict[str, tuple[int | str, ...]]
     dtypes: dict[str, str] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()  # the graph's
+    elements: dict[str, int] = field(default_factory=dict)  # ONNX's own element types
 
 
 class Reader:
@@ -113,7 +114,16 @@ class Reader:
     def dtype(self, index: int = 0) -> str:
         """The element type of an input."""
         name = self.input(index)
-        return dtype_of(self.context.known[name]) if name in self.context.known else self.context.dtypes[name]
+        dtype = dtype_of(self.context.known[name]) if name in self.context.known else self.context.dtypes[name]
+        return "F32" if dtype in ("F16", "BF16") else dtype
+
+    def element(self, index: int = 0) -> int:
+        """ONNX's element type of an input."""
+        return self.context.elements[self.input(index)]
+
+    def result(self, index: int = 0) -> int:
+        """ONNX's element type of an output."""
+        return self.context.elements[self.node.outputs[index]]
 
 
 class Chain:

@@ -26,15 +26,16 @@ def typed_values(
     def type_of(name: str) -> str:
         if name in known and known[name].dtype != object:
             return dtype_of(known[name])
-        return found[name].dtype if name in found else "F32"
+        dtype = found[name].dtype if name in found else "F32"
+        return "F32" if dtype in ("F16", "BF16") else dtype  # stored ones are read so
 
     for node in nodes:
         types = [type_of(name) if name else "" for name in node.inputs]
         if not accepts(node.op, types):
             told = ", ".join(name for name in types if name)
             raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported for {told}')
-        dtype = result_type(node.op, types, node.attributes)
-        for name in node.outputs:
+        for place, name in enumerate(node.outputs):
+            dtype = result_type(node.op, types, node.attributes, place)
             before = found.get(name)
             found[name] = Value(name, dtype, before.shape if before is not None else None)
     for value in outputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,10 +27,11 @@ def run(graph: Graph, tensors: Mapping[str, np.ndarray], inputs: Mapping[str, np
         if node.op != "Clip":  # a fused activation
             bounds = {key: attributes.pop(key) for key in ("clip_low", "clip_high") if key in attributes}
         arguments = [(values[name] if name in values else tensors[name]) if name else None for name in node.inputs]
-        result = OPERATORS[node.op](*arguments, **attributes)
+        result: Any = OPERATORS[node.op](*arguments, **attributes)
         if any(not math.isinf(bound) for bound in bounds.values()):  # type: ignore[arg-type]
             result = clip(result, **bounds)  # type: ignore[arg-type]
-        values[node.outputs[0]] = result
+        results = result if isinstance(result, tuple) else (result,)
+        values.update(zip(node.outputs, results, strict=False))
         for name in set(node.inputs):
             if last_reader[name] == i and name not in outputs:
                 values.pop(name, None)

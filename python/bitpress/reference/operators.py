@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .more_operators import OPERATORS as MORE
+from .selection import OPERATORS as SELECTION
 
 __all__ = ["OPERATORS"]
 
@@ -103,7 +104,7 @@ def gemm(
 
 
 def matmul(a: Array, b: Array) -> Array:
-    return _f32(np.matmul(_f64(a), _f64(b)))
+    return _f32(np.matmul(_f64(a), _f64(b))) if a.dtype == np.float32 else np.asarray(np.matmul(a, b))
 
 
 def clip(x: Array, *, clip_low: float = -math.inf, clip_high: float = math.inf) -> Array:
@@ -297,4 +298,5 @@ OPERATORS: dict[str, Callable[..., Array]] = {
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
     **MORE,
+    **SELECTION,
 }
