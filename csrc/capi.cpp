@@ -19,6 +19,9 @@ using bitpress::Status;
 static_assert(static_cast<int>(Status::resaved) == BP_RESAVED);
 static_assert(static_cast<int>(Dtype::f32) == BP_F32 && static_cast<int>(Dtype::i64) == BP_I64);
 static_assert(static_cast<int>(Dtype::boolean) == BP_BOOL && static_cast<int>(Dtype::f64) == BP_F64);
+static_assert(static_cast<int>(bitpress::Load::tile) == BP_LOAD_TILE);
+static_assert(static_cast<int>(bitpress::Load::unpack) == BP_LOAD_UNPACK);
+static_assert(static_cast<int>(bitpress::Activations::int16) == BP_INT16);
 static_assert(BP_MAX_RANK == bitpress::max_rank);
 
 bp_status result(Status status) noexcept { return static_cast<bp_status>(status); }
@@ -34,6 +37,9 @@ Status to_size(uint64_t bytes, size_t* out) noexcept {
     *out = static_cast<size_t>(bytes);
     return Status::ok;
 }
+
+// Callers may hand over any number.
+bool is_load(bp_load load) noexcept { return load == BP_LOAD_MAP || load == BP_LOAD_TILE || load == BP_LOAD_UNPACK; }
 
 bp_value describe(const GraphValue& value) noexcept {
     bp_value out = {};
@@ -55,21 +61,22 @@ BP_PUBLIC uint32_t bp_abi_version(void) { return BP_ABI_VERSION; }
 
 BP_PUBLIC const char* bp_message(bp_status status) { return bitpress::message(static_cast<Status>(status)); }
 
-BP_PUBLIC bp_status bp_model_size(const void* file, size_t file_bytes, size_t* memory_bytes) {
-    if (file == nullptr || memory_bytes == nullptr) return BP_BAD_ARGUMENT;
+BP_PUBLIC bp_status bp_model_size(const void* file, size_t file_bytes, bp_load load, size_t* memory_bytes) {
+    if (file == nullptr || memory_bytes == nullptr || !is_load(load)) return BP_BAD_ARGUMENT;
     uint64_t needed = 0;
-    const Status status = Model::size(bytes(file, file_bytes), &needed);
+    const Status status = Model::size(bytes(file, file_bytes), static_cast<bitpress::Load>(load), &needed);
     return result(status != Status::ok ? status : to_size(needed, memory_bytes));
 }
 
-BP_PUBLIC bp_status bp_model_open(const void* file, size_t file_bytes, bp_check check, void* memory,
+BP_PUBLIC bp_status bp_model_open(const void* file, size_t file_bytes, bp_check check, bp_load load, void* memory,
                                   size_t memory_bytes, const bp_model** model) {
-    if (file == nullptr || memory == nullptr || model == nullptr) return BP_BAD_ARGUMENT;
+    if (file == nullptr || memory == nullptr || model == nullptr || !is_load(load)) return BP_BAD_ARGUMENT;
     if (check != BP_CHECK_NONE && check != BP_CHECK_FULL) return BP_BAD_ARGUMENT;
     if (bitpress::kernels() == nullptr) return BP_UNSUPPORTED;
     const auto how = check == BP_CHECK_FULL ? bitpress::Check::full : bitpress::Check::none;
     const Model* opened = nullptr;
-    const Status status = Model::open(bytes(file, file_bytes), how, bytes(memory, memory_bytes), &opened);
+    const Status status = Model::open(bytes(file, file_bytes), how, static_cast<bitpress::Load>(load),
+                                      bytes(memory, memory_bytes), &opened);
     if (status == Status::ok) *model = reinterpret_cast<const bp_model*>(opened);
     return result(status);
 }
@@ -104,16 +111,18 @@ BP_PUBLIC bp_status bp_session_size(const bp_model* model, size_t* memory_bytes)
     return result(status != Status::ok ? status : to_size(needed, memory_bytes));
 }
 
-BP_PUBLIC bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count, void* memory,
-                                    size_t memory_bytes, const bp_session** session) {
+BP_PUBLIC bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count,
+                                    bp_activations activations, void* memory, size_t memory_bytes,
+                                    const bp_session** session) {
+    if (activations != BP_FLOAT32 && activations != BP_INT16) return BP_BAD_ARGUMENT;
     if (model == nullptr || memory == nullptr || session == nullptr) return BP_BAD_ARGUMENT;
     if (count != core(model).graph().inputs().size() || (shapes == nullptr && count != 0)) return BP_BAD_ARGUMENT;
     bitpress::InputShape inputs[bitpress::max_node_links];
     for (uint32_t i = 0; i < count; ++i) inputs[i] = {shapes[i].rank, shapes[i].dims};
     uint32_t failed_node = 0;
     const Session* planned = nullptr;
-    const Status status =
-        Session::plan(core(model), {inputs, count}, bytes(memory, memory_bytes), &planned, &failed_node);
+    const Status status = Session::plan(core(model), {inputs, count}, bytes(memory, memory_bytes), &planned,
+                                        &failed_node, static_cast<bitpress::Activations>(activations));
     if (status != Status::ok) return result(status);
     size_t arena = 0;
     if (to_size(planned->bytes().arena, &arena) != Status::ok) return BP_TOO_LARGE;

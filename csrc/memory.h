@@ -17,6 +17,10 @@ inline MutableBytes aligned(MutableBytes memory) noexcept {
     return skip > memory.size() ? MutableBytes{} : memory.subspan(skip);
 }
 
+inline std::uint64_t to_alignment(std::uint64_t bytes) noexcept {
+    return (bytes + memory_alignment - 1) / memory_alignment * memory_alignment;
+}
+
 class Memory {
   public:
     Memory() noexcept : counting_(true) {}

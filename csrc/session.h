@@ -1,6 +1,7 @@
 // From a container with a graph to results, in the caller's memory.
-//   Model:   an opened file. Raw streams are used where they stand in the caller's bytes; coded ones are decoded, once,
-//            into the caller's memory. Weights stay packed.
+//   Model:   an opened file. Raw streams are used where they stand in the caller's bytes; what becomes of the others
+//   and
+//            whether weights stay packed, Load says.
 //   Session: a Model planned for given input shapes: a flat program over an arena. Running changes nothing but the
 //            arena and the outputs, so one Session may run on several threads, each with its own arena.
 #pragma once
@@ -12,6 +13,14 @@
 
 namespace bitpress {
 
+// What becomes of weights.
+//   map:    coded streams are decoded, once, into the caller's memory; weights stay packed.
+//   tile:   large streams of codes are left coded, and decoded into the arena for as long as a step reads them: again
+//   in
+//           every run. Where memory is scarcer than time.
+//   unpack: weights that are not plain float32 already are dequantized, once. Where time is scarcer than memory.
+enum class Load : std::uint8_t { map = 0, tile = 1, unpack = 2 };
+
 // What open() found in the graph's stored values.
 struct WeightBytes {
     std::uint64_t in_place = 0;  // read from the caller's file bytes
@@ -22,9 +31,10 @@ class Model {
   public:
     // Bytes of memory that open() needs. Checks the structure of the file, reads no stream but the heads of coded ones.
     // On failure *refusal, where asked for, says what is wrong with which tensor.
-    static Status size(Bytes file, std::uint64_t* memory_bytes, Refusal* refusal = nullptr) noexcept;
-    // Both `file` and `memory` must outlive the Model and stay where they are; neither needs any alignment.
-    static Status open(Bytes file, Check check, MutableBytes memory, const Model** out,
+    static Status size(Bytes file, Load load, std::uint64_t* memory_bytes, Refusal* refusal = nullptr) noexcept;
+    // `load` is that of size(). Both `file` and `memory` must outlive the Model and stay where they are; neither needs
+    // any alignment.
+    static Status open(Bytes file, Check check, Load load, MutableBytes memory, const Model** out,
                        Refusal* refusal = nullptr) noexcept;
 
     const Graph& graph() const noexcept { return graph_; }
@@ -32,18 +42,32 @@ class Model {
     const WeightBytes& weights() const noexcept { return weights_; }
     // The stored tensor of a value, or null for values of another kind.
     const TensorView* stored(std::uint32_t value) const noexcept;
+    // Bytes that decode() needs for a stored value whose codes are not in memory (then its view has their length, but
+    // no bytes); 0 for all others.
+    std::uint64_t undecoded(std::uint32_t value) const noexcept;
+    // Its view with the codes, in `memory`, which is aligned to memory_alignment. corrupt where they are.
+    Status decode(std::uint32_t value, MutableBytes memory, const TensorView** out) const noexcept;
 
   private:
+    // Memory while a file is loaded: the codings' workspace, and streams that are not kept.
+    struct Loading {
+        MutableBytes workspace;
+        MutableBytes streams;
+    };
     Status read(Bytes file, Check check, Memory* memory, Refusal* refusal) noexcept;
-    Status load(Memory* memory, Refusal* refusal) noexcept;
+    Status load(Load how, Memory* memory, Refusal* refusal) noexcept;
     Status load_stream(const StoredStream& stream, std::uint64_t most_bytes, Memory* memory, MutableBytes workspace,
                        Bytes* out) noexcept;
-    Status load_tensor(const StoredTensor& tensor, Memory* memory, MutableBytes workspace, TensorView* view) noexcept;
+    Status load_tensor(const StoredTensor& tensor, bool leave, Memory* memory, MutableBytes workspace, TensorView* view,
+                       std::uint32_t* left) noexcept;
+    Status load_floats(const StoredTensor& tensor, Memory* memory, const Loading& loading, TensorView* view) noexcept;
     std::uint64_t workspace_bytes() const noexcept;
+    Status stream_bytes(std::uint64_t* most) const noexcept;
 
     File file_;
     Graph graph_;
-    TensorView* views_ = nullptr;  // one a stored value, in their order
+    TensorView* views_ = nullptr;    // one a stored value, in their order
+    std::uint32_t* left_ = nullptr;  // of each the stream that is not decoded, or no_value; null but for Load::tile
     WeightBytes weights_;
 };
 

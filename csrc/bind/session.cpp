@@ -48,10 +48,12 @@ using Shapes = std::vector<std::vector<std::int64_t>>;
 
 class PySession {
   public:
-    PySession(py::object file, bool check, std::string name, bool int16, std::uint64_t memory_limit)
+    PySession(py::object file, bool check, std::string name, bool int16, int load, std::uint64_t memory_limit)
         : name_(std::move(name)),
           activations_(int16 ? Activations::int16 : Activations::float32),
+          load_(static_cast<Load>(load)),
           memory_limit_(memory_limit) {
+        if (load < 0 || load > static_cast<int>(Load::unpack)) throw py::value_error("load must be 0 to 2");
         if (PyObject_GetBuffer(file.ptr(), &view_, PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
         try {
             open(check);
@@ -150,12 +152,13 @@ class PySession {
         const Bytes file = {static_cast<const std::uint8_t*>(view_.buf), static_cast<std::size_t>(view_.len)};
         std::uint64_t bytes = 0;
         Refusal refusal;
-        Status status = Model::size(file, &bytes, &refusal);
+        Status status = Model::size(file, load_, &bytes, &refusal);
         if (status == Status::ok) {
             check_limit(bytes, "the weights need");
             model_memory_.reserve(bytes, name_);
             const py::gil_scoped_release unlocked;
-            status = Model::open(file, check ? Check::full : Check::none, model_memory_.bytes(), &model_, &refusal);
+            status =
+                Model::open(file, check ? Check::full : Check::none, load_, model_memory_.bytes(), &model_, &refusal);
         }
         if (status == Status::ok) {
             check_limit(resident(), "the weights need");
@@ -245,6 +248,7 @@ class PySession {
 
     std::string name_;
     Activations activations_;
+    Load load_;
     std::uint64_t memory_limit_;
     Py_buffer view_{};
     Block model_memory_;
@@ -260,8 +264,8 @@ class PySession {
 
 void register_session(py::module_& module) {
     py::class_<PySession>(module, "Session")
-        .def(py::init<py::object, bool, std::string, bool, std::uint64_t>(), py::arg("file"), py::arg("check"),
-             py::arg("name"), py::arg("int16"), py::arg("memory_limit"))
+        .def(py::init<py::object, bool, std::string, bool, int, std::uint64_t>(), py::arg("file"), py::arg("check"),
+             py::arg("name"), py::arg("int16"), py::arg("load"), py::arg("memory_limit"))
         .def("inputs", &PySession::inputs)
         .def("outputs", &PySession::outputs)
         .def("plan", &PySession::plan_for, py::arg("shapes"))

@@ -1,5 +1,7 @@
 // Opening: a file's streams become views, decoded where they are coded.
 #include "codings/packed.h"
+#include "ops/stored.h"
+#include "ops/weights.h"
 #include "session.h"
 
 namespace bitpress {
@@ -11,6 +13,25 @@ Status refuse(Refusal* refusal, Status status, const char* why, std::uint32_t te
     if (refusal != nullptr) *refusal = {why, tensor, name};
     return status;
 }
+
+// The stream without its coding, in `memory`; *out stays as it is while that is only counting.
+Status decode_stream(const StoredStream& stream, Memory* memory, MutableBytes workspace, Bytes* out) noexcept {
+    const Coding* with = coding(stream.coding);
+    if (with == nullptr) return Status::unsupported;
+    std::uint64_t claimed = 0;
+    BP_TRY(stored_claim(*with, stream.layout, stream.stored, &claimed));
+    if (claimed != stream.frame_bytes) return Status::corrupt;
+    std::uint8_t* decoded = nullptr;
+    BP_TRY(memory->take(stream.decoded_bytes, &decoded));
+    if (memory->counting()) return Status::ok;
+    const MutableBytes to = {decoded, static_cast<std::size_t>(stream.decoded_bytes)};
+    BP_TRY(decode_stored(*with, stream.layout, stream.stored, stream.code_bits, claimed, to, workspace));
+    *out = to;
+    return Status::ok;
+}
+
+// Streams below this are decoded at once, whatever Load says.
+constexpr std::uint64_t least_left = 4096;
 
 }  // namespace
 
@@ -48,23 +69,13 @@ Status Model::load_stream(const StoredStream& stream, std::uint64_t most_bytes, 
         weights_.in_place += stream.stored.size();
         return Status::ok;
     }
-    const Coding* with = coding(stream.coding);
-    if (with == nullptr) return Status::unsupported;
-    std::uint64_t claimed = 0;
-    BP_TRY(stored_claim(*with, stream.layout, stream.stored, &claimed));
-    if (claimed != stream.frame_bytes || stream.decoded_bytes > most_bytes) return Status::corrupt;
-    std::uint8_t* decoded = nullptr;
-    BP_TRY(memory->take(stream.decoded_bytes, &decoded));
+    if (stream.decoded_bytes > most_bytes) return Status::corrupt;
     weights_.decoded += stream.decoded_bytes;
-    if (memory->counting()) return Status::ok;
-    const MutableBytes to = {decoded, static_cast<std::size_t>(stream.decoded_bytes)};
-    BP_TRY(decode_stored(*with, stream.layout, stream.stored, stream.code_bits, claimed, to, workspace));
-    *out = to;
-    return Status::ok;
+    return decode_stream(stream, memory, workspace, out);
 }
 
-Status Model::load_tensor(const StoredTensor& tensor, Memory* memory, MutableBytes workspace,
-                          TensorView* view) noexcept {
+Status Model::load_tensor(const StoredTensor& tensor, bool leave, Memory* memory, MutableBytes workspace,
+                          TensorView* view, std::uint32_t* left) noexcept {
     TensorView loaded;
     loaded.dtype = tensor.dtype;
     loaded.shape = tensor.shape;
@@ -73,50 +84,121 @@ Status Model::load_tensor(const StoredTensor& tensor, Memory* memory, MutableByt
     BP_TRY(element_count(tensor.shape, &count));
     std::uint64_t most[role_count] = {};  // with every element stored
     BP_TRY(stream_sizes(tensor.dtype, tensor.shape, tensor.scheme, count, most));
+    bool whole = true;
     for (std::uint32_t i = 0; i < tensor.stream_count; ++i) {
         const StoredStream stream = file_.stream(tensor.first_stream + i);
         const auto role = static_cast<unsigned>(stream.role);
         if (role >= role_count) return Status::unsupported;
+        if (leave && stream.role == Role::codes && stream.coding != CodingId::raw &&
+            stream.decoded_bytes >= least_left) {
+            if (stream.decoded_bytes > most[role]) return Status::corrupt;
+            loaded.streams[role] = {static_cast<const std::uint8_t*>(nullptr),
+                                    static_cast<std::size_t>(stream.decoded_bytes)};
+            weights_.in_place += stream.stored.size();
+            whole = false;
+            if (left != nullptr) *left = tensor.first_stream + i;
+            continue;
+        }
         BP_TRY(load_stream(stream, most[role], memory, workspace, &loaded.streams[role]));
     }
     if (view == nullptr) return Status::ok;  // only counting
     *view = loaded;
-    return validate(loaded);
+    return whole ? validate(loaded) : Status::ok;  // else decode() does
 }
 
-Status Model::load(Memory* memory, Refusal* refusal) noexcept {
-    std::uint8_t* workspace = nullptr;
-    const std::uint64_t workspace_size = workspace_bytes();
-    BP_TRY(memory->take_array(graph_.stored_count(), &views_));
-    BP_TRY(memory->take(workspace_size, &workspace));
-    TensorView* view = views_;
+Status Model::load_floats(const StoredTensor& tensor, Memory* memory, const Loading& loading,
+                          TensorView* view) noexcept {
+    Memory counter;
+    Memory streams(loading.streams);
+    const bool counting = memory->counting();
+    const WeightBytes before = weights_;
+    TensorView packed;
+    BP_TRY(load_tensor(tensor, false, counting ? &counter : &streams, loading.workspace, counting ? nullptr : &packed,
+                       nullptr));
+    packed.dtype = tensor.dtype;
+    packed.scheme = tensor.scheme;
+    Dtype dtype = Dtype::f32;
+    std::uint64_t count = 0;
+    std::uint64_t floats = 0;
+    BP_TRY(element_count(tensor.shape, &count));
+    const bool as_it_is = stored_dtype(packed, &dtype) != Status::ok || dtype != Dtype::f32;
+    if (as_it_is || (!counting && stored_floats(packed) != nullptr && weights_.decoded == before.decoded)) {
+        weights_ = before;
+        return load_tensor(tensor, false, memory, loading.workspace, view, nullptr);
+    }
+    weights_ = before;
+    if (!checked_mul(count, sizeof(float), &floats)) return Status::too_large;
+    std::uint8_t* to = nullptr;
+    BP_TRY(memory->take(floats, &to));
+    weights_.decoded += floats;
+    if (view == nullptr) return Status::ok;
+    BP_TRY(unpack_stored(packed, count, to));
+    *view = {Dtype::f32, tensor.shape, Scheme{}, {}};
+    view->streams[static_cast<unsigned>(Role::data)] = {to, static_cast<std::size_t>(floats)};
+    return Status::ok;
+}
+
+// The most that the coded streams of one tensor decode to, each aligned.
+Status Model::stream_bytes(std::uint64_t* most) const noexcept {
+    *most = 0;
     for (StoredIndices indices = graph_.stored(); !indices.empty();) {
-        const std::uint32_t index = indices.next();
-        const StoredTensor tensor = file_.tensor(index);
-        const Status status = load_tensor(tensor, memory, {workspace, static_cast<std::size_t>(workspace_size)}, view);
-        if (status != Status::ok) return refuse(refusal, status, message(status), index, tensor.name);
-        if (view != nullptr) ++view;
+        const StoredTensor tensor = file_.tensor(indices.next());
+        Memory counter;
+        for (std::uint32_t i = 0; i < tensor.stream_count; ++i) {
+            const StoredStream stream = file_.stream(tensor.first_stream + i);
+            std::uint8_t* unused = nullptr;
+            if (stream.coding != CodingId::raw) BP_TRY(counter.take(stream.decoded_bytes, &unused));
+        }
+        *most = counter.needed() > *most ? counter.needed() : *most;
     }
     return Status::ok;
 }
 
-Status Model::size(Bytes file, std::uint64_t* memory_bytes, Refusal* refusal) noexcept {
+Status Model::load(Load how, Memory* memory, Refusal* refusal) noexcept {
+    std::uint8_t* workspace = nullptr;
+    std::uint8_t* streams = nullptr;
+    const std::uint64_t workspace_size = workspace_bytes();
+    std::uint64_t streams_size = 0;
+    if (how == Load::unpack) BP_TRY(stream_bytes(&streams_size));
+    BP_TRY(memory->take_array(graph_.stored_count(), &views_));
+    if (how == Load::tile) BP_TRY(memory->take_array(graph_.stored_count(), &left_));
+    BP_TRY(memory->take(workspace_size, &workspace));
+    BP_TRY(memory->take(streams_size, &streams));
+    const Loading loading = {{workspace, static_cast<std::size_t>(workspace_size)},
+                             {streams, static_cast<std::size_t>(streams_size)}};
+    std::uint32_t number = 0;
+    for (StoredIndices indices = graph_.stored(); !indices.empty(); ++number) {
+        const std::uint32_t index = indices.next();
+        const StoredTensor tensor = file_.tensor(index);
+        TensorView* view = memory->counting() ? nullptr : &views_[number];
+        std::uint32_t* left = how != Load::tile || memory->counting() ? nullptr : &left_[number];
+        if (left != nullptr) *left = no_value;
+        const Status status = how == Load::unpack
+                                  ? load_floats(tensor, memory, loading, view)
+                                  : load_tensor(tensor, how == Load::tile, memory, loading.workspace, view, left);
+        if (status != Status::ok) return refuse(refusal, status, message(status), index, tensor.name);
+    }
+    return Status::ok;
+}
+
+Status Model::size(Bytes file, Load load, std::uint64_t* memory_bytes, Refusal* refusal) noexcept {
     Model model;
     Memory counter;
     Model* self = nullptr;
     BP_TRY(counter.take_array(1, &self));
     BP_TRY(model.read(file, Check::none, &counter, refusal));
-    BP_TRY(model.load(&counter, refusal));
+    BP_TRY(model.load(load, &counter, refusal));
     *memory_bytes = counter.needed();
     return Status::ok;
 }
 
-Status Model::open(Bytes file, Check check, MutableBytes memory, const Model** out, Refusal* refusal) noexcept {
+Status Model::open(Bytes file, Check check, Load load, MutableBytes memory, const Model** out,
+                   Refusal* refusal) noexcept {
     Memory from(memory);
     Model* self = nullptr;
     BP_TRY(from.take_array(1, &self));
     BP_TRY(self->read(file, check, &from, refusal));
-    BP_TRY(self->load(&from, refusal));
+    BP_TRY(self->load(load, &from, refusal));
     *out = self;
     return Status::ok;
 }
@@ -124,6 +206,39 @@ Status Model::open(Bytes file, Check check, MutableBytes memory, const Model** o
 const TensorView* Model::stored(std::uint32_t value) const noexcept {
     const std::uint32_t index = graph_.stored_index(value);
     return index < graph_.stored_count() ? &views_[index] : nullptr;
+}
+
+std::uint64_t Model::undecoded(std::uint32_t value) const noexcept {
+    const std::uint32_t index = graph_.stored_index(value);
+    if (left_ == nullptr || index >= graph_.stored_count() || left_[index] == no_value) return 0;
+    const StoredStream stream = file_.stream(left_[index]);
+    Memory counter;
+    std::uint8_t* unused = nullptr;
+    const std::uint64_t pieces[] = {sizeof(TensorView),
+                                    stored_workspace(*coding(stream.coding), stream.layout, stream.frame_bytes),
+                                    stream.decoded_bytes};
+    for (const std::uint64_t piece : pieces) {
+        if (counter.take(piece, &unused) != Status::ok)
+            return max_elements;  // more than any arena: planning refuses it
+    }
+    return counter.needed();
+}
+
+Status Model::decode(std::uint32_t value, MutableBytes memory, const TensorView** out) const noexcept {
+    const std::uint32_t index = graph_.stored_index(value);
+    const StoredStream stream = file_.stream(left_[index]);
+    const std::uint64_t workspace_size = stored_workspace(*coding(stream.coding), stream.layout, stream.frame_bytes);
+    Memory from(memory);
+    TensorView* view = nullptr;
+    std::uint8_t* workspace = nullptr;
+    BP_TRY(from.take_array(1, &view));
+    *view = views_[index];
+    BP_TRY(from.take(workspace_size, &workspace));
+    BP_TRY(decode_stream(stream, &from, {workspace, static_cast<std::size_t>(workspace_size)},
+                         &view->streams[static_cast<unsigned>(Role::codes)]));
+    BP_TRY(validate(*view));
+    *out = view;
+    return Status::ok;
 }
 
 }  // namespace bitpress

@@ -71,10 +71,6 @@ class Gaps {
     std::uint64_t end_ = 0;
 };
 
-std::uint64_t to_alignment(std::uint64_t bytes) noexcept {
-    return (bytes + memory_alignment - 1) / memory_alignment * memory_alignment;
-}
-
 // Element count of a shape: not more than max_elements, with each dim of 0 taken for 1 too.
 Status accept(const Shape& shape, std::uint64_t* count) noexcept {
     std::uint64_t product = 1;
@@ -138,6 +134,10 @@ class Planner {
             BP_TRY(plan_node(n));
         }
         *failed_node = no_value;
+        for (const std::uint32_t index : graph_.outputs()) {  // stored ones are decoded after the last step
+            const std::uint64_t bytes = to_alignment(model_.undecoded(index));
+            gaps_.give(gaps_.take(bytes), bytes);
+        }
         bytes_.arena = gaps_.high_water() + memory_alignment - 1;
         memory_.session->model_ = &model_;
         memory_.session->values_ = values_;
@@ -299,7 +299,9 @@ Status Planner::place_scratch(std::uint32_t n, const PlanContext& context) noexc
     std::uint64_t floats = 0;
     for (std::uint32_t k = 0; k < context.node.inputs.size(); ++k) {
         const TensorView* stored = context.inputs[k].stored;
-        if (stored == nullptr || stored_in_place(*stored) != nullptr || reads_itself(*step.op, k, *stored)) continue;
+        if (stored == nullptr) continue;
+        floats += to_alignment(model_.undecoded(context.node.inputs[k])) / sizeof(float);
+        if (stored_in_place(*stored) != nullptr || reads_itself(*step.op, k, *stored)) continue;
         floats += to_alignment(values_[context.node.inputs[k]].bytes) / sizeof(float);  // at most 256 times 2^40
     }
     step.scratch_floats = to_alignment(context.scratch_floats * sizeof(float)) / sizeof(float);

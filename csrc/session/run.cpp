@@ -38,6 +38,10 @@ Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept
         if (index == no_value) continue;
         counts[k] = values_[index].count;
         const TensorView* view = model_->stored(index);
+        if (const std::uint64_t bytes = model_->undecoded(index); bytes != 0) {
+            BP_TRY(model_->decode(index, {unpacked, static_cast<std::size_t>(bytes)}, &view));
+            unpacked += to_alignment(bytes);
+        }
         if (view == nullptr) {
             inputs[k] = locate(index, buffers);
         } else if (reads_itself(*step.op, k, *view)) {
@@ -47,7 +51,7 @@ Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept
         } else {
             BP_TRY(unpack_stored(*view, counts[k], unpacked));
             inputs[k] = unpacked;
-            unpacked += (values_[index].bytes + memory_alignment - 1) / memory_alignment * memory_alignment;
+            unpacked += to_alignment(values_[index].bytes);
         }
     }
     for (std::size_t k = 0; k < node.outputs.size(); ++k) outputs[k] = locate(node.outputs[k], buffers);
@@ -73,6 +77,10 @@ Status Session::copy_outputs(const Buffers& buffers) const noexcept {
         if (value.input != no_value) {
             memcpy(to, buffers.inputs[value.input].data(), static_cast<std::size_t>(value.bytes));
         } else if (const TensorView* view = model_->stored(outputs[i]); view != nullptr) {
+            const std::uint64_t bytes = model_->undecoded(outputs[i]);
+            if (bytes != 0) {  // no value is in the arena any more
+                BP_TRY(model_->decode(outputs[i], {buffers.arena, static_cast<std::size_t>(bytes)}, &view));
+            }
             BP_TRY(unpack_stored(*view, value.count, to));
         }
     }

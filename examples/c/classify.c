@@ -81,11 +81,11 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
                     char** dim_text, void* held[4]) {
     size_t bytes = 0;
     const bp_model* model = NULL;
-    bp_status status = bp_model_size(file, file_bytes, &bytes);
+    bp_status status = bp_model_size(file, file_bytes, BP_LOAD_MAP, &bytes);
     if (status != BP_OK) return complain(path, bp_message(status));
     held[0] = take(bytes);
     if (held[0] == NULL) return complain(path, "needs more memory");
-    status = bp_model_open(file, file_bytes, BP_CHECK_FULL, held[0], bytes, &model);
+    status = bp_model_open(file, file_bytes, BP_CHECK_FULL, BP_LOAD_MAP, held[0], bytes, &model);
     if (status != BP_OK) return complain(path, bp_message(status));
 
     bp_value input;
@@ -105,7 +105,7 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
     if (status != BP_OK) return complain(path, bp_message(status));
     held[1] = take(bytes);
     if (held[1] == NULL) return complain(path, "needs more memory");
-    status = bp_session_plan(model, &shape, 1, held[1], bytes, &session);
+    status = bp_session_plan(model, &shape, 1, BP_FLOAT32, held[1], bytes, &session);
     if (status != BP_OK) return complain(path, bp_message(status));
     status = bp_session_output(session, 0, &output);
     if (status != BP_OK) return complain(path, bp_message(status));

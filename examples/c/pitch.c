@@ -97,14 +97,14 @@ static const bp_session* load(const char* path) {
     const bp_session* session = NULL;
     const bp_shape shape = {2, {1, FRAME}};
     bp_value output;
-    bp_status status = bp_model_size(data, bytes, &needed);
+    bp_status status = bp_model_size(data, bytes, BP_LOAD_MAP, &needed);
     if (status == BP_OK && (memory = take(needed)) == NULL) status = BP_MEMORY_TOO_SMALL;
-    if (status == BP_OK) status = bp_model_open(data, bytes, BP_CHECK_FULL, memory, needed, &model);
+    if (status == BP_OK) status = bp_model_open(data, bytes, BP_CHECK_FULL, BP_LOAD_MAP, memory, needed, &model);
     if (status == BP_OK && (bp_model_input_count(model) != 1 || bp_model_output_count(model) != 1))
         status = BP_BAD_SHAPE;
     if (status == BP_OK) status = bp_session_size(model, &needed);
     if (status == BP_OK && (memory = take(needed)) == NULL) status = BP_MEMORY_TOO_SMALL;
-    if (status == BP_OK) status = bp_session_plan(model, &shape, 1, memory, needed, &session);
+    if (status == BP_OK) status = bp_session_plan(model, &shape, 1, BP_FLOAT32, memory, needed, &session);
     if (status == BP_OK) status = bp_session_output(session, 0, &output);
     if (status == BP_OK &&
         (output.dtype != BP_F32 || output.rank != 2 || output.dims[0] != 1 || output.dims[1] != BINS))

@@ -2,8 +2,10 @@
  *
  * No function allocates, prints, aborts or keeps global state: all memory is the caller's, and its size is asked first.
  *
- *     bp_model_size(file, n, &bytes)        ->  bp_model_open(file, n, BP_CHECK_FULL, memory, bytes, &model)
- *     bp_session_size(model, &bytes)        ->  bp_session_plan(model, shapes, count, memory, bytes, &session)
+ *     bp_model_size(file, n, BP_LOAD_MAP, &bytes)
+ *         ->  bp_model_open(file, n, BP_CHECK_FULL, BP_LOAD_MAP, memory, bytes, &model)
+ *     bp_session_size(model, &bytes)
+ *         ->  bp_session_plan(model, shapes, count, BP_FLOAT32, memory, bytes, &session)
  *     bp_session_arena(session)             ->  bp_run(session, inputs, outputs, arena, bytes)
  *
  * Ownership. `file` must outlive the model; the model's memory must outlive its sessions; a session's memory must
@@ -28,7 +30,7 @@ extern "C" {
 #endif
 
 /* Grows where a declaration of this header changes its meaning or layout. bp_abi_version() is the library's. */
-#define BP_ABI_VERSION 1
+#define BP_ABI_VERSION 2
 uint32_t bp_abi_version(void);
 
 /* Numbers are never reused; new ones may be appended. */
@@ -56,6 +58,14 @@ typedef struct bp_session bp_session;
  * running unsafe, but a flipped bit in a weight then goes unseen. */
 typedef enum bp_check { BP_CHECK_NONE = 0, BP_CHECK_FULL = 1 } bp_check;
 
+/* BP_LOAD_MAP: raw weights are read where they stand in the file, coded ones are decoded once, all stay packed.
+ * BP_LOAD_TILE: large coded ones are left coded, and decoded into the arena by the step that reads them, in every run:
+ * less memory, more time. BP_LOAD_UNPACK: weights are dequantized to float32 once: more memory, less time. */
+typedef enum bp_load { BP_LOAD_MAP = 0, BP_LOAD_TILE = 1, BP_LOAD_UNPACK = 2 } bp_load;
+
+/* BP_INT16: activations that meet packed integer weights are rounded to 16 bits and multiplied as integers. */
+typedef enum bp_activations { BP_FLOAT32 = 0, BP_INT16 = 1 } bp_activations;
+
 #define BP_MAX_RANK 8
 /* Element types that inputs and outputs can have, as the file numbers them. */
 #define BP_BOOL 0 /* one byte, 0 or 1 */
@@ -79,10 +89,10 @@ typedef struct bp_value {
     int64_t dims[BP_MAX_RANK]; /* -1 where the model does not say */
 } bp_value;
 
-/* Bytes of memory that bp_model_open needs for this file. */
-bp_status bp_model_size(const void* file, size_t file_bytes, size_t* memory_bytes);
-bp_status bp_model_open(const void* file, size_t file_bytes, bp_check check, void* memory, size_t memory_bytes,
-                        const bp_model** model);
+/* Bytes of memory that bp_model_open needs for this file, loaded so. */
+bp_status bp_model_size(const void* file, size_t file_bytes, bp_load load, size_t* memory_bytes);
+bp_status bp_model_open(const void* file, size_t file_bytes, bp_check check, bp_load load, void* memory,
+                        size_t memory_bytes, const bp_model** model);
 
 uint32_t bp_model_input_count(const bp_model* model);
 uint32_t bp_model_output_count(const bp_model* model);
@@ -99,9 +109,9 @@ typedef struct bp_shape {
 bp_status bp_session_size(const bp_model* model, size_t* memory_bytes);
 /* One shape an input, in the order of bp_model_input. To run with other shapes, plan another session (in the same
  * memory where the old one is no longer used). BP_BAD_SHAPE: the shapes do not fit the model. */
-bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count, void* memory,
-                          size_t memory_bytes, const bp_session** session);
-/* Bytes of arena that bp_run needs, and how many of them at most hold dequantized weights at a time. */
+bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count, bp_activations activations,
+                          void* memory, size_t memory_bytes, const bp_session** session);
+/* Bytes of arena that bp_run needs, and how many of them at most hold dequantized or decoded weights at a time. */
 size_t bp_session_arena(const bp_session* session);
 size_t bp_session_tile(const bp_session* session);
 /* The output with its planned shape. */

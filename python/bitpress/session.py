@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "SessionMemory"]
 
+_LOADS = ("map", "tile", "unpack")  # in the core's order
 _DTYPES = {dtype.number: dtype.name for dtype in DTYPES.values()}
 
 
@@ -27,9 +28,9 @@ _DTYPES = {dtype.number: dtype.name for dtype in DTYPES.values()}
 class SessionMemory:
     """Where a session's bytes are.
 
-    file: of the opened file (mapped, where it was given by its path). weights: packed weights that are read while
-    running, in the file or, where it holds them coded, decoded from it (``decoded`` of them). tile: the most that holds
-    dequantized weights at a time, inside the arena. arena: activations and scratch. plan: the program. These three
+    file: of the opened file (mapped, where it was given by its path). weights: what is read of them while running, in
+    the file or made from it when it was opened (``decoded`` of them). tile: the most that holds dequantized or decoded
+    weights at a time, inside the arena. arena: activations and scratch. plan: the program. These three
     are those of the last shapes, 0 before the first run. total: weights, graph, plan and arena, which with the results
     is what ``memory_limit`` limits.
     """
@@ -53,6 +54,12 @@ class Session:
     results of a run may take together; what needs more is refused before it is allocated, with MemoryLimitError, when
     the session opens or plans a run.
 
+    ``load``: what becomes of weights. "map": those that stand raw in the file are read there, coded ones are decoded
+    once, all stay packed. "tile": large coded ones stay coded and are decoded into the arena by the operator that reads
+    them, in every run: less memory, more time; what ``check`` does not see is found then. "unpack": they are
+    dequantized to float32 once: more memory, less time. Results are the same to the bit, but for "unpack" with
+    ``activations="int16"``, which then has no packed weights to multiply.
+
     ``activations``: "float32" computes everything in float32. "int16": convolutions of one group with dense symmetric
     weights of up to 8 bits, a scale per tensor or output channel, round their inputs to 16 bits, with a scale for each
     output pixel and block of up to 512 inputs of it (error about 2^-16 of the block's largest), and multiply integers;
@@ -72,6 +79,7 @@ class Session:
         *,
         check: Literal["full", "none"] = "full",
         threads: int = 1,
+        load: Literal["map", "tile", "unpack"] = "map",
         activations: Literal["float32", "int16"] = "float32",
         memory_limit: int = 1 << 33,
     ) -> None:
@@ -81,10 +89,13 @@ class Session:
             raise UnsupportedError(f"threads={threads}: a session runs on one thread")
         if activations not in ("float32", "int16"):
             raise ValueError(f"activations must be 'float32' or 'int16', not {activations!r}")
+        if load not in _LOADS:
+            raise ValueError(f"load must be 'map', 'tile' or 'unpack', not {load!r}")
         if memory_limit < 0:
             raise ValueError(f"memory_limit must not be negative, not {memory_limit}")
         data, name = _open(source)
-        self._core = _core.Session(data, check == "full", name, activations == "int16", min(memory_limit, 2**64 - 1))
+        limit = min(memory_limit, 2**64 - 1)
+        self._core = _core.Session(data, check == "full", name, activations == "int16", _LOADS.index(load), limit)
         self._name = name
         self.inputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.inputs())
         self.outputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.outputs())

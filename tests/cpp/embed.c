@@ -23,21 +23,21 @@ static int failures;
     } while (0)
 
 /* Opens, plans for one row and runs; BP_OK only where all of it worked. */
-static bp_status run(const unsigned char* data, size_t n, bp_check check, unsigned char* memory, size_t memory_bytes,
-                     unsigned char* run_arena, size_t arena_bytes, const float* x, float* y) {
+static bp_status run(const unsigned char* data, size_t n, bp_check check, bp_load load, unsigned char* memory,
+                     size_t memory_bytes, unsigned char* run_arena, size_t arena_bytes, const float* x, float* y) {
     size_t needed = 0;
     const bp_model* model = NULL;
     const bp_session* session = NULL;
-    bp_status status = bp_model_size(data, n, &needed);
+    bp_status status = bp_model_size(data, n, load, &needed);
     if (status != BP_OK) return status;
     if (needed > memory_bytes) return BP_MEMORY_TOO_SMALL;
-    status = bp_model_open(data, n, check, memory, needed, &model);
+    status = bp_model_open(data, n, check, load, memory, needed, &model);
     if (status != BP_OK) return status;
     status = bp_session_size(model, &needed);
     if (status != BP_OK) return status;
     if (needed > sizeof session_memory) return BP_MEMORY_TOO_SMALL;
     const bp_shape shape = {2, {1, 4}};
-    status = bp_session_plan(model, &shape, 1, session_memory, needed, &session);
+    status = bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, needed, &session);
     if (status != BP_OK) return status;
     if (bp_session_arena(session) > arena_bytes) return BP_MEMORY_TOO_SMALL;
     const bp_input in = {x, 4 * sizeof(float)};
@@ -46,7 +46,7 @@ static bp_status run(const unsigned char* data, size_t n, bp_check check, unsign
 }
 
 static bp_status run_simply(const unsigned char* data, size_t n, bp_check check, const float* x, float* y) {
-    return run(data, n, check, model_memory, sizeof model_memory, arena, sizeof arena, x, y);
+    return run(data, n, check, BP_LOAD_MAP, model_memory, sizeof model_memory, arena, sizeof arena, x, y);
 }
 
 static int close_to(float a, float b) { return a - b < 1e-5F && b - a < 1e-5F; }
@@ -64,7 +64,7 @@ static void introspect(size_t n) {
     const bp_model* model = NULL;
     bp_value value;
     CHECK(bp_abi_version() == BP_ABI_VERSION);
-    CHECK(bp_model_open(file, n, BP_CHECK_FULL, model_memory, sizeof model_memory, &model) == BP_OK);
+    CHECK(bp_model_open(file, n, BP_CHECK_FULL, BP_LOAD_MAP, model_memory, sizeof model_memory, &model) == BP_OK);
     if (model == NULL) return;
     CHECK(bp_model_input_count(model) == 1 && bp_model_output_count(model) == 1);
     CHECK(bp_model_input(model, 0, &value) == BP_OK);
@@ -76,27 +76,33 @@ static void introspect(size_t n) {
 
     const bp_session* session = NULL;
     bp_shape shape = {2, {5, 4}};
-    CHECK(bp_session_plan(model, &shape, 1, session_memory, sizeof session_memory, &session) == BP_OK);
+    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, sizeof session_memory, &session) == BP_OK);
     CHECK(bp_session_output(session, 0, &value) == BP_OK);
     CHECK(value.rank == 2 && value.dims[0] == 5 && value.dims[1] == 3);
     CHECK(bp_session_tile(session) > 0 && bp_session_tile(session) < bp_session_arena(session));
     shape.dims[1] = 5;
-    CHECK(bp_session_plan(model, &shape, 1, session_memory, sizeof session_memory, &session) == BP_BAD_SHAPE);
+    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, sizeof session_memory, &session) ==
+          BP_BAD_SHAPE);
     shape.dims[1] = -1;
-    CHECK(bp_session_plan(model, &shape, 1, session_memory, sizeof session_memory, &session) == BP_BAD_SHAPE);
+    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, sizeof session_memory, &session) ==
+          BP_BAD_SHAPE);
     shape.rank = 9;
-    CHECK(bp_session_plan(model, &shape, 1, session_memory, sizeof session_memory, &session) == BP_BAD_SHAPE);
-    CHECK(bp_session_plan(model, &shape, 2, session_memory, sizeof session_memory, &session) == BP_BAD_ARGUMENT);
+    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, sizeof session_memory, &session) ==
+          BP_BAD_SHAPE);
+    CHECK(bp_session_plan(model, &shape, 2, BP_FLOAT32, session_memory, sizeof session_memory, &session) ==
+          BP_BAD_ARGUMENT);
     CHECK(strcmp(bp_message(BP_OK), "ok") == 0 && strlen(bp_message((bp_status)99)) > 0);
 }
 
 static void any_alignment(size_t n) {
     for (size_t shift = 0; shift < 9; ++shift) {
-        float y[3] = {0};
         memcpy(forged + shift, file, n);
-        const bp_status status = run(forged + shift, n, BP_CHECK_FULL, model_memory + shift,
-                                     sizeof model_memory - shift, arena + shift, sizeof arena - shift, x, y);
-        CHECK(status == BP_OK && right(y));
+        for (int load = BP_LOAD_MAP; load <= BP_LOAD_UNPACK; ++load) {
+            float y[3] = {0};
+            const bp_status status = run(forged + shift, n, BP_CHECK_FULL, (bp_load)load, model_memory + shift,
+                                         sizeof model_memory - shift, arena + shift, sizeof arena - shift, x, y);
+            CHECK(status == BP_OK && right(y));
+        }
     }
 }
 
@@ -105,16 +111,19 @@ static void too_little_memory(size_t n) {
     const bp_model* model = NULL;
     const bp_session* session = NULL;
     const bp_shape shape = {2, {1, 4}};
-    CHECK(bp_model_size(file, n, &needed) == BP_OK);
+    CHECK(bp_model_size(file, n, (bp_load)3, &needed) == BP_BAD_ARGUMENT);
+    CHECK(bp_model_size(file, n, BP_LOAD_MAP, &needed) == BP_OK);
     for (size_t less = needed < 4096 ? 0 : needed - 4096; less + 64 < needed; less += 61) {
-        CHECK(bp_model_open(file, n, BP_CHECK_FULL, model_memory, less, &model) == BP_MEMORY_TOO_SMALL);
+        CHECK(bp_model_open(file, n, BP_CHECK_FULL, BP_LOAD_MAP, model_memory, less, &model) == BP_MEMORY_TOO_SMALL);
     }
-    CHECK(bp_model_open(file, n, BP_CHECK_FULL, model_memory, needed, &model) == BP_OK);
+    CHECK(bp_model_open(file, n, BP_CHECK_FULL, BP_LOAD_MAP, model_memory, needed, &model) == BP_OK);
     CHECK(bp_session_size(model, &needed) == BP_OK);
     for (size_t less = 0; less + 64 < needed; less += 61) {
-        CHECK(bp_session_plan(model, &shape, 1, session_memory, less, &session) == BP_MEMORY_TOO_SMALL);
+        CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, less, &session) == BP_MEMORY_TOO_SMALL);
     }
-    CHECK(bp_session_plan(model, &shape, 1, session_memory, needed, &session) == BP_OK);
+    CHECK(bp_session_plan(model, &shape, 1, (bp_activations)2, session_memory, needed, &session) == BP_BAD_ARGUMENT);
+    CHECK(bp_session_plan(model, &shape, 1, BP_INT16, session_memory, needed, &session) == BP_OK);
+    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, needed, &session) == BP_OK);
     float y[4] = {0};
     const bp_input in = {x, 16};
     bp_output out = {y, 12};

@@ -65,7 +65,7 @@ void run(const Session& session) {
     }
 }
 
-// Shapes: what the graph says; what it leaves open is 1, 2 or 3.
+// Shapes: what the graph says; what it leaves open is 1, 2 or 3. `choice` also picks what is computed with.
 void plan_and_run(const Model& model, std::uint8_t choice) {
     static std::int64_t dims[max_node_links][max_rank];
     static InputShape shapes[max_node_links];
@@ -102,9 +102,12 @@ void mutate_byte(MutableBytes graph, unsigned seed) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const Bytes file(data, size);
     std::uint64_t bytes = 0;
-    if (Model::size(file, &bytes) != Status::ok || bytes > sizeof model_memory) return 0;
+    if (size == 0) return 0;
+    const std::uint8_t choice = data[size - 1];
+    const auto load = static_cast<Load>(choice / 3 % 3);
+    if (Model::size(file, load, &bytes) != Status::ok || bytes > sizeof model_memory) return 0;
     const Model* model = nullptr;
-    const Status status = Model::open(file, Check::none, {model_memory, static_cast<std::size_t>(bytes)}, &model);
+    const Status status = Model::open(file, Check::none, load, {model_memory, static_cast<std::size_t>(bytes)}, &model);
     if (status == Status::memory_too_small) fail();
     if (status != Status::ok) return 0;
     if (input_memory[0] == 0) {  // once: inputs between -1 and 1
@@ -112,7 +115,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             store_le<float>(input_memory + i, static_cast<float>(i * 2654435761U % 1999) / 1000.0F - 0.9995F);
         }
     }
-    plan_and_run(*model, data[size - 1]);
+    plan_and_run(*model, choice);
     return 0;
 }
 

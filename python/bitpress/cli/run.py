@@ -83,6 +83,14 @@ class Activations(str, enum.Enum):
     INT16 = "int16"
 
 
+class Load(str, enum.Enum):
+    """What becomes of weights in memory."""
+
+    MAP = "map"
+    TILE = "tile"
+    UNPACK = "unpack"
+
+
 def command(
     file: Annotated[Path, typer.Argument(help="A bitpress file that holds a network.", show_default=False)],
     input: Annotated[
@@ -95,6 +103,9 @@ def command(
     activations: Annotated[
         Activations, typer.Option(help="int16: convolutions of packed weights by integers.")
     ] = Activations.FLOAT32,
+    load: Annotated[
+        Load, typer.Option(help="tile: less memory, more time; unpack: more memory, less time.")
+    ] = Load.MAP,
     memory_limit: Annotated[
         int, typer.Option(min=0, metavar="BYTES", help="Refuse to take more than this for weights, arena and results.")
     ] = 1 << 33,
@@ -103,7 +114,7 @@ def command(
     """Run a pressed network on arrays, and print the shapes and the largest values of its outputs."""
     from bitpress import Session
 
-    session = Session(existing(file), activations=activations.value, memory_limit=memory_limit)
+    session = Session(existing(file), load=load.value, activations=activations.value, memory_limit=memory_limit)
     arrays = read_inputs(input or [], [value.name for value in session.inputs])
     if output is not None:
         output_path(output, file)
