@@ -2,6 +2,8 @@
 
 Peers of Huffman and rANS: deflate without matches (zlib's Z_HUFFMAN_ONLY: a Huffman code a block, one stream), and
 zstd -1, which on such data finds few matches and so is mostly its own Huffman coder with the search for matches on top.
+The C coders behind them, huff0, FSE and htscodecs' rANS, and wuffs' decoder of LZW: tools/peers.sh builds them. They
+fill buffers that are there, as ours do, but for .Z, TIFF and GIF; wuffs gets its codes without sub-blocks.
 Peers of LZW: libtiff's (through Pillow, the file's frame included), imagecodecs' and ncompress (a process each time,
 its start included; a row of its own says what the start costs). No peer is fed anything but the same bytes.
 """
@@ -16,6 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from peers import native
 from rows import N, gaussian_codes, sparse_codes
 
 import bitpress as bp
@@ -85,17 +88,36 @@ def _ncompress() -> tuple[str, Callable[[bytes], bytes], Callable[[bytes], bytes
     return "ncompress, a process", run("-f", "-c"), run("-d", "-c")
 
 
+def _gif_codes(data: bytes) -> bytes:
+    """The codes of a GIF of 8 bits as a decoder finds them: without sub-blocks."""
+    blob = bp.lzw.encode(data, format="gif")
+    return b"".join(blob[at + 1 : at + 1 + blob[at]] for at in range(1, len(blob) - 1, 256))
+
+
+def _into(decode: Callable[..., bytes]) -> Callable[[bytes], bytes]:
+    """Decodes into a buffer that is there, as the C coders do."""
+    room = bytearray(COPIES * N)
+    return lambda blob: decode(blob, out=room)
+
+
 OURS = {
-    "huffman": (bp.huffman.encode, bp.huffman.decode),
-    "rans": (bp.rans.encode, bp.rans.decode),
-    "lzw": (bp.lzw.encode, bp.lzw.decode),
+    "huffman": (bp.huffman.encode, _into(bp.huffman.decode)),
+    "rans": (bp.rans.encode, _into(bp.rans.decode)),
+    "lzw": (bp.lzw.encode, _into(bp.lzw.decode)),
     "lzw tiff": (
         lambda data: bp.lzw.encode(data, format="tiff"),
         lambda blob: bp.lzw.decode(blob, format="tiff", size=COPIES * N),
     ),
+    "lzw gif": (
+        lambda data: bp.lzw.encode(data, format="gif"),
+        lambda blob: bp.lzw.decode(blob, format="gif", size=COPIES * N),
+    ),
     "lzw .Z": (lambda data: bp.lzw.encode(data, format="z"), bp.lzw.decode),
 }
 ENTROPY_PEERS = {
+    "huff0": lambda: native("huff0", COPIES * N),
+    "fse": lambda: native("fse", COPIES * N),
+    "htscodecs": lambda: native("htscodecs", COPIES * N),
     "zlib": lambda: (f"zlib {zlib.ZLIB_RUNTIME_VERSION} Z_HUFFMAN_ONLY", _deflate, _inflate),
     "zstd": _zstd,
 }
@@ -104,6 +126,7 @@ PEERS = {
     "rans": ENTROPY_PEERS,
     "lzw": {"libtiff": _libtiff, "imagecodecs": _imagecodecs},
     "lzw tiff": {"libtiff": _libtiff, "imagecodecs": _imagecodecs},
+    "lzw gif": {"wuffs": lambda: native("wuffs", COPIES * N, _gif_codes)},
     "lzw .Z": {"ncompress": _ncompress},
 }
 

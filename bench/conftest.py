@@ -67,6 +67,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             ratio = f"{min(peers) / median:.2f}x" if peers else ""
             write(f"{f'{group}: {name}' if group else name:56} {median * 1e3:10.3f} {rate:>7} {ratio:>17}")
     import rows  # noqa: F401  (registers them)
+    import table
+
+    table.write(groups, pytest_report_header())
 
     sizes.write()
-    write(f"sizes: {os.path.relpath(sizes.RATIOS)}")
+    write(
+        f"sizes: {os.path.relpath(sizes.RATIOS)}; table and plot: {os.path.relpath(table.FOLDER)}/bench.md, bench.svg"
+    )
