@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,8 @@ def compress(
         recipe = Recipe.int() if calibration is None else Recipe.feedback()
     opened = open_source(source, example_inputs)
     graph, read, described = _optimized(opened, recipe, optimize)
-    plans = {name: _plan(name, spec, recipe, graph) for name, spec in described.items()}
+    readers = {} if graph is None else graph.consumers()
+    plans = {name: _plan(spec, recipe, readers.get(name, [])) for name, spec in described.items()}
     _rank_models(plans, read)
     tensors = LazyTensors(plans, read)
     if _is_calibrated(plans, graph, calibration):
@@ -108,8 +109,10 @@ class _Arrays(Mapping[str, np.ndarray]):
         return len(self._source.tensors)
 
 
-def _plan(name: str, spec: TensorSpec, recipe: Recipe, graph: Graph | None) -> Plan:
-    node = _consumer(name, graph)
+def _plan(spec: TensorSpec, recipe: Recipe, readers: Sequence[Node]) -> Plan:
+    """What becomes of a tensor; ``readers``: the nodes that read it, the first of which is what it is taken for."""
+    name = spec.name
+    node = readers[0] if readers else None
     rule = recipe.rule_for(name, spec.shape, spec.dtype, "" if node is None else node.op)
     if rule is None:
         return Plan(spec, None)
@@ -141,12 +144,6 @@ def _is_calibrated(plans: Mapping[str, Plan], graph: Graph | None, calibration: 
 def _held(scheme: Scheme, spec: TensorSpec) -> Scheme:
     """A tensor without elements has nothing to press."""
     return scheme if spec.elements else Scheme()
-
-
-def _consumer(name: str, graph: Graph | None) -> Node | None:
-    if graph is None:
-        return None
-    return next((node for node in graph.nodes if name in node.inputs), None)
 
 
 def _channel_axis(name: str, rank: int, node: Node | None) -> int:

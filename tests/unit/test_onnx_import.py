@@ -196,7 +196,6 @@ def test_a_small_network_of_each_kind(tmp_path) -> None:
     source = load(path)
     assert list(source.tensors) == ["w1", "s", "b", "m", "v", "w2", "b2", "w3", "b3"]
     assert source.tensors["w2"].shape == (16, 128) and source.tensors["w2"].dtype == "F32"
-    assert source.consumers["w1"] == "Conv" and source.consumers["b3"] == "Add"
     graph, folded = optimize(source.graph, source.arrays())
     assert [item.op for item in graph.nodes] == ["Conv", "MaxPool", "Flatten", "Gemm", "MatMul", "Add"]
     assert graph.nodes[3].attributes["clip_high"] == 6.0 and set(folded) == set(graph.stored())

@@ -43,11 +43,6 @@ class Source(Protocol):
         """The network that reads the tensors, where the source holds one."""
         ...
 
-    @property
-    def consumers(self) -> Mapping[str, str]:
-        """The operator (its type) that reads a tensor first, where there is a graph."""
-        ...
-
     def read(self, name: str) -> np.ndarray:
         """One tensor's elements; a view of a mapped file where the source allows it.
 
@@ -59,6 +54,8 @@ class Source(Protocol):
 
 class ArraySource:
     """A Source over arrays or torch tensors that are in memory already."""
+
+    graph: Graph | None = None
 
     def __init__(self, arrays: Mapping[Any, Any]) -> None:
         self._arrays: dict[str, Any] = {}
@@ -73,16 +70,6 @@ class ArraySource:
     def tensors(self) -> Mapping[str, TensorSpec]:
         """Every tensor by name, in the mapping's order."""
         return self._tensors
-
-    @property
-    def graph(self) -> Graph | None:
-        """None: arrays alone."""
-        return None
-
-    @property
-    def consumers(self) -> Mapping[str, str]:
-        """None known."""
-        return {}
 
     def read(self, name: str) -> np.ndarray:
         """One array; a torch tensor as the array that shares its memory."""

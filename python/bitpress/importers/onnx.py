@@ -56,12 +56,6 @@ class OnnxSource:
             for name, tensor in self._stored.items()
         }
 
-    @property
-    def consumers(self) -> Mapping[str, str]:
-        """The operator (its type) that reads a tensor first."""
-        readers = self._graph.consumers()
-        return {name: readers[name][0].op for name in self._stored if name in readers}
-
     def read(self, name: str) -> np.ndarray:
         """The tensor's elements: a read-only view of the mapped file for external data, else of the parsed model."""
         tensor = self._stored[name]

@@ -34,6 +34,8 @@ class SafetensorsFile:
     where it is another kind of file.
     """
 
+    graph: Graph | None = None
+
     def __init__(self, path: Path) -> None:
         self._path = path
         with path.open("rb") as file:
@@ -61,16 +63,6 @@ class SafetensorsFile:
     def tensors(self) -> Mapping[str, TensorSpec]:
         """Every tensor by name, in the header's order."""
         return self._tensors
-
-    @property
-    def graph(self) -> Graph | None:
-        """None: the format holds tensors alone."""
-        return None
-
-    @property
-    def consumers(self) -> Mapping[str, str]:
-        """None known."""
-        return {}
 
     def read(self, name: str) -> np.ndarray:
         """A read-only view of the mapped file: the tensor's array, or its bytes where numpy has no such dtype."""
@@ -124,6 +116,8 @@ class SafetensorsFile:
 class ShardedSafetensors:
     """A Source over the shards that a ``*.safetensors.index.json`` names; they lie in the index's own folder."""
 
+    graph: Graph | None = None
+
     def __init__(self, path: Path) -> None:
         if path.stat().st_size > MAX_HEADER:
             raise FormatError(f"{path}: too long for an index")
@@ -147,16 +141,6 @@ class ShardedSafetensors:
     def tensors(self) -> Mapping[str, TensorSpec]:
         """Every tensor by name, in the index's order."""
         return {name: self._shards[shard].tensors[name] for name, shard in self._places.items()}
-
-    @property
-    def graph(self) -> Graph | None:
-        """None: the format holds tensors alone."""
-        return None
-
-    @property
-    def consumers(self) -> Mapping[str, str]:
-        """None known."""
-        return {}
 
     def read(self, name: str) -> np.ndarray:
         """As a file's ``read``."""
