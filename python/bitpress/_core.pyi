@@ -223,3 +223,15 @@ class Session:
     def plan(self, shapes: list[list[int]]) -> None: ...
     def run(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]: ...
     def memory(self) -> dict[str, int]: ...
+
+# -- bind/rounding.cpp
+def rate_round(
+    weights: NDArray[Any],
+    column_factor: NDArray[Any],
+    row_factor: NDArray[Any] | None,
+    column_step: NDArray[Any],
+    row_step: NDArray[Any],
+    column_cost: NDArray[Any],
+    row_cost: NDArray[Any],
+    prices: NDArray[Any],
+) -> NDArray[Any]: ...

@@ -1,4 +1,4 @@
-"""Bits for each layer: where the network's output suffers least, under a limit of the file's size."""
+"""Bits, or a rate, for each layer: where the network's output suffers least, under a limit of the file's size."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .dtypes import array_bytes
 from .errors import SchemeError
 from .graph import Graph
 from .methods import Settings, Statistics, method
+from .methods.rate import share_of_chance
 from .model import Model
 from .recipe import Recipe, Rule
 from .scheme import Granularity, Integer, Scheme
@@ -30,15 +31,17 @@ __all__ = ["allocate"]
 
 PROBES = 4  # runs of the network, of up to four inputs each, that a layer's effect is measured with
 HESSIAN_BYTES = 1 << 28
+RATES = tuple(1e-5 * 8.0**k for k in range(6))  # at which a rate-aware layer is pressed
+BETWEEN = 12  # rates between two of them, whose bytes and errors are interpolated
 
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """A layer at some bits: bytes, and what it adds to the mean squared error of the outputs."""
+    """A layer at some bits, or some rate: bytes, and what it adds to the mean squared error of the outputs."""
 
-    bits: int
+    setting: float
     nbytes: float
     cost: float
 
@@ -56,9 +59,10 @@ def allocate(
     """A recipe of one rule a layer, whose file takes about ``nbytes``: a file to be read, edited and given to compress.
 
     Each layer that a calibrated rule of ``recipe`` matches (``Recipe.feedback()`` by default) is pressed at each number
-    of ``bits``; what its error does to the network's outputs is measured at one of them, that of the others follows in
-    proportion to the layer's own error; and the bits are those of the least sum under the limit (a Lagrange multiplier;
-    Shoham and Gersho 1988). Sizes are the codes' entropy: those of rANS, to a percent or so.
+    of ``bits`` (with ``Recipe.rate()``: at six rates); what its error does to the network's outputs is measured at one
+    of them, that of the others follows in proportion to the layer's own error; and the bits, or the rates, are those of
+    the least sum under the limit (a Lagrange multiplier; Shoham and Gersho 1988). Sizes are the codes' entropy: those
+    of rANS, to a percent or so.
 
     ``source`` and ``calibration`` are those of ``compress``; ``progress(layer, done, layers)``. SchemeError where the
     limit cannot be reached, or no rule is calibrated.
@@ -81,8 +85,7 @@ def allocate(
     added = sum(4 * bias.outputs for bias in work.biases.values() if bias.is_new)
     chosen = _least(choices, nbytes - _rest(source, base, rules) - added)
     found = [
-        replace(rule, pattern=_literal(name), op=None, scheme=_with_bits(rule.scheme, chosen[name].bits))
-        for name, rule in rules.items()
+        replace(_with(rule, chosen[name].setting), pattern=_literal(name), op=None) for name, rule in rules.items()
     ]
     return Recipe((*found, *base.rules), base.ignore, base.metadata)
 
@@ -145,22 +148,27 @@ class _Work:
         exact = source.unpack()
         bias = self.biases.get(layer.node.outputs[0])
         sizes, errors, effects = [], [], []
-        for number in bits:
-            scheme = _with_bits(_along(rule.scheme, layer), number)
-            data = array_bytes(exact)
-            settings = Settings.of(rule, statistics)
-            packed = method(rule.method).pack(data, source.dtype, layer.shape, scheme, settings=settings)
+        known = statistics.centred() if rule.method == "rate" and bias is not None else statistics
+        expected = known.shrunk(share_of_chance(known, rule.shrink)) if rule.method == "rate" else known
+        tried: Sequence[float] = RATES if rule.method == "rate" else bits
+        for setting in tried:
+            ruled = _with(rule, setting)
+            scheme = _along(ruled.scheme, layer)
+            settings = Settings.of(ruled, known)
+            packed = method(rule.method).pack(array_bytes(exact), source.dtype, layer.shape, scheme, settings=settings)
             difference = matrices(packed.unpack()).astype(np.float64) - matrices(exact)
             moved = statistics.shift(matrices(packed.unpack()), matrices(exact))
-            error = float(statistics.error(difference).sum()) - (float((moved**2).sum()) if bias else 0.0)
+            mended = 0.0 if bias is None or rule.method == "rate" else float((moved**2).sum())  # by the bias
             sizes.append(_coded_bytes(packed))
-            errors.append(max(error, 0.0))
-            if number == bits[len(bits) // 3] and errors[-1] > 0:
+            errors.append(max(float(expected.error(difference).sum()) - mended, 0.0))
+            seen = float(known.error(difference).sum()) - mended
+            if setting == tried[len(tried) // 3] and seen > 0:
                 changed = {layer.weight: packed} | ({} if bias is None else {bias.name: self.moved(bias, moved)})
-                effects.append(self.effect(changed) / errors[-1])
+                effects.append(self.effect(changed) / seen)
         weight = effects[0] if effects else 0.0
-        found = zip(bits, sizes, errors, strict=True)
-        return [_Choice(number, size, weight * error) for number, size, error in found]
+        found = zip(tried, sizes, errors, strict=True)
+        choices = [_Choice(setting, size, weight * error) for setting, size, error in found]
+        return _between(choices) if rule.method == "rate" else choices
 
     def moved(self, bias: Bias, by: npt.NDArray[np.float64]) -> PackedTensor:
         before = self.tensor(bias.name).unpack()
@@ -172,6 +180,14 @@ class _Work:
             np.mean((y - z).astype(np.float64) ** 2) for y, z in zip(self.run(changed), self.outputs, strict=True)
         ]
         return float(sum(errors)) / self.strength
+
+
+def _between(choices: list[_Choice]) -> list[_Choice]:
+    """More choices between these, each number a straight line on logarithmic scales."""
+    logs = np.log(np.maximum([(each.setting, each.nbytes, each.cost) for each in choices], 1e-300))
+    at = np.linspace(0, len(choices) - 1, (len(choices) - 1) * BETWEEN + 1)
+    columns = [np.exp(np.interp(at, np.arange(len(choices)), column)) for column in logs.T]
+    return [_Choice(float(f"{rate:.3g}"), nbytes, cost) for rate, nbytes, cost in zip(*columns, strict=True)]
 
 
 def _least(choices: Mapping[str, list[_Choice]], limit: float) -> dict[str, _Choice]:
@@ -217,7 +233,7 @@ def _rest(source: Any, base: Recipe, rules: Mapping[str, Rule]) -> float:
     import tempfile
 
     uncalibrated = tuple(
-        replace(rule, method="round", range="minmax", correct=False) if rule.is_calibrated else rule
+        replace(_with(replace(rule, method="round"), 8), range="minmax", correct=False) if rule.is_calibrated else rule
         for rule in base.rules
     )
     plain = compress(source, replace(base, rules=uncalibrated))
@@ -235,9 +251,12 @@ def _coded_bytes(tensor: PackedTensor) -> float:
     return entropy / 8 + sum(stream.nbytes for role, stream in tensor.streams.items() if role.name != "CODES")
 
 
-def _with_bits(scheme: Scheme, bits: int) -> Scheme:
-    assert isinstance(scheme.values, Integer)
-    return replace(scheme, values=replace(scheme.values, bits=bits))
+def _with(rule: Rule, setting: float) -> Rule:
+    """A rule of so many bits; of such a rate, where it is rate-aware."""
+    if rule.method == "rate":
+        return replace(rule, rate=setting)
+    assert isinstance(rule.scheme.values, Integer)
+    return replace(rule, scheme=replace(rule.scheme, values=replace(rule.scheme.values, bits=int(setting))))
 
 
 def _along(scheme: Scheme, layer: Layer) -> Scheme:

@@ -36,12 +36,14 @@ class Rule:
     ``channel``: a scheme per axis takes the axis of the output channels, as the consumer reads the tensor (0 where no
     graph tells). ``sparsity``: the share of smallest magnitudes that is set to zero first, of each tensor, or of all
     that the rule matches together where ``scope`` is ``"model"``. ``threshold``: magnitudes below it are set to zero.
-    ``method`` names the file in ``methods/`` that picks the codes: "round", or "feedback", which needs calibration.
+    ``method`` names the file in ``methods/`` that picks the codes: "round", "feedback" or "rate", of which the last two
+    need calibration.
     ``range``: what a scale spans: all of its weights ("minmax"), or the part that a search finds best for the weights
     ("mse") or for the layer's output ("output", which needs calibration). ``shrink`` (0..1) and ``damp`` (of feedback):
     how far the inputs' second moments are taken toward their diagonal, and the share of its mean that is added to it.
     ``correct``: the layer's bias takes what its mean output has moved by (needs calibration). ``inputs``: the moments
     of a layer are of the network as it came ("exact"), or with every earlier layer "pressed".
+    ``rate`` (of the method): what one bit a weight may cost, as a share of the variance of the layer's output.
     """
 
     pattern: str
@@ -59,6 +61,7 @@ class Rule:
     damp: float = 0.01
     correct: bool = False
     inputs: Inputs = "exact"
+    rate: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.pattern:
@@ -77,14 +80,15 @@ class Rule:
             raise SchemeError(f"inputs must be exact or pressed, not {self.inputs!r}")
         if not 0 <= self.shrink <= 1:
             raise SchemeError(f"shrink must be 0..1, not {self.shrink}")
-        if not 0 <= self.damp < math.inf:
-            raise SchemeError(f"damp must be a number of 0 or more, not {self.damp}")
+        for word in ("damp", "rate"):
+            if not 0 <= getattr(self, word) < math.inf:
+                raise SchemeError(f"{word} must be a number of 0 or more, not {getattr(self, word)}")
 
     @property
     def is_calibrated(self) -> bool:
         """Whether it needs to know the inputs of a layer."""
         values = isinstance(self.scheme.values, Integer)
-        return values and (self.method == "feedback" or self.range == "output" or self.correct)
+        return values and (self.method in ("feedback", "rate") or self.range == "output" or self.correct)
 
     @property
     def prunes(self) -> bool:
@@ -131,7 +135,7 @@ class Rule:
 
 _PLAIN_WORDS = (
     *("op", "min_elements", "min_rank", "sparsity", "threshold", "scope"),
-    *("method", "range", "shrink", "damp", "correct", "inputs"),
+    *("method", "range", "shrink", "damp", "correct", "inputs", "rate"),
 )
 _WORDS: dict[str, tuple[type, ...]] = {
     "pattern": (str,),
@@ -155,6 +159,7 @@ _WORDS: dict[str, tuple[type, ...]] = {
     "damp": (int, float),
     "correct": (bool,),
     "inputs": (str,),
+    "rate": (int, float),
 }
 
 
@@ -231,6 +236,32 @@ class Recipe:
         return cls(tuple(rules), plain.ignore)
 
     @classmethod
+    def rate(
+        cls,
+        rate: float = 0.01,
+        *,
+        shrink: float = 0.4,
+        damp: float = 0.01,
+        correct: bool = True,
+        inputs: Inputs = "exact",
+        biases: builtins.int | None = 10,
+        coding: Coding = "rans",
+        min_elements: builtins.int = 256,
+        ignore: tuple[str, ...] = (),
+    ) -> Recipe:
+        """Rate-aware rounding, for the smallest file: ``compress`` needs calibration.
+
+        ``rate`` is that of `Rule`, alike for all layers; `bitpress.allocate` finds one for each. Matrices and
+        convolutions get one step each, in 15-bit codes that only an entropy coding makes small. Biases of Conv and Gemm
+        are held in ``biases`` bits (None: as they are) after they are corrected.
+        """
+        rule = replace(cls.int(15, min_elements=min_elements).rules[0], channel=False, method="rate", rate=rate)
+        rule = replace(rule, scheme=Scheme.int(15, coding=coding), shrink=shrink, damp=damp)
+        rule = replace(rule, correct=correct, inputs=inputs)
+        held = Rule("*", Scheme.int(biases or 8, coding=coding), op=("Conv", "Gemm"), min_elements=16)
+        return cls((rule,) if biases is None else (rule, held), ignore)
+
+    @classmethod
     def lossless(cls, *, coding: Coding = "planes", ignore: tuple[str, ...] = ()) -> Recipe:
         """Every tensor bit for bit, entropy-coded."""
         return cls((Rule("*", Scheme.lossless(coding=coding)),), ignore)
@@ -261,7 +292,7 @@ class Recipe:
         A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``, or ``bits``,
         ``symmetric``, ``per`` ("tensor", "channel" (the default) or "group"), ``axis``, ``group_size``; ``sparse``,
         ``sparsity``, ``threshold``, ``scope``; ``coding``; ``method``, ``range``,
-        ``shrink``, ``damp``, ``correct``, ``inputs``. SchemeError names the rule and what is wrong.
+        ``shrink``, ``damp``, ``correct``, ``inputs``, ``rate``. SchemeError names the rule and what is wrong.
         """
         if not isinstance(document, Mapping):
             raise SchemeError("a recipe must be an object with rules")

@@ -43,6 +43,23 @@ def test_the_limit_holds_and_the_recipe_is_a_file(tmp_path: Path) -> None:
     assert errors[1] < errors[0]
 
 
+def test_rates_for_each_layer(tmp_path: Path) -> None:
+    source, exact = network(), run(bp.compress(network(), bp.Recipe()))
+    base = bp.Recipe.rate(min_elements=64)
+    errors = []
+    for nbytes in (5000, 7000):
+        recipe = bp.allocate(source, nbytes, calibration=inputs(1), recipe=base)
+        rates = [rule.rate for rule in recipe.rules[:4]]
+        assert len(set(rates)) > 1 and all(1e-5 <= rate <= 1 for rate in rates)
+        assert recipe.rules[4:] == base.rules
+        recipe.save(tmp_path / "r.json")
+        assert bp.Recipe.from_file(tmp_path / "r.json") == recipe
+        bp.compress(source, recipe, calibration=inputs(1)).save(tmp_path / "net.bp")
+        assert 0.85 * nbytes < (tmp_path / "net.bp").stat().st_size < 1.06 * nbytes
+        errors.append(float(np.mean((run(tmp_path / "net.bp") - exact) ** 2)))
+    assert errors[1] < errors[0]
+
+
 def test_the_least_cost_under_the_limit() -> None:
     choice = allocation._Choice
     choices = {
@@ -50,7 +67,7 @@ def test_the_least_cost_under_the_limit() -> None:
         "dear": [choice(2, 10, 100.0), choice(4, 20, 10.0), choice(8, 40, 0.5)],
     }
     found = {
-        limit: {name: each.bits for name, each in allocation._least(choices, limit).items()}
+        limit: {name: each.setting for name, each in allocation._least(choices, limit).items()}
         for limit in (20, 30, 50, 80)
     }
     assert found == {

@@ -65,6 +65,19 @@ def test_each_step_lessens_the_error_of_the_outputs() -> None:
     assert corrected < 0.5 * rounded and fed < rounded and pressed < 0.5 * rounded
 
 
+def test_rate_aware_files_are_smaller_at_the_same_error(tmp_path: Path) -> None:
+    network, _ = chain()
+    sizes = []
+    for recipe in (bp.Recipe.feedback(4, min_elements=16, coding="rans"), bp.Recipe.rate(0.01, min_elements=16)):
+        made = bp.compress(network, recipe, calibration=inputs(1))
+        made.save(tmp_path / "net.bp")
+        sizes.append((tmp_path / "net.bp").stat().st_size)
+    assert error(recipe, network, calibration=inputs(1)) < error(feedback(4), network, calibration=inputs(1))
+    assert sizes[1] < sizes[0]
+    assert {str(made.tensors[name].scheme) for name in ("a", "b", "c.weight", "d")} == {"int15 + rans"}
+    assert {str(made.tensors[name].scheme) for name in ("b.bias", "a.bias")} == {"int10 + rans", "keep"}
+
+
 def test_biases_take_what_the_mean_has_moved_by() -> None:
     network, tensors = chain()
     recipe = feedback(2)

@@ -13,7 +13,6 @@ from ..methods import Statistics
 from ..passes.biases import Bias, with_biases
 from ..plans import LazyTensors, Plan
 from ..recipe import Rule
-from ..scheme import Keep
 from ..tensor import PackedTensor, TensorSpec
 from .data import Data
 from .layers import Layer, layers_of
@@ -64,8 +63,10 @@ def _rule(plans: Mapping[str, Plan], unit: Unit) -> Rule:
 
 
 def _movable(plan: Plan) -> bool:
-    """Whether a bias is stored as the floats that it is."""
-    return plan.spec.dtype in FLOATS and isinstance(plan.spec.scheme.values, Keep) and plan.rule is None
+    """Whether a bias can take an offset: it is stored as the floats that it is, or rounded after that."""
+    if plan.spec.dtype not in FLOATS:
+        return False
+    return plan.rule is None or not (plan.rule.is_calibrated or plan.rule.prunes)
 
 
 def _units(graph: Graph, plans: Mapping[str, Plan]) -> list[Unit]:
@@ -134,7 +135,10 @@ class _Work:
 
     def press(self, unit: Unit, statistics: Mapping[str, Statistics]) -> None:
         name, plan = unit[0].weight, self.tensors.plans[unit[0].weight]
-        plan.packed = self.tensors.pack(name, _together(list(statistics.values())))
+        known = _together(list(statistics.values()))
+        mended = all(layer.node.outputs[0] in self.biases for layer in unit)
+        centred = mended and plan.rule is not None and plan.rule.method == "rate"
+        plan.packed = self.tensors.pack(name, known.centred() if centred else known)
         exact = self.tensors.exact(name).unpack()
         packed = plan.packed.unpack()
         for layer in unit:

@@ -38,6 +38,7 @@ class Method(str, enum.Enum):
 
     ROUND = "round"
     FEEDBACK = "feedback"
+    RATE = "rate"
 
 
 class Range(str, enum.Enum):

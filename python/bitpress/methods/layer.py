@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..recipe import Rule
 __all__ = ["PLAIN", "Layout", "Settings", "Statistics"]
 
 Floats = npt.NDArray[np.floating[Any]]
+LEAST_VARIANCE = 1e-3  # as a share of the mean square
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,26 @@ class Statistics:
         product = exact * self.diagonal[:, None, :] if self.hessian is None else exact @ self.hessian
         return np.asarray((product * exact).sum(2))
 
+    def centred(self) -> Statistics:
+        """Moments about the mean: what is left to a layer's weights where its bias takes all that the mean makes."""
+        least = LEAST_VARIANCE * self.diagonal  # of an input that hardly varies
+        diagonal = np.maximum(self.diagonal - self.mean**2, least)
+        hessian = self.hessian
+        if hessian is not None:
+            hessian = hessian - self.mean[:, :, None] * self.mean[:, None, :]
+            at = np.arange(hessian.shape[1])
+            hessian[:, at, at] = diagonal
+        return replace(self, diagonal=diagonal, hessian=hessian, mean=np.zeros_like(self.mean))
+
+    def shrunk(self, share: float) -> Statistics:
+        """With this share of how inputs go together taken away: what inputs not seen yet are expected to be like."""
+        if self.hessian is None:
+            return self
+        hessian = self.hessian * (1 - share)
+        at = np.arange(hessian.shape[1])
+        hessian[:, at, at] = self.diagonal
+        return replace(self, hessian=hessian)
+
     def shift(self, packed: Floats, exact: Floats) -> npt.NDArray[np.float64]:
         """By how much the mean of each output has moved, [outputs]: packed and exact weights as ``Layout.matrices``."""
         target = self.mean if self.target_mean is None else self.target_mean
@@ -82,11 +103,12 @@ class Settings:
     shrink: float = 0.0
     damp: float = 0.01
     statistics: Statistics | None = None
+    rate: float = 0.0
 
     @classmethod
     def of(cls, rule: Rule, statistics: Statistics | None = None) -> Settings:
         """Those of a rule."""
-        return cls(rule.range, rule.shrink, rule.damp, statistics)
+        return cls(rule.range, rule.shrink, rule.damp, statistics, rule.rate)
 
 
 PLAIN = Settings()
