@@ -1,9 +1,10 @@
 """Pressing with calibration beside plain rounding, on EfficientNet-Lite0: bytes, agreement with fp32, KL and time.
 
 ``python bench/calibrated.py`` prints one table. Layers are calibrated on crops of ten of foolbox's images, answers are
-judged on crops of the other ten. Sizes are of files that were written, opened and run; "packed" is what their streams
-take without entropy coding; KL is that of the answers' probabilities from fp32's, in nats, mean over crops; time is
-of the CPU, on one thread, from the ONNX file to the saved one.
+judged on crops of the other ten. "rate, M MB" has a rate for each layer, found by bp.allocate for a file of M MB on the
+same crops and as many blends of two of them; that counts in its time. Sizes are of files that were written, opened and
+run; "packed" is what their streams take without entropy coding; KL is that of the answers' probabilities from fp32's,
+in nats, mean over crops; time is of the CPU, on one thread, from the ONNX file to the saved one.
 """
 
 from __future__ import annotations
@@ -40,10 +41,19 @@ def recipes() -> dict[str, bp.Recipe]:
         )
         found[f"round {bits}, biases corrected"] = bp.Recipe((corrected,))
         found[f"feedback {bits}"] = bp.Recipe.feedback(bits, coding="rans")
+    found["rate"] = bp.Recipe.rate()
     found["feedback 4, mse"] = bp.Recipe.feedback(4, range="mse", coding="rans")
     found["feedback 4, pressed inputs"] = bp.Recipe.feedback(4, inputs="pressed", coding="rans")
     found["feedback 4, uncorrected"] = bp.Recipe.feedback(4, correct=False, coding="rans")
     return found
+
+
+def blends(crops: Array, count: int, seed: int = 2) -> Array:
+    """Weighted means of two different crops each: inputs that go together otherwise than any crop's."""
+    random = np.random.default_rng(seed)
+    pairs = np.stack([random.choice(len(crops), 2, replace=False) for _ in range(count)])
+    share = random.uniform(0.3, 0.7, (count, 1, 1, 1)).astype(np.float32)
+    return np.asarray(share * crops[pairs[:, 0]] + (1 - share) * crops[pairs[:, 1]])
 
 
 def log_probabilities(logits: Array) -> npt.NDArray[np.float64]:
@@ -69,28 +79,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", help="names that begin so; all by default")
     parser.add_argument("--crops", type=int, default=320, help="to judge by (default 320)")
+    parser.add_argument("--sizes", type=float, nargs="*", default=[2.1, 1.7], help="of files with allotted rates, MB")
     parser.add_argument("--calibration", type=int, default=160, help="crops to calibrate on (default 160)")
     options = parser.parse_args()
     try:
         path = efficientnet_lite0()
         judge = Judge(onnxruntime_run(path), image_crops(options.crops, images=UNSEEN))
-        seen = {bp.compress(path).graph.inputs[0].name: image_crops(options.calibration, seed=1, images=SEEN)}
+        source = bp.compress(path).graph.inputs[0].name
+        seen = {source: image_crops(options.calibration, seed=1, images=SEEN)}
+        mixed = np.concatenate([seen[source], blends(seen[source], options.calibration)])
+        more = {source: mixed[np.random.default_rng(3).permutation(len(mixed))]}
     except MissingError as error:
         raise SystemExit(str(error)) from None
     print(f"{'':30} {'bytes':>9} {'packed':>9} {'agreement':>9} {'KL':>6} {'CPU s':>7}")
     with tempfile.TemporaryDirectory() as folder:
-        for name, recipe in recipes().items():
-            if not options.rows or any(name.startswith(row) for row in options.rows):
-                file = Path(folder) / "pressed.bp"
-                began = time.process_time()
+        file = Path(folder) / "pressed.bp"
+        rows: dict[str, bp.Recipe | float] = {**recipes(), **{f"rate, {size} MB": size for size in options.sizes}}
+        for name, recipe in rows.items():
+            if options.rows and not any(name.startswith(row) for row in options.rows):
+                continue
+            began = time.process_time()
+            if isinstance(recipe, bp.Recipe):
                 calibrated = any(rule.is_calibrated for rule in recipe.rules)
                 bp.compress(path, recipe, calibration=seen if calibrated else None).save(file)
-                seconds = time.process_time() - began
-                packed = sum(tensor.nbytes for tensor in bp.load(file).tensors.values())
-                same, kl = judge.agreement(bitpress_run(file))
-                print(
-                    f"{name:30} {file.stat().st_size:9,} {packed:9,} {same:9.1%} {kl:6.3f} {seconds:7.1f}", flush=True
-                )
+            else:
+                allotted = bp.allocate(path, int(recipe * 1e6), calibration=more, recipe=bp.Recipe.rate())
+                bp.compress(path, allotted, calibration=more).save(file)
+            seconds = time.process_time() - began
+            packed = sum(tensor.nbytes for tensor in bp.load(file).tensors.values())
+            same, kl = judge.agreement(bitpress_run(file))
+            print(f"{name:30} {file.stat().st_size:9,} {packed:9,} {same:9.1%} {kl:6.3f} {seconds:7.1f}", flush=True)
     print(f"at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
