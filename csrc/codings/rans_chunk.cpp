@@ -27,13 +27,16 @@ void make_model(RansModel* model) noexcept {
 std::uint64_t whole_cost(const RansModel& model) noexcept { return model.cost + model.table_bytes * byte_cost; }
 
 // Takes the gaps instead of the bitmap where they take less; of few survivors also where they take little more, for
-// they decode faster then, and slower where there are more.
+// they decode faster then, and slower where there are more. Of very few survivors either takes next to nothing, and the
+// gaps are far fewer symbols.
 void try_gaps(std::size_t n, RansEncoder* encoder) noexcept {
     encoder->gap_bytes = write_gaps(encoder->bitmap, n, encoder->gap);
     count({encoder->gap, encoder->gap_bytes}, &encoder->other_map);
     make_model(&encoder->other_map);
     const std::uint64_t bitmap = whole_cost(encoder->map);
-    const std::uint64_t most = encoder->survivor_bytes <= n / 12 ? bitmap + bitmap / 64 : bitmap - bitmap / 16;
+    const std::uint64_t most = encoder->survivor_bytes <= n / 256  ? bitmap + bitmap / 8
+                               : encoder->survivor_bytes <= n / 12 ? bitmap + bitmap / 64
+                                                                   : bitmap - bitmap / 16;
     if (whole_cost(encoder->other_map) > most) return;
     encoder->map = encoder->other_map;
     encoder->map_kind = RansMap::gaps;

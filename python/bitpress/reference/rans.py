@@ -216,7 +216,11 @@ class _Split:
         survivors = len(self.survivors.symbols)
         if survivors <= n // 4:
             gaps, bitmap = _Model(gaps_of(chunk, self.fill)), self.map.whole
-            if gaps.whole <= (bitmap + bitmap // 64 if survivors <= n // 12 else bitmap - bitmap // 16):
+            if survivors <= n // 256:
+                most = bitmap + bitmap // 8
+            else:
+                most = bitmap + bitmap // 64 if survivors <= n // 12 else bitmap - bitmap // 16
+            if gaps.whole <= most:
                 self.kind, self.map = GAPS, gaps
         self.head = write_varint(survivors) + (write_varint(len(self.map.symbols)) if self.kind == GAPS else b"")
         self.cost = self.survivors.cost + self.map.cost
