@@ -10,10 +10,10 @@ PAGE = Path(__file__).parents[1] / "docs" / "operators.md"
 HEAD = """# Operators
 Made by `python tools/operators.py --write` from the runtime's table and the importer's; a test holds it current.
 
-ONNX models of opset {oldest} and newer are imported. What is not here is refused at import with the node's name,
-unless ONNX defines the operator by others that are here: then its definition takes its place. What becomes an attribute
-(shapes, axes, pads) must be constant, or follow from shapes that are known; `load(path, input_shapes=...)` fixes those
-that a model leaves open.
+ONNX models of opset {oldest} and newer are imported, older ones by onnx's converter. What is not here is refused at
+import with the node's name, unless ONNX defines the operator by others that are here: then its definition takes its
+place. What becomes an attribute (shapes, axes, pads) must be constant, or follow from shapes that are known;
+`load(path, input_shapes=...)` fixes those that a model leaves open.
 
 ## What the runtime runs
 Several inputs have one type, but for indices, conditions and exponents ([format.md](format.md), section 6).
@@ -44,7 +44,9 @@ def types_of(op: str) -> str:
 def page() -> str:
     """The whole page."""
     from bitpress.importers.onnx import OLDEST_OPSET
+    from bitpress.importers.onnx_control import CONTROL
     from bitpress.importers.onnx_operators import SUPPORTED
+    from bitpress.importers.onnx_sequences import SEQUENCES
     from bitpress.operators import OPERATORS
     from bitpress.passes.constants import FOLDABLE
 
@@ -53,6 +55,8 @@ def page() -> str:
     lines.append("\n`all`: F32 F64 I8 I16 I32 I64 U8 U16 U32 U64 BOOL; `numbers`: these without BOOL.\n")
     lowered = sorted(SUPPORTED - set(OPERATORS))
     lines.append(f"\n## What the importer turns into these\n{', '.join(lowered)}.\n")
+    unrolled = sorted((CONTROL | SEQUENCES) - set(OPERATORS))
+    lines.append(f"\n## What is unrolled where its course and lengths are known\n{', '.join(unrolled)}.\n")
     folded = sorted(FOLDABLE - SUPPORTED)
     lines.append(f"\n## What must be constant\n{', '.join(folded)}: evaluated at import.\n")
     return "".join(lines)

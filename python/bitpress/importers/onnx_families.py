@@ -26,6 +26,7 @@ CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "DFT": (1, 2),
     "STFT": (1, 3),
     "MaxUnpool": (2,),
+    "Col2Im": (1, 2),
     "Slice": (1, 2, 3, 4),
     "Pad": (1, 2, 3),
     "Clip": (1, 2),
@@ -34,6 +35,12 @@ CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "Upsample": (1,),
     "Range": (0, 1, 2),
     "ConstantOfShape": (0,),
+    "If": (0,),
+    "Loop": (0, 1),
+    "SequenceAt": (1,),
+    "SequenceErase": (1,),
+    "SequenceInsert": (2,),
+    "SplitToSequence": (1,),
 }
 
 

@@ -14,6 +14,7 @@ from .onnx_quantized import QUANTIZED
 from .onnx_reader import Chain, Context, Reader, plain
 from .onnx_resize import RESIZES
 from .onnx_sums import SUMS
+from .onnx_transposed import TRANSPOSED, pad_by_index
 
 __all__ = ["CONSTANT_INPUTS", "SUPPORTED", "Context", "lower"]
 
@@ -160,8 +161,6 @@ def _batch_norm(reader: Reader) -> Iterable[Node]:
 
 def _pad(reader: Reader) -> Iterable[Node]:
     mode = reader.attributes.get("mode", b"constant").decode()
-    if mode != "constant":
-        raise reader.refuse(f"mode {mode}")
     given = reader.integers(1, "pads", since=11, attribute="pads")
     if given is None or len(given) % 2:
         raise ValueError("its pads are not pairs")
@@ -176,6 +175,8 @@ def _pad(reader: Reader) -> Iterable[Node]:
         for i, axis in enumerate(axes):
             pads[axis % rank], pads[axis % rank + rank] = given[i], given[i + len(axes)]
         given = pads
+    if mode != "constant":
+        return pad_by_index(reader, mode, given)
     if any(pad < 0 for pad in given):
         raise reader.refuse("negative pads")
     value = float(reader.attributes.get("value", 0.0)) if reader.opset < 11 else reader.number(2, "a value", 0.0)
@@ -246,6 +247,7 @@ _RULES: dict[str, Callable[[Reader], Iterable[Node]]] = {
     **QUANTIZED,
     **RESIZES,
     **SUMS,
+    **TRANSPOSED,
 }
 SUPPORTED = frozenset(_RULES)
 assert set(OPERATORS) - {"RoundTo"} <= SUPPORTED  # which ONNX calls a Cast

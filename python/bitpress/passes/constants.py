@@ -95,6 +95,12 @@ def _cast(attributes: dict[str, Any], x: np.ndarray) -> np.ndarray:
         if attributes["to"] not in (6, 7):  # INT32, INT64
             raise TypeError("a symbol is an integer")
         return x
+    if attributes["to"] == 10:  # halves are held in float32
+        return x.astype(np.float16).astype(np.float32)
+    if attributes["to"] == 16:
+        bits = x.astype(np.float32).view(np.uint32)
+        even = (bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000
+        return np.where(np.isfinite(x), even, bits).astype(np.uint32).view(np.float32)
     types = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_, 11: np.float64}
     return x.astype(types[attributes["to"]])
 
@@ -127,7 +133,7 @@ def _slice(
 
 def _axes(attributes: dict[str, Any], axes: np.ndarray | None) -> tuple[int, ...] | None:
     if axes is not None:
-        return tuple(int(axis) for axis in axes)
+        return tuple(int(axis) for axis in axes.ravel())
     return tuple(attributes["axes"]) if "axes" in attributes else None
 
 

@@ -64,8 +64,15 @@ def _reduce(function: Callable[..., Any]) -> Callable[..., Array]:
     return run
 
 
+def _limits(x: Array) -> tuple[Any, Any]:
+    """Below and above every number of a type."""
+    if x.dtype.kind == "f":
+        return -np.inf, np.inf
+    return (False, True) if x.dtype.kind == "b" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+
+
 def _log_sum_exp(x: Array, axis: Any, keepdims: bool) -> Array:
-    most = np.max(x, axis=axis, keepdims=True)
+    most = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     most = np.where(np.isfinite(most), most, 0.0)
     total = np.log(np.sum(np.exp(x - most), axis=axis, keepdims=True)) + most
     return np.asarray(total if keepdims else total.reshape(np.sum(x, axis=axis).shape))
@@ -187,8 +194,8 @@ OPERATORS: dict[str, Callable[..., Array]] = {
     "Cast": cast,
     "ReduceSum": _reduce(np.sum),
     "ReduceProd": _reduce(np.prod),
-    "ReduceMax": _reduce(np.max),
-    "ReduceMin": _reduce(np.min),
+    "ReduceMax": _reduce(lambda x, **axes: np.max(x, initial=_limits(x)[0], **axes)),
+    "ReduceMin": _reduce(lambda x, **axes: np.min(x, initial=_limits(x)[1], **axes)),
     "ReduceL1": _reduce(lambda x, **axes: np.sum(np.abs(x), **axes)),
     "ReduceL2": _reduce(lambda x, **axes: np.sqrt(np.sum(x * x, **axes))),
     "ReduceSumSquare": _reduce(lambda x, **axes: np.sum(x * x, **axes)),
