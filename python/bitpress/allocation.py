@@ -183,11 +183,15 @@ class _Work:
 
 
 def _between(choices: list[_Choice]) -> list[_Choice]:
-    """More choices between these, each number a straight line on logarithmic scales."""
-    logs = np.log(np.maximum([(each.setting, each.nbytes, each.cost) for each in choices], 1e-300))
+    """More choices between these: bytes in a straight line over the rate's logarithm, cost on logarithmic scales."""
     at = np.linspace(0, len(choices) - 1, (len(choices) - 1) * BETWEEN + 1)
-    columns = [np.exp(np.interp(at, np.arange(len(choices)), column)) for column in logs.T]
-    return [_Choice(float(f"{rate:.3g}"), nbytes, cost) for rate, nbytes, cost in zip(*columns, strict=True)]
+    whole = np.arange(len(choices))
+    rates, costs = (
+        np.exp(np.interp(at, whole, np.log(np.maximum(column, 1e-300))))
+        for column in ([each.setting for each in choices], [each.cost for each in choices])
+    )
+    sizes = np.interp(at, whole, [each.nbytes for each in choices])
+    return [_Choice(float(f"{rate:.3g}"), nbytes, cost) for rate, nbytes, cost in zip(rates, sizes, costs, strict=True)]
 
 
 def _least(choices: Mapping[str, list[_Choice]], limit: float) -> dict[str, _Choice]:

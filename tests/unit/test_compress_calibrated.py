@@ -198,6 +198,11 @@ def test_the_command_line(bitpress: Any, tmp_path: Path) -> None:
     recipe = bp.Recipe.feedback(3, range="mse")
     bp.compress(tmp_path / "net.onnx", recipe, calibration=tmp_path / "data.npz").save(tmp_path / "ours.bp")
     assert (tmp_path / "net.bp").read_bytes() == (tmp_path / "ours.bp").read_bytes()
+    done = bitpress(*command, "--calibration", tmp_path / "data.npz", "--size", "2.6kB")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert 2200 < (tmp_path / "net.bp").stat().st_size < 2800
+    for words in (["--size", "2.6kB"], ["--size", "much"], ["--size", "9 kB", "--bits", "3", "--recipe", "r"]):
+        assert bitpress(*command, *words).returncode == 2
     for words, reason in [
         (["--calibration", tmp_path / "wrong.npz"], "no input 'z'"),
         (["--calibration", tmp_path / "none.npz"], "none.npz: No such file"),

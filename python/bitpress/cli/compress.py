@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ bitpress compress net.pt -o net.bp --sparsity 0.9 --global --coding auto
 bitpress compress model.safetensors -o model.bp --lossless
 bitpress compress tuned.safetensors -o tuned.bp --lossless --base model.safetensors
 bitpress compress net.onnx -o net.bp --bits 4 --calibration inputs.npz
+bitpress compress net.onnx -o net.bp --size 2.1MB --calibration inputs.npz
 bitpress compress net.onnx -o net.bp --recipe recipe.json"""
 
 
@@ -38,7 +40,6 @@ class Method(str, enum.Enum):
 
     ROUND = "round"
     FEEDBACK = "feedback"
-    RATE = "rate"
 
 
 class Range(str, enum.Enum):
@@ -67,6 +68,19 @@ def _checked_coding(coding: str | None) -> str | None:
         except SchemeError as error:
             raise typer.BadParameter(str(error)) from None
     return coding
+
+
+UNITS = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def _nbytes(text: str | None) -> int | None:
+    """Bytes of "2.1MB" and the like."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)", text.strip())
+    if found is None or found[2] not in UNITS:
+        raise typer.BadParameter(f"a number of bytes, such as 2.1MB, not {text!r}")
+    return int(float(found[1]) * UNITS[found[2]])
 
 
 class _Watched(Mapping[str, "PackedTensor"]):
@@ -169,6 +183,13 @@ def command(
     calibration: Annotated[
         Path | None, typer.Option(help="Some inputs of the network, .npz: codes by error feedback, biases corrected.")
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BYTES",
+            help="How large the file may be, about (2.1MB): rate-aware rounding, a rate a layer. Needs --calibration.",
+        ),
+    ] = None,
     method: Annotated[
         Method | None, typer.Option(help="How codes are picked.  [default: round; --calibration: feedback]")
     ] = None,
@@ -208,9 +229,12 @@ def command(
     }
     if whole and sparsity is None:
         raise typer.BadParameter("needs --sparsity", param_hint="--global")
+    nbytes = _nbytes(size)
+    if nbytes is not None and (calibration is None or lossless or words):
+        raise typer.BadParameter("needs --calibration, and goes with --recipe and --ignore alone", param_hint="--size")
     if calibration is not None:
         existing(calibration, "calibration")
-        if recipe is None and not lossless:
+        if recipe is None and not lossless and nbytes is None:
             words = _calibrated(words)
     chosen = _recipe(recipe, lossless, words, ignore or [])
     if not source.is_dir():
@@ -224,6 +248,12 @@ def command(
     from bitpress.report.survey import survey_of
 
     start = time.perf_counter()
+    if nbytes is not None:
+        from bitpress import Recipe, allocate
+
+        base_recipe = Recipe.rate(ignore=tuple(ignore or ())) if recipe is None else chosen
+        with steps("allotting") as step:
+            chosen = allocate(source, nbytes, calibration=calibration, recipe=base_recipe, progress=step)
     with steps("calibrating") as step:
         made = compress(source, chosen, calibration=calibration, progress=step)
     _save(made, target, base)
