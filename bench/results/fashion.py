@@ -60,19 +60,21 @@ class Rows:
             yield (x, self.y[rows]) if self.soft is None else (x, self.y[rows], self.soft[mirrored, rows])
 
 
-def network(name: str, *, dropout: bool = False) -> nn.Sequential:
-    """LeNet-300-100 (266,610 parameters) or Caffe's LeNet-5 (431,080), as in Deep Compression (arXiv:1510.00149)."""
-    rate = 1.0 if dropout else 0.0
+def network(name: str, *, dropout: float = 0.0) -> nn.Sequential:
+    """LeNet-300-100 (266,610 parameters) or Caffe's LeNet-5 (431,080), as in Deep Compression (arXiv:1510.00149).
+
+    ``dropout``: the share of the baseline's rates.
+    """
     if name == "lenet-300-100":
         return nn.Sequential(
             nn.Flatten(),
-            nn.Dropout(0.1 * rate),
+            nn.Dropout(0.1 * dropout),
             nn.Linear(784, 300),
             nn.ReLU(),
-            nn.Dropout(0.3 * rate),
+            nn.Dropout(0.3 * dropout),
             nn.Linear(300, 100),
             nn.ReLU(),
-            nn.Dropout(0.2 * rate),
+            nn.Dropout(0.2 * dropout),
             nn.Linear(100, 10),
         )
     if name == "lenet-5":
@@ -82,10 +84,10 @@ def network(name: str, *, dropout: bool = False) -> nn.Sequential:
             nn.Conv2d(20, 50, 5),
             nn.MaxPool2d(2),
             nn.Flatten(),
-            nn.Dropout(0.25 * rate),
+            nn.Dropout(0.25 * dropout),
             nn.Linear(800, 500),
             nn.ReLU(),
-            nn.Dropout(0.5 * rate),
+            nn.Dropout(0.5 * dropout),
             nn.Linear(500, 10),
         ).to(memory_format=torch.channels_last)  # a quarter faster on one core
     raise ValueError(f"no network {name}; there are: {', '.join(NETWORKS)}")
@@ -101,7 +103,7 @@ def baseline(name: str, seed: int, folder: Path, epochs: int | None = None) -> n
     import bitpress as bp
 
     torch.manual_seed(seed)
-    model = network(name, dropout=True)
+    model = network(name, dropout=1.0)
     path = folder / f"{name}-baseline-{seed}.pt"
     if not path.exists():
         x, y = images("train")

@@ -41,6 +41,7 @@ class Setting:
     pruned_by: float = 0.3  # the share of the steps after which all zeros are there
     rounded_from: float = 0.3  # the share of the steps after which weights are rounded
     bias_bits: int = 6
+    flip: bool = True  # half of the images are mirrored
     wanda: bool = False  # rank the first layer's weights by magnitude times input strength
 
 
@@ -76,7 +77,7 @@ def ours(name: str, seed: int, setting: Setting, start: nn.Module, soft: Tensor,
     x, y = fashion.images("train")
     model = fashion.network(name)
     model.load_state_dict(start.state_dict())
-    rows = fashion.Rows(x, y, setting.batch, seed=seed, flip=True, soft=soft)
+    rows = fashion.Rows(x, y, setting.batch, seed=seed, flip=setting.flip, soft=soft)
     steps = len(rows) * setting.epochs
     schedule = Cubic(int(setting.pruned_by * steps), every=20)
     strengths = {"2.weight": x.flatten(1).square().mean(0).sqrt()} if setting.wanda else None
@@ -122,7 +123,7 @@ def deep(name: str, seed: int, start: nn.Module, folder: Path, epochs: tuple[int
     path = folder / f"{name}-deep-compression-{seed}.safetensors"
     if not path.exists():
         x, y = fashion.images("train")
-        model = fashion.network(name, dropout=True)
+        model = fashion.network(name, dropout=0.28)  # the paper's rule: the root of the share that survives
         model.load_state_dict(start.state_dict())
         rows = fashion.Rows(x, y, 128, seed=seed)
         optimizer = {"optimizer": lambda group: torch.optim.AdamW(group, lr=1e-3, weight_decay=0.0)}
@@ -137,7 +138,7 @@ def measured(name: str, path: Path, part: str) -> tuple[float, int]:
     if "deep-compression" in path.name:
         model = fashion.network(name)
         state = bp.torch.deep_decompression(bp.load(path))
-        model.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+        model.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in state.items()})
         return evaluate(model, fashion.Rows(x, y, 500)).metric, path.stat().st_size
     session = bp.Session(path)
     (value,) = session.inputs
