@@ -69,6 +69,71 @@ void gemm(const std::string& isa, std::size_t n, std::size_t pairs, const Shorts
                         static_cast<std::size_t>(c.shape(1)), low, high);
 }
 
+using Bytes8 = py::array_t<std::int8_t, py::array::c_style>;
+using Ints = py::array_t<std::int32_t, py::array::c_style>;
+
+// One row x [k]: its codes, a multiple of 4 of them, their scale and their sum.
+py::tuple quantize_row_bytes(const std::string& isa, const Floats& x, std::size_t spread) {
+    const auto k = static_cast<std::size_t>(x.size());
+    need(spread == 1 || ((spread == 2 || spread == 4) && k % (32 * spread) == 0));
+    Bytes8 codes(static_cast<py::ssize_t>((k + 3) / 4 * 4));
+    float scale = 0.0F;
+    std::int32_t sum = 0;
+    named(isa).quantize_row_s8(x.data(), k, spread, codes.mutable_data(), &scale, &sum);
+    return py::make_tuple(codes, scale, sum);
+}
+
+// codes [k, columns], the first `width` of them.
+Codes panel_columns(const std::string& isa, const Codes& codes, std::size_t width) {
+    need(codes.ndim() == 2 && static_cast<std::size_t>(codes.shape(1)) >= width);
+    const auto k = static_cast<std::size_t>(codes.shape(0));
+    Codes result(static_cast<py::ssize_t>((width + 15) / 16 * 16 * ((k + 3) / 4 * 4)));
+    named(isa).panel_columns_u8(codes.data(), static_cast<std::size_t>(codes.shape(1)), width, k,
+                                result.mutable_data());
+    return result;
+}
+
+// packed [width, bytes], k codes of each.
+Codes panel_packed(const std::string& isa, unsigned bits, const Codes& packed, std::size_t k) {
+    need(packed.ndim() == 2 && (bits == 2 || bits == 4) && k % (256 / bits) == 0);
+    const auto width = static_cast<std::size_t>(packed.shape(0));
+    const auto stride = static_cast<std::size_t>(packed.shape(1));
+    need(stride >= k * bits / 8);
+    Codes result(static_cast<py::ssize_t>((width + 15) / 16 * 16 * k));
+    named(isa).panel_packed_u8(bits, packed.data(), stride, width, k, result.mutable_data());
+    return result;
+}
+
+// c (m x ldc), in place, n columns of it. a [m, lda], 4 * quads of them used.
+void gemm_bytes(const std::string& isa, std::size_t n, std::size_t quads, unsigned bits, const Bytes8& a,
+                const Ints& sums, const Codes& panels, const Floats& column_scales, const Floats& row_scales,
+                const py::object& starts, Floats c, float low, float high) {
+    need(a.ndim() == 2 && c.ndim() == 2 && a.shape(0) == c.shape(0) && row_scales.size() == c.shape(0));
+    need(static_cast<std::size_t>(a.shape(1)) >= 4 * quads && static_cast<std::size_t>(c.shape(1)) >= n);
+    need(static_cast<std::size_t>(panels.size()) == (n + 15) / 16 * 64 * quads && quads <= 128);
+    need(static_cast<std::size_t>(column_scales.size()) == n && sums.size() == c.shape(0) && bits >= 2 && bits <= 4);
+    const Floats from = starts.is_none() ? Floats() : starts.cast<Floats>();
+    need(starts.is_none() || from.size() == c.shape(0));
+    named(isa).gemm_u8s8(static_cast<std::size_t>(c.shape(0)), n, quads, bits, a.data(),
+                         static_cast<std::size_t>(a.shape(1)), sums.data(), panels.data(), column_scales.data(),
+                         row_scales.data(), starts.is_none() ? nullptr : from.data(), c.mutable_data(),
+                         static_cast<std::size_t>(c.shape(1)), low, high);
+}
+
+// y [rows], in place: packed [rows, bytes], k codes of each; scales [rows, blocks].
+void dots(const std::string& isa, unsigned bits, const Codes& packed, std::size_t k, std::size_t block, const Bytes8& x,
+          const Ints& sums, const Floats& x_scales, const Floats& scales, Floats y) {
+    need(packed.ndim() == 2 && (bits == 2 || bits == 4) && block > 0 && block <= 512);
+    need(k % (256 / bits) == 0 && block % (256 / bits) == 0 && static_cast<std::size_t>(x.size()) == k);
+    const std::size_t blocks = (k + block - 1) / block;
+    need(static_cast<std::size_t>(packed.shape(1)) >= k * bits / 8 && packed.shape(0) == y.size());
+    need(static_cast<std::size_t>(sums.size()) == blocks && static_cast<std::size_t>(x_scales.size()) == blocks);
+    need(static_cast<std::size_t>(scales.size()) == blocks * static_cast<std::size_t>(y.size()));
+    named(isa).dots_u8s8(bits, packed.data(), static_cast<std::size_t>(packed.shape(1)),
+                         static_cast<std::size_t>(y.size()), k, block, x.data(), sums.data(), x_scales.data(),
+                         scales.data(), blocks, 1, y.mutable_data());
+}
+
 }  // namespace
 
 void register_integer_kernels(py::module_& module) {
@@ -78,6 +143,14 @@ void register_integer_kernels(py::module_& module) {
     kernels.def("quantize_row_s16", quantize_row, py::arg("isa"), py::arg("x"));
     kernels.def("panels_s16", panels, py::arg("isa"), py::arg("by_rows"), py::arg("codes"), py::arg("width"),
                 py::arg("k"), py::arg("factor"), py::arg("zero"));
+    kernels.def("quantize_row_s8", quantize_row_bytes, py::arg("isa"), py::arg("x"), py::arg("spread"));
+    kernels.def("panel_columns_u8", panel_columns, py::arg("isa"), py::arg("codes"), py::arg("width"));
+    kernels.def("panel_packed_u8", panel_packed, py::arg("isa"), py::arg("bits"), py::arg("packed"), py::arg("k"));
+    kernels.def("gemm_u8s8", gemm_bytes, py::arg("isa"), py::arg("n"), py::arg("quads"), py::arg("bits"), py::arg("a"),
+                py::arg("sums"), py::arg("panels"), py::arg("column_scales"), py::arg("row_scales"), py::arg("starts"),
+                py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
+    kernels.def("dots_u8s8", dots, py::arg("isa"), py::arg("bits"), py::arg("packed"), py::arg("k"), py::arg("block"),
+                py::arg("x"), py::arg("sums"), py::arg("x_scales"), py::arg("scales"), py::arg("y").noconvert());
     kernels.def("gemm_s16", gemm, py::arg("isa"), py::arg("n"), py::arg("pairs"), py::arg("a"), py::arg("panels"),
                 py::arg("column_scales"), py::arg("row_scales"), py::arg("starts"), py::arg("c").noconvert(),
                 py::arg("low"), py::arg("high"));

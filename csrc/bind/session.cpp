@@ -48,9 +48,9 @@ using Shapes = std::vector<std::vector<std::int64_t>>;
 
 class PySession {
   public:
-    PySession(py::object file, bool check, std::string name, bool int16, int load, std::uint64_t memory_limit)
+    PySession(py::object file, bool check, std::string name, unsigned activations, int load, std::uint64_t memory_limit)
         : name_(std::move(name)),
-          activations_(int16 ? Activations::int16 : Activations::float32),
+          activations_(static_cast<Activations>(activations % 3)),
           load_(static_cast<Load>(load)),
           memory_limit_(memory_limit) {
         if (load < 0 || load > static_cast<int>(Load::unpack)) throw py::value_error("load must be 0 to 2");
@@ -264,8 +264,8 @@ class PySession {
 
 void register_session(py::module_& module) {
     py::class_<PySession>(module, "Session")
-        .def(py::init<py::object, bool, std::string, bool, int, std::uint64_t>(), py::arg("file"), py::arg("check"),
-             py::arg("name"), py::arg("int16"), py::arg("load"), py::arg("memory_limit"))
+        .def(py::init<py::object, bool, std::string, unsigned, int, std::uint64_t>(), py::arg("file"), py::arg("check"),
+             py::arg("name"), py::arg("activations"), py::arg("load"), py::arg("memory_limit"))
         .def("inputs", &PySession::inputs)
         .def("outputs", &PySession::outputs)
         .def("plan", &PySession::plan_for, py::arg("shapes"))

@@ -77,7 +77,7 @@ void quantize_pixels(const RunContext& context, const ConvParams& p, const float
 
 bool takes_integers(const PlanContext& context, const ConvParams& p) noexcept {
     const TensorView* stored = context.inputs[1].stored;
-    if (context.activations != Activations::int16 || stored == nullptr || p.groups != 1) return false;
+    if (context.activations == Activations::float32 || stored == nullptr || p.groups != 1) return false;
     const Scheme& scheme = stored->scheme;
     const bool by_row = scheme.granularity == Granularity::axis && scheme.axis == 0;
     return scheme.structure == Structure::dense && scheme.values == Values::integer && !scheme.affine &&

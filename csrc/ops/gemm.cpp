@@ -47,6 +47,7 @@ Status plan_product(PlanContext& context, MatrixParams* p) noexcept {
         return Status::too_large;
     }
     context.work = work;
+    if (matrix_takes_bytes(context, *p)) return plan_byte_matrix(context, p);
     return matrix_takes_integers(context, *p) ? plan_integer_matrix(context, p) : plan_blocks(context, p);
 }
 
@@ -189,7 +190,8 @@ Status multiply_panels(const RunContext& context, const MatrixParams& p, WeightR
 
 Status run_matrix(const RunContext& context) noexcept {
     const MatrixParams& p = context.parameters<MatrixParams>();
-    if (p.integer != 0) return run_integer_matrix(context, p);
+    if (p.integer == 1) return run_integer_matrix(context, p);
+    if (p.integer != 0) return run_byte_matrix(context, p);
     const bool dots = p.trans_b != 0 && p.m <= few_rows;
     float* at = context.scratch + p.cursor_floats;
     Buffers buffers = {at, at};

@@ -79,7 +79,7 @@ struct Product {
 
 bool matrix_takes_integers(const PlanContext& context, const MatrixParams& p) noexcept {
     const TensorView* stored = context.inputs[1].stored;
-    if (context.activations != Activations::int16 || stored == nullptr || p.trans_a != 0) return false;
+    if (context.activations == Activations::float32 || stored == nullptr || p.trans_a != 0) return false;
     if (!has_integers(*stored) || stored->shape.rank != 2) return false;
     const Scheme& scheme = stored->scheme;
     switch (scheme.granularity) {

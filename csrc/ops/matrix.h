@@ -15,7 +15,7 @@ struct MatrixParams {
     float alpha = 1.0F, beta = 0.0F;
     std::uint64_t c_row = 0, c_column = 0;  // steps of c, 0 where it is broadcast
     Bounds bounds;
-    std::uint64_t integer = 0;  // 1: products of integers (gemm_integer.cpp)
+    std::uint64_t integer = 0;  // 1: products of 16-bit integers (gemm_integer.cpp), 2 and 3: of bytes (gemm_bytes.cpp)
     std::uint64_t block_m = 0;  // rows of a that are codes at once
 };
 
@@ -26,5 +26,10 @@ void fill_c(const MatrixParams& params, const float* c, std::uint64_t first, std
 bool matrix_takes_integers(const PlanContext& context, const MatrixParams& params) noexcept;
 Status plan_integer_matrix(PlanContext& context, MatrixParams* params) noexcept;
 Status run_integer_matrix(const RunContext& context, const MatrixParams& params) noexcept;
+
+// The same by bytes: weights of 2 to 4 bits.
+bool matrix_takes_bytes(const PlanContext& context, const MatrixParams& params) noexcept;
+Status plan_byte_matrix(PlanContext& context, MatrixParams* params) noexcept;
+Status run_byte_matrix(const RunContext& context, const MatrixParams& params) noexcept;
 
 }  // namespace bitpress

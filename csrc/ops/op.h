@@ -21,8 +21,9 @@ struct Operand {
     const TensorView* stored = nullptr;  // null for a computed value or a graph input
 };
 
-// What operators may do with the activations that meet stored integers: keep them, or round them to 16-bit codes.
-enum class Activations : std::uint8_t { float32, int16 };
+// What operators may do with the activations that meet stored integers: keep them, or round them to 16-bit codes; int8:
+// to 8-bit codes where the weights have 2 to 4 bits, else to 16-bit ones.
+enum class Activations : std::uint8_t { float32, int16, int8 };
 
 // What plan() reads and fills.
 struct PlanContext {

@@ -173,6 +173,41 @@ class kernels:
         isa: str, by_rows: bool, codes: NDArray[Any], width: int, k: int, factor: int, zero: int
     ) -> NDArray[Any]: ...
     @staticmethod
+    def quantize_row_s8(isa: str, x: NDArray[Any], spread: int) -> tuple[NDArray[Any], float, int]: ...
+    @staticmethod
+    def panel_columns_u8(isa: str, codes: NDArray[Any], width: int) -> NDArray[Any]: ...
+    @staticmethod
+    def panel_packed_u8(isa: str, bits: int, packed: NDArray[Any], k: int) -> NDArray[Any]: ...
+    @staticmethod
+    def gemm_u8s8(
+        isa: str,
+        n: int,
+        quads: int,
+        bits: int,
+        a: NDArray[Any],
+        sums: NDArray[Any],
+        panels: NDArray[Any],
+        column_scales: NDArray[Any],
+        row_scales: NDArray[Any],
+        starts: NDArray[Any] | None,
+        c: NDArray[Any],
+        low: float,
+        high: float,
+    ) -> None: ...
+    @staticmethod
+    def dots_u8s8(
+        isa: str,
+        bits: int,
+        packed: NDArray[Any],
+        k: int,
+        block: int,
+        x: NDArray[Any],
+        sums: NDArray[Any],
+        x_scales: NDArray[Any],
+        scales: NDArray[Any],
+        y: NDArray[Any],
+    ) -> None: ...
+    @staticmethod
     def gemm_s16(
         isa: str,
         n: int,
@@ -217,7 +252,9 @@ OPERATORS: dict[str, int]
 ATTRIBUTES: dict[str, tuple[int, int]]
 
 class Session:
-    def __init__(self, file: object, check: bool, name: str, int16: bool, load: int, memory_limit: int) -> None: ...
+    def __init__(
+        self, file: object, check: bool, name: str, activations: int, load: int, memory_limit: int
+    ) -> None: ...
     def inputs(self) -> list[tuple[str, int, tuple[int, ...] | None]]: ...
     def outputs(self) -> list[tuple[str, int, tuple[int, ...] | None]]: ...
     def plan(self, shapes: list[list[int]]) -> None: ...

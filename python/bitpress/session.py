@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "SessionMemory"]
 
+_ACTIVATIONS = ("float32", "int16", "int8")
 _LOADS = ("map", "tile", "unpack")  # in the core's order
 _DTYPES = {dtype.number: dtype.name for dtype in DTYPES.values()}
 
@@ -65,6 +66,9 @@ class Session:
     output pixel and block of up to 512 inputs of it (error about 2^-16 of the block's largest), and multiply integers;
     these products are the same bits on every CPU. A NaN or an infinity among a pixel's inputs makes its outputs NaN.
     Gemm and MatMul over such weights (groups along the inputs too, where transB is set) do the same for each row.
+    "int8": as "int16", but rows that meet Gemm or MatMul weights of 2 or 4 bits (3 too, where transB is not set) are
+    rounded to 8 bits, with a scale for each group of the weights or block of 128 inputs: for transB, inputs and groups
+    must be multiples of 64 for 4 bits, of 128 for 2, and groups at most 512.
 
     A session belongs to one thread at a time; a second one that enters gets a BitpressError. Sessions on the same path
     share its pages.
@@ -80,22 +84,24 @@ class Session:
         check: Literal["full", "none"] = "full",
         threads: int = 1,
         load: Literal["map", "tile", "unpack"] = "map",
-        activations: Literal["float32", "int16"] = "float32",
+        activations: Literal["float32", "int16", "int8"] = "float32",
         memory_limit: int = 1 << 33,
     ) -> None:
         if check not in ("full", "none"):
             raise ValueError(f"check must be 'full' or 'none', not {check!r}")
         if threads != 1:
             raise UnsupportedError(f"threads={threads}: a session runs on one thread")
-        if activations not in ("float32", "int16"):
-            raise ValueError(f"activations must be 'float32' or 'int16', not {activations!r}")
+        if activations not in _ACTIVATIONS:
+            raise ValueError(f"activations must be one of {', '.join(_ACTIVATIONS)}, not {activations!r}")
         if load not in _LOADS:
             raise ValueError(f"load must be 'map', 'tile' or 'unpack', not {load!r}")
         if memory_limit < 0:
             raise ValueError(f"memory_limit must not be negative, not {memory_limit}")
         data, name = _open(source)
         limit = min(memory_limit, 2**64 - 1)
-        self._core = _core.Session(data, check == "full", name, activations == "int16", _LOADS.index(load), limit)
+        self._core = _core.Session(
+            data, check == "full", name, _ACTIVATIONS.index(activations), _LOADS.index(load), limit
+        )
         self._name = name
         self.inputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.inputs())
         self.outputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.outputs())

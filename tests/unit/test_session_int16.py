@@ -69,6 +69,37 @@ def test_sixteen_bit_rows(bits: int, kind: str, m: int, n: int, k: int) -> None:
     assert np.isnan(session.run({"x": x})["y"][0]).all()
 
 
+BYTES = {
+    "MatMul": ("MatMul", False, lambda bits: Scheme.int(bits, axis=1)),
+    "Gemm": ("Gemm", False, Scheme.int),
+    "Gemm, transB": ("Gemm", True, lambda bits: Scheme.int(bits, axis=0)),
+    "Gemm, transB, groups": ("Gemm", True, lambda bits: Scheme.int(bits, group_size=256)),
+}
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("kind", BYTES)
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 5, 128), (2, 130, 640), (9, 150, 384), (5, 33, 100), (520, 20, 256)])
+def test_eight_bit_rows(bits: int, kind: str, m: int, n: int, k: int) -> None:
+    """As with float32 activations, but for the rounding of rows to 8 bits, or 16 where the weights do not fit."""
+    op, transposed, scheme = BYTES[kind]
+    w = pack(floats(*((n, k) if transposed else (k, n))), scheme(bits))
+    attributes = {"clip_high": 9.0} | ({"transB": 1} if transposed else {})
+    names = ["x", "w", "b"] if op == "Gemm" else ["x", "w"]
+    tensors = {"w": w} | ({"b": plain(floats(n))} if op == "Gemm" else {})
+    data = GraphFile({"x": (m, k)}, ["y"], [NodeSpec(op, names, ["y"], attributes)], tensors).bytes()
+    x = floats(m, k)
+    x[m // 2, :64] = 0
+    session = Session(data, activations="int8")
+    got, want = session.run({"x": x})["y"], Session(data).run({"x": x})["y"]
+    weights = np.abs(w.unpack() if not transposed else w.unpack().T)
+    error = np.abs(x).max(1, keepdims=True) / 254 * weights.sum(0) + 2**-18 * (np.abs(x) @ weights) + 1e-5
+    assert np.all(np.abs(got - want) <= 1.01 * error)
+    assert session.memory.tile <= 2**17 + 2**16
+    x[0, 0] = np.nan
+    assert np.isnan(session.run({"x": x})["y"][0]).all()
+
+
 def test_batches_are_rows() -> None:
     w = pack(floats(24, 10), Scheme.int(8, axis=1))
     data = GraphFile({"x": (600, 2, 24)}, ["y"], [NodeSpec("MatMul", ["x", "w"], ["y"])], {"w": w}).bytes()

@@ -46,6 +46,11 @@ void fill(Kernels& table) noexcept {
     table.panel_rows_s16 = panel_rows_s16;
     table.panel_columns_s16 = panel_columns_s16;
     table.gemm_s16 = gemm_s16;
+    table.quantize_row_s8 = quantize_row_s8;
+    table.panel_columns_u8 = panel_columns_u8;
+    table.panel_packed_u8 = panel_packed_u8;
+    table.gemm_u8s8 = gemm_u8s8;
+    table.dots_u8s8 = dots_u8s8;
     table.gemm_f32 = gemm_f32;
     table.gemv_f32 = gemv_f32;
     table.depthwise_f32 = depthwise_f32;

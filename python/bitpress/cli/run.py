@@ -81,6 +81,7 @@ class Activations(str, enum.Enum):
 
     FLOAT32 = "float32"
     INT16 = "int16"
+    INT8 = "int8"
 
 
 class Load(str, enum.Enum):
@@ -101,7 +102,7 @@ def command(
     output_dir: Annotated[Path | None, typer.Option(help="A folder for all outputs, one .npy each.")] = None,
     top: Annotated[int, typer.Option(min=0, help="How many of the largest values to print.")] = 5,
     activations: Annotated[
-        Activations, typer.Option(help="int16: convolutions of packed weights by integers.")
+        Activations, typer.Option(help="int16, int8: products with packed weights by integers.")
     ] = Activations.FLOAT32,
     load: Annotated[
         Load, typer.Option(help="tile: less memory, more time; unpack: more memory, less time.")

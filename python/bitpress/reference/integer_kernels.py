@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["gemm", "pack_panel", "quantize_columns"]
+__all__ = ["gemm", "pack_panel", "pack_quads", "place", "quantize_columns", "quantize_row"]
 
 Array = np.ndarray
 PANEL, LARGEST = 16, np.float32(32767)
@@ -39,3 +39,30 @@ def gemm(start: Array, a: Array, b: Array, column_scales: Array, row_scales: Arr
         result = start + sums.astype(np.float32) * column_scales[None, :] * row_scales[:, None]
     result = np.where(result < np.float32(low), np.float32(low), result)
     return np.where(result > np.float32(high), np.float32(high), result)
+
+
+def place(p: int, spread: int) -> int:
+    """Where number p of k stands among codes in blocks of 32 * spread."""
+    block, inside = divmod(p, 32 * spread)
+    return block * 32 * spread + inside % spread * 32 + inside // spread
+
+
+def quantize_row(x: Array, spread: int) -> tuple[Array, float, int]:
+    """The 8-bit codes of a row, in their order and with zeros up to a multiple of 4; their scale; their sum."""
+    codes = np.zeros(-(-x.size // 4) * 4, np.int8)
+    if not np.isfinite(x).all():
+        return codes, float("nan"), 0
+    most = np.abs(x).max(initial=np.float32(0))
+    if most < np.float32(2.0**-100):
+        return codes, 0.0, 0
+    values = np.rint(x * (np.float32(127) / most)).astype(np.int8)
+    for p in range(x.size):
+        codes[p if spread == 1 else place(p, spread)] = values[p]
+    return codes, float(most / np.float32(127)), int(values.astype(int).sum())
+
+
+def pack_quads(codes: Array) -> Array:
+    """Codes [k, 16] as a panel of quads."""
+    deep = np.zeros((-(-len(codes) // 4) * 4, PANEL), np.uint8)
+    deep[: len(codes)] = codes
+    return deep.reshape(-1, 4, PANEL).transpose(0, 2, 1).reshape(-1)
