@@ -12,6 +12,7 @@ from .onnx_families import CONSTANT_INPUTS, FAMILIES
 from .onnx_pools import POOLS, conv_3d, window
 from .onnx_quantized import QUANTIZED
 from .onnx_reader import Chain, Context, Reader, plain
+from .onnx_recurrent import RECURRENT
 from .onnx_resize import RESIZES
 from .onnx_sums import SUMS
 from .onnx_transposed import TRANSPOSED, pad_by_index
@@ -245,6 +246,7 @@ _RULES: dict[str, Callable[[Reader], Iterable[Node]]] = {
     **FAMILIES,
     **POOLS,
     **QUANTIZED,
+    **RECURRENT,
     **RESIZES,
     **SUMS,
     **TRANSPOSED,

@@ -132,10 +132,11 @@ class Chain:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.nodes: list[Node] = []
+        self._first = next((name for name in reader.node.outputs if name), reader.node.name)
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """A node in between; its output."""
-        return self._node(op, inputs, f"{self.reader.node.outputs[0]}.{op}{len(self.nodes)}", attributes)
+        return self._node(op, inputs, f"{self._first}.{op}{len(self.nodes)}", attributes)
 
     def end(self, op: str, *inputs: str, output: int = 0, **attributes: Any) -> list[Node]:
         """The node that writes the output; all nodes."""
@@ -152,7 +153,7 @@ class Chain:
         """A stored tensor of these numbers, by default of the type of the first input."""
         array = np.array(values, numpy_dtype(dtype or self.reader.dtype()), order="C")
         known = self.reader.context.known
-        name = f"{self.reader.node.outputs[0]}.constant{len(known)}"
+        name = f"{self._first}.constant{len(known)}"
         known[name] = array
         return name
 
