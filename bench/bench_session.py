@@ -11,6 +11,8 @@ import pytest
 
 import bitpress as bp
 from bitpress.demo import networks
+from bitpress.graph import Graph, Node, Value
+from bitpress.model import Model
 from bitpress.recipe import Recipe, Rule
 from bitpress.scheme import Scheme
 
@@ -59,6 +61,18 @@ def test_network(benchmark: Any, name: str, label: str, tmp_path: Path) -> None:
     benchmark(session.run, feed)
 
 
+@pytest.mark.parametrize(("label", "activations"), [("int8", "int16"), ("int4", "int8")])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_by_integers(benchmark: Any, name: str, label: str, activations: Any, tmp_path: Path) -> None:
+    path, x = source(name)
+    bp.compress(path, recipe(label)).save(tmp_path / "network.bp")
+    session = bp.Session(tmp_path / "network.bp", activations=activations)
+    feed = {session.inputs[0].name: x}
+    benchmark.group = name
+    benchmark.name = f"{label}, {activations} activations"
+    benchmark(session.run, feed)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_peer(benchmark: Any, name: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
@@ -69,3 +83,46 @@ def test_network_peer(benchmark: Any, name: str) -> None:
     benchmark.group = name
     benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} fp32"
     benchmark(session.run, None, {session.get_inputs()[0].name: x})
+
+
+SIZE = 4096  # of a square matrix
+
+
+@pytest.fixture(scope="module")
+def matrix() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((SIZE, SIZE), np.float32)
+
+
+@pytest.mark.parametrize(("bits", "activations"), [(2, "int8"), (4, "int8"), (8, "int16")])
+@pytest.mark.parametrize("rows", [1, 16, 128])
+def test_matrix(benchmark: Any, matrix: np.ndarray, rows: int, bits: int, activations: Any) -> None:
+    scheme = Scheme.int(bits, axis=0) if bits == 8 else Scheme.int(bits, group_size=128)
+    node = Node("Gemm", "product", ("x", "w"), ("y",), {"transB": 1})
+    graph = Graph((Value("x", "F32", (rows, SIZE)),), (Value("y", "F32", (rows, SIZE)),), (node,))
+    session = bp.Session(Model({"w": bp.pack(matrix, scheme)}, graph), activations=activations)
+    x = np.random.default_rng(2).standard_normal((rows, SIZE), np.float32)
+    benchmark.group = f"{rows} x {SIZE} by {SIZE} x {SIZE}"
+    benchmark.name = f"int{bits}, {activations} activations"
+    benchmark(session.run, {"x": x})
+
+
+@pytest.mark.parametrize("rows", [1, 16, 128])
+def test_matrix_peer(benchmark: Any, matrix: np.ndarray, rows: int) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    scales = np.abs(matrix).max(1) / 127
+    stored = {"w": np.rint(matrix / scales[:, None]).astype(np.int8).T, "s": scales.astype(np.float32)}
+    node = helper.make_node("DynamicQuantizeMatMul", ["x", "w", "s"], ["y"], domain="com.microsoft")
+    tensors = [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in stored.items()]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, SIZE]) for name in "xy"]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    graph = helper.make_graph([node], "product", values[:1], values[1:], tensors)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    data = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(2).standard_normal((rows, SIZE), np.float32)
+    benchmark.group = f"{rows} x {SIZE} by {SIZE} x {SIZE}"
+    benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} int8"
+    benchmark(session.run, None, {"x": x})

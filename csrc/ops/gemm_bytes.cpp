@@ -71,16 +71,16 @@ struct Product {
         }
     }
 
-    Status read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth) const noexcept {
+    void read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth) const noexcept {
         if (packed()) {
             context.kernels->panel_packed_u8(bits(), packed_row(n0) + k0 * bits() / 8, stride(), width, depth,
                                              panels());
         } else {
             auto* room = reinterpret_cast<std::uint8_t*>(context.scratch + at.codes);
             for (std::uint64_t i = 0; i < depth; ++i) {
-                std::uint64_t unused = 0;
-                const MutableBytes to = {room + i * width, static_cast<std::size_t>(width)};
-                BP_TRY(unpack_codes(weights, (k0 + i) * p.n + n0, to, &unused));
+                const Bytes from = weights.stream(Role::codes);
+                context.kernels->unpack_bits(from.data(), from.size(), (k0 + i) * p.n + n0, width, bits(),
+                                             room + i * width);
             }
             context.kernels->panel_columns_u8(room, width, width, depth, panels());
         }
@@ -88,7 +88,6 @@ struct Product {
         for (std::uint64_t j = 0; j < width; ++j) {
             to[j] = load_le<float>(scales() + 4 * ((n0 + j) * row_step() + k0 / p.block_k * block_step()));
         }
-        return Status::ok;
     }
 
     void dots(std::uint64_t rows, float* y) const noexcept {
@@ -111,7 +110,7 @@ struct Product {
     }
 
     // starts: null where y holds what is added to.
-    Status multiply(std::uint64_t rows, const float* starts, float* y) const noexcept {
+    void multiply(std::uint64_t rows, const float* starts, float* y) const noexcept {
         for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) {
             const std::uint64_t width = smaller(p.block_n, p.n - n0);
             if (starts == nullptr) copy(rows, width, false, y + n0);
@@ -119,7 +118,7 @@ struct Product {
                 const std::uint64_t depth = smaller(p.block_k, p.k - k0);
                 const std::uint64_t block = k0 / p.block_k * p.block_m;
                 const bool last = k0 + depth == p.k;
-                BP_TRY(read(n0, width, k0, depth));
+                read(n0, width, k0, depth);
                 context.kernels->gemm_u8s8(
                     rows, width, (depth + 3) / 4, bits(), codes() + k0, at.row_codes, sums() + block, panels(),
                     context.scratch + at.column_scales, context.scratch + at.row_scales + block,
@@ -128,7 +127,6 @@ struct Product {
             }
             copy(rows, width, true, y + n0);
         }
-        return Status::ok;
     }
 };
 
@@ -191,7 +189,7 @@ Status run_byte_matrix(const RunContext& context, const MatrixParams& p) noexcep
         if (dots) {
             product.dots(rows, y);
         } else {
-            BP_TRY(product.multiply(rows, adds ? nullptr : zeros, y));
+            product.multiply(rows, adds ? nullptr : zeros, y);
         }
     }
     return Status::ok;

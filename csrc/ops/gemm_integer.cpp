@@ -50,7 +50,7 @@ struct Product {
     }
 
     // Weights of columns [n0, n0 + width), k from k0 on, as panels; their scales.
-    Status read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth) const noexcept {
+    void read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth) const noexcept {
         auto* room = reinterpret_cast<std::uint8_t*>(context.scratch + at.codes);
         const bool bytes = weights.view.scheme.bits == 8;
         const bool transposed = p.trans_b != 0;
@@ -58,10 +58,10 @@ struct Product {
         const std::uint64_t length = transposed ? depth : width;
         const std::uint64_t first = transposed ? n0 * p.k + k0 : k0 * p.n + n0;
         const std::uint64_t apart = transposed ? p.k : p.n;
-        const std::uint8_t* codes = weights.read(first, 0, room);
+        const std::uint8_t* codes = weights.read(*context.kernels, first, 0, room);
         const std::uint64_t stride = bytes ? apart : length;
         for (std::uint64_t i = 0; i < lines && !bytes; ++i) {
-            if (weights.read(first + i * apart, length, room + i * length) == nullptr) return Status::corrupt;
+            weights.read(*context.kernels, first + i * apart, length, room + i * length);
         }
         const auto fill = transposed ? context.kernels->panel_rows_s16 : context.kernels->panel_columns_s16;
         fill(codes, stride, width, depth, weights.factor(), weights.zero(), panels());
@@ -71,7 +71,6 @@ struct Product {
             const std::uint64_t group = (n0 + j) * Layout::blocks(p) + k0 / p.block_k;
             scales[j] = p.alpha * weights.scale(by_group() ? group : by_column ? n0 + j : 0);
         }
-        return Status::ok;
     }
 };
 
@@ -125,7 +124,7 @@ Status run_integer_matrix(const RunContext& context, const MatrixParams& p) noex
             for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
                 const std::uint64_t depth = smaller(p.block_k, p.k - k0);
                 const bool last = k0 + depth == p.k;
-                BP_TRY(product.read(n0, width, k0, depth));
+                product.read(n0, width, k0, depth);
                 context.kernels->gemm_s16(
                     rows, width, round_up(depth, 2) / 2, product.rows() + k0, product.at.row_codes, product.panels(),
                     context.scratch + product.at.column_scales,

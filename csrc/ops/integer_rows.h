@@ -22,12 +22,14 @@ struct IntegerCodes {
         const float stored = load_le<float>(view.stream(Role::scales).data() + 4 * index);
         return one_bit() ? stored * 0.5F : stored;
     }
-    // Codes first..first + n - 1, in place where they are bytes, else in `room`; null where they cannot be had.
-    const std::uint8_t* read(std::uint64_t first, std::uint64_t n, std::uint8_t* room) const noexcept {
-        if (view.scheme.bits == 8) return view.stream(Role::codes).data() + first;
-        std::uint64_t unused = 0;
-        const MutableBytes to = {room, static_cast<std::size_t>(n)};
-        return unpack_codes(view, first, to, &unused) == Status::ok ? room : nullptr;
+    // Codes first..first + n - 1, in place where they are bytes, else in `room`.
+    const std::uint8_t* read(const Kernels& kernels, std::uint64_t first, std::uint64_t n,
+                             std::uint8_t* room) const noexcept {
+        const Bytes packed = view.stream(Role::codes);
+        if (view.scheme.bits == 8) return packed.data() + first;
+        kernels.unpack_bits(packed.data(), packed.size(), static_cast<std::size_t>(first), static_cast<std::size_t>(n),
+                            view.scheme.bits, room);
+        return room;
     }
 };
 
