@@ -22,6 +22,7 @@ static_assert(static_cast<int>(Dtype::boolean) == BP_BOOL && static_cast<int>(Dt
 static_assert(static_cast<int>(bitpress::Load::tile) == BP_LOAD_TILE);
 static_assert(static_cast<int>(bitpress::Load::unpack) == BP_LOAD_UNPACK);
 static_assert(static_cast<int>(bitpress::Activations::int16) == BP_INT16);
+static_assert(static_cast<int>(bitpress::Activations::int8) == BP_INT8);
 static_assert(BP_MAX_RANK == bitpress::max_rank);
 
 bp_status result(Status status) noexcept { return static_cast<bp_status>(status); }
@@ -114,7 +115,7 @@ BP_PUBLIC bp_status bp_session_size(const bp_model* model, size_t* memory_bytes)
 BP_PUBLIC bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count,
                                     bp_activations activations, void* memory, size_t memory_bytes,
                                     const bp_session** session) {
-    if (activations != BP_FLOAT32 && activations != BP_INT16) return BP_BAD_ARGUMENT;
+    if (activations != BP_FLOAT32 && activations != BP_INT16 && activations != BP_INT8) return BP_BAD_ARGUMENT;
     if (model == nullptr || memory == nullptr || session == nullptr) return BP_BAD_ARGUMENT;
     if (count != core(model).graph().inputs().size() || (shapes == nullptr && count != 0)) return BP_BAD_ARGUMENT;
     bitpress::InputShape inputs[bitpress::max_node_links];

@@ -128,7 +128,8 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
 
 int main(int argc, char** argv) {
     if (argc > 2 && strcmp(argv[1], "-m") == 0) {
-        memory_left = strtoull(argv[2], NULL, 10);
+        const unsigned long long limit = strtoull(argv[2], NULL, 10);
+        memory_left = limit < SIZE_MAX ? (size_t)limit : SIZE_MAX;
         argc -= 2;
         argv += 2;
     }

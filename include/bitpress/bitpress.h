@@ -63,8 +63,9 @@ typedef enum bp_check { BP_CHECK_NONE = 0, BP_CHECK_FULL = 1 } bp_check;
  * less memory, more time. BP_LOAD_UNPACK: weights are dequantized to float32 once: more memory, less time. */
 typedef enum bp_load { BP_LOAD_MAP = 0, BP_LOAD_TILE = 1, BP_LOAD_UNPACK = 2 } bp_load;
 
-/* BP_INT16: activations that meet packed integer weights are rounded to 16 bits and multiplied as integers. */
-typedef enum bp_activations { BP_FLOAT32 = 0, BP_INT16 = 1 } bp_activations;
+/* Activations that meet packed integer weights are rounded to 16 bits and multiplied as integers; BP_INT8: to 8 bits
+ * where the weights have 2 to 4, in Gemm and MatMul. */
+typedef enum bp_activations { BP_FLOAT32 = 0, BP_INT16 = 1, BP_INT8 = 2 } bp_activations;
 
 #define BP_MAX_RANK 8
 /* Element types that inputs and outputs can have, as the file numbers them. */

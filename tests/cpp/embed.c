@@ -121,7 +121,8 @@ static void too_little_memory(size_t n) {
     for (size_t less = 0; less + 64 < needed; less += 61) {
         CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, less, &session) == BP_MEMORY_TOO_SMALL);
     }
-    CHECK(bp_session_plan(model, &shape, 1, (bp_activations)2, session_memory, needed, &session) == BP_BAD_ARGUMENT);
+    CHECK(bp_session_plan(model, &shape, 1, (bp_activations)3, session_memory, needed, &session) == BP_BAD_ARGUMENT);
+    CHECK(bp_session_plan(model, &shape, 1, BP_INT8, session_memory, needed, &session) == BP_OK);
     CHECK(bp_session_plan(model, &shape, 1, BP_INT16, session_memory, needed, &session) == BP_OK);
     CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, needed, &session) == BP_OK);
     float y[4] = {0};
