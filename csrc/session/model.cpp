@@ -1,4 +1,6 @@
 // Opening: a file's streams become views, decoded where they are coded.
+#include <string.h>
+
 #include "codings/packed.h"
 #include "ops/stored.h"
 #include "ops/weights.h"
@@ -133,6 +135,13 @@ Status Model::load_floats(const StoredTensor& tensor, Memory* memory, const Load
     weights_.decoded += floats;
     if (view == nullptr) return Status::ok;
     BP_TRY(unpack_stored(packed, count, to));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    for (std::uint64_t i = 0; i < count; ++i) {  // streams are little-endian
+        float value = 0;
+        memcpy(&value, to + i * sizeof(float), sizeof(float));
+        store_le<float>(to + i * sizeof(float), value);
+    }
+#endif
     *view = {Dtype::f32, tensor.shape, Scheme{}, {}};
     view->streams[static_cast<unsigned>(Role::data)] = {to, static_cast<std::size_t>(floats)};
     return Status::ok;
