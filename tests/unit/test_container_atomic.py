@@ -143,6 +143,7 @@ import bitpress as bp
 from bitpress import Scheme
 path, seed = sys.argv[1], int(sys.argv[2])
 rng = np.random.default_rng(seed)
+bp.compress({"first": np.ones(2048, np.float32)}, bp.Recipe.int())  # imports what compressing needs
 print("ready", flush=True)
 while True:
     tensors = {f"w{i}": rng.normal(size=(300, 400)).astype(np.float32) for i in range(3)}
@@ -156,24 +157,27 @@ def test_kills_at_random_moments_leave_a_whole_file(tmp_path: Path, environment:
     bp.save_file({"old": weights((200, 300))}, path)
     rng = random.Random(5)
     saved = 0
-    inodes = {path.stat().st_ino}
+    longest = 0.25  # a busy machine takes longer to save once
     for kill in range(KILLS):
         child = subprocess.Popen(
             [sys.executable, "-c", COMPRESS, str(path), str(kill)], stdout=subprocess.PIPE, env=environment, text=True
         )
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0, 0.25))
+        if kill == 0:
+            begun = time.monotonic()
+            assert child.stdout.readline() == "saved\n"
+            longest = max(longest, 3 * (time.monotonic() - begun))
+        time.sleep(rng.uniform(0, longest))
         child.kill()
         saved += child.stdout.read().count("saved")
         child.stdout.close()
         assert child.wait() == -signal.SIGKILL
         assert verify(path) == []
         assert list(bp.load(path).tensors) in (["old"], ["w0", "w1", "w2"])
-        inodes.add(path.stat().st_ino)
     left = [name for name in files(tmp_path) if name != path.name]
     assert all(name.startswith(".net.safetensors.") and name.endswith(".bitpress-tmp") for name in left)
-    assert saved or len(inodes) > 1, "no child was ever quick enough to save"
+    assert saved, "but for the first, no child was quick enough to save"
 
 
 DETERMINISM = """
