@@ -51,9 +51,11 @@ def torchrun(folder: Path, processes: int, stop: int = 0) -> int:
     folder.mkdir(exist_ok=True)
     script = folder / "train.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    command.append(f"--nproc_per_node={processes}")
     python = str(Path(bitpress.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": python, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment["GLOO_SOCKET_IFNAME"] = "lo"  # a machine may be unable to resolve its own name
     ran = subprocess.run(
         [*command, script, str(folder), str(stop)], env=environment, capture_output=True, text=True, timeout=300
     )
