@@ -1,52 +1,22 @@
 // What products of bytes read: rows of activations as 8-bit codes, weight codes as panels of quads.
-#include <immintrin.h>
 #include <string.h>
 
-#include "kernels/avx2/overrides.h"
+#include "kernels/avx2/vectors.h"
 
 namespace bitpress::avx2 {
 namespace {
 
-constexpr size_t panel_columns = 16;
-
-static __m256i lanes(size_t n) noexcept {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-}
-
 static __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 
 // 32 floats as codes in their order.
-static __m256i codes_of(const float* x, __m256 inverse, __m256 keep) noexcept {
+static __m256i codes_of(const float* x, const RowCodes& row) noexcept {
     __m256i part[4];
 #pragma GCC unroll 4
-    for (size_t i = 0; i < 4; ++i) {
-        part[i] = _mm256_cvtps_epi32(_mm256_and_ps(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inverse), keep));
-    }
+    for (size_t i = 0; i < 4; ++i) part[i] = row.eight(x + 8 * i);
     const __m256i low = _mm256_packs_epi32(part[0], part[1]);
     const __m256i high = _mm256_packs_epi32(part[2], part[3]);
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high), order);
-}
-
-static int total(__m256i v) noexcept {
-    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(1, 0, 3, 2)));
-    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(2, 3, 0, 1))));
-}
-
-// The bits of the largest magnitude; as integers they are in order, with infinity and NaN above.
-static unsigned largest(const float* x, size_t k) noexcept {
-    __m256i most = _mm256_setzero_si256();
-    const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
-    for (size_t p = 0; p < k; p += 8) {
-        const __m256 some = _mm256_maskload_ps(x + p, lanes(k - p < 8 ? k - p : 8));
-        most = _mm256_max_epi32(most, _mm256_and_si256(_mm256_castps_si256(some), magnitude));
-    }
-    __m128i half = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
-    half = _mm_max_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(1, 0, 3, 2)));
-    half = _mm_max_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(2, 3, 0, 1)));
-    return static_cast<unsigned>(_mm_cvtsi128_si32(half));
 }
 
 // 32 bytes of each of eight rows to panels of codes, 8 columns wide: words transposed, then codes by shifts.
@@ -100,13 +70,8 @@ static void panels_of(const uint8_t* packed, size_t stride, size_t width, size_t
 }  // namespace
 
 void quantize_row_s8(const float* x, size_t k, size_t spread, int8_t* codes, float* scale, int32_t* sum) noexcept {
-    const unsigned most = largest(x, k);
-    const bool finite = most < 0x7F800000U;
-    const bool alive = finite && most >= (127U - 100U) << 23U /* 2^-100 */;
-    const float size = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(most))));
-    *scale = !finite ? __builtin_nanf("") : alive ? size / 127.0F : 0.0F;
-    const __m256 inverse = _mm256_set1_ps(alive ? 127.0F / size : 0.0F);
-    const __m256 keep = _mm256_castsi256_ps(_mm256_set1_epi32(alive ? -1 : 0));
+    const RowCodes row(x, k, 127.0F);
+    *scale = row.scale;
     const __m256i ones8 = _mm256_set1_epi8(1);
     const __m256i ones16 = _mm256_set1_epi16(1);
     __m256i sums = _mm256_setzero_si256();
@@ -114,7 +79,7 @@ void quantize_row_s8(const float* x, size_t k, size_t spread, int8_t* codes, flo
     for (; p + 32 * spread <= k; p += 32 * spread) {
         int8_t in_order[128];
         for (size_t i = 0; i < spread; ++i) {
-            const __m256i some = codes_of(x + p + 32 * i, inverse, keep);
+            const __m256i some = codes_of(x + p + 32 * i, row);
             sums = _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(ones8, some), ones16));
             int8_t* to = spread == 1 ? codes + p : in_order + 32 * i;
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), some);
@@ -125,8 +90,7 @@ void quantize_row_s8(const float* x, size_t k, size_t spread, int8_t* codes, flo
     }
     *sum = total(sums);
     for (; p < k; ++p) {
-        const __m128 product = _mm_mul_ss(_mm_set_ss(x[p]), _mm256_castps256_ps128(inverse));
-        codes[p] = static_cast<int8_t>(alive ? _mm_cvtss_si32(product) : 0);
+        codes[p] = static_cast<int8_t>(row.one(x[p]));
         *sum += codes[p];
     }
     for (; p % 4 != 0; ++p) codes[p] = 0;

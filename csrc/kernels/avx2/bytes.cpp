@@ -1,22 +1,11 @@
 // Products of weight codes of 2 to 4 bits with activations of 8 bits: vpmaddubsw sums pairs, and 16 bits hold several
 // of those sums before they go to 32.
-#include <immintrin.h>
 #include <string.h>
 
-#include "kernels/avx2/overrides.h"
+#include "kernels/avx2/vectors.h"
 
 namespace bitpress::avx2 {
 namespace {
-
-constexpr size_t panel_columns = 16;
-
-// Keeps a sum in its register (see integer.cpp).
-#define BP_PIN(sum) asm("" : "+x"(sum))
-
-static __m256i lanes(size_t n) noexcept {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-}
 
 // How many products of pairs 16 bits hold: 2 * (2^bits - 1) * 127 each.
 static size_t chain_length(unsigned bits) noexcept { return bits == 4 ? 8 : bits == 3 ? 16 : 32; }
@@ -31,14 +20,8 @@ struct Product {
     const float* starts;
     float* c;
     size_t ldc;
-    __m256 low, high;
+    Clip to;
 };
-
-static __m256 finish(__m256i sum, __m256 start, __m256 column_scales, __m256 row_scale, const Product& of) noexcept {
-    const __m256 scaled = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), column_scales), row_scale);
-    // The operands' order lets NaN through.
-    return _mm256_min_ps(of.high, _mm256_max_ps(of.low, _mm256_add_ps(start, scaled)));
-}
 
 // Adds rows x 16 sums over a chain of quads to those in memory. Not inline: the sums of 32 bits would take the
 // registers that those of 16 need.
@@ -93,8 +76,8 @@ static void tile(const Product& of, size_t row, const uint8_t* panel, const floa
         __m256 start0 = full ? _mm256_loadu_ps(out) : _mm256_maskload_ps(out, mask0);
         __m256 start1 = full ? _mm256_loadu_ps(out + 8) : _mm256_maskload_ps(out + 8, mask1);
         if (of.starts != nullptr) start0 = start1 = _mm256_broadcast_ss(of.starts + row + i);
-        const __m256 y0 = finish(sums[i][0], start0, scales0, scale, of);
-        const __m256 y1 = finish(sums[i][1], start1, scales1, scale, of);
+        const __m256 y0 = finish(sums[i][0], start0, scales0, scale, of.to);
+        const __m256 y1 = finish(sums[i][1], start1, scales1, scale, of.to);
         if (full) {  // stores by mask are slow on some CPUs
             _mm256_storeu_ps(out, y0);
             _mm256_storeu_ps(out + 8, y1);
@@ -108,25 +91,10 @@ static void tile(const Product& of, size_t row, const uint8_t* panel, const floa
 template <bool full>
 static void column(const Product& of, size_t m, const uint8_t* panel, const float* scales, float* c,
                    size_t width) noexcept {
-    size_t i = 0;
-    for (; i + 6 <= m; i += 6) tile<6, full>(of, i, panel, scales, c, width);
-    switch (m - i) {
-        case 1: tile<1, full>(of, i, panel, scales, c, width); break;
-        case 2: tile<2, full>(of, i, panel, scales, c, width); break;
-        case 3: tile<3, full>(of, i, panel, scales, c, width); break;
-        case 4: tile<4, full>(of, i, panel, scales, c, width); break;
-        case 5: tile<5, full>(of, i, panel, scales, c, width); break;
-        default: break;
-    }
+    by_six(m, [&](auto rows, size_t i) { tile<decltype(rows)::count, full>(of, i, panel, scales, c, width); });
 }
 
 static __m256i load(const void* from) noexcept { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
-
-static int total(__m256i v) noexcept {
-    __m128i half = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    half = _mm_add_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(1, 0, 3, 2)));
-    return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(2, 3, 0, 1))));
-}
 
 // Sums of `rows` packed rows over one block, for 32 bytes of each at a time; at most 4 of them in 16 bits.
 template <unsigned bits, size_t rows>
@@ -216,8 +184,17 @@ static void all_dots(const Dots& of, size_t rows, float* y) noexcept {
 void gemm_u8s8(size_t m, size_t n, size_t quads, unsigned bits, const int8_t* a, size_t lda, const int32_t* sums,
                const uint8_t* panels, const float* column_scales, const float* row_scales, const float* starts,
                float* c, size_t ldc, float low, float high) noexcept {
-    const Product of = {quads, chain_length(bits),  1 << (bits - 1U),    a, lda, sums, row_scales, starts, c,
-                        ldc,   _mm256_set1_ps(low), _mm256_set1_ps(high)};
+    const Product of = {quads,
+                        chain_length(bits),
+                        1 << (bits - 1U),
+                        a,
+                        lda,
+                        sums,
+                        row_scales,
+                        starts,
+                        c,
+                        ldc,
+                        {_mm256_set1_ps(low), _mm256_set1_ps(high)}};
     for (size_t j = 0; j < n; j += panel_columns) {
         const uint8_t* panel = panels + j * 4 * quads;
         const size_t width = n - j < panel_columns ? n - j : panel_columns;

@@ -1,8 +1,7 @@
 // Depthwise convolution of one plane: blocks of rows x 8 columns, eight sums at a time, so that one tap's
 // multiply-adds do not wait for each other.
-#include <immintrin.h>
 
-#include "kernels/avx2/overrides.h"
+#include "kernels/avx2/vectors.h"
 
 namespace bitpress::avx2 {
 namespace {
@@ -14,11 +13,6 @@ struct Taps {
     size_t row_step;
     __m256 bias, low, high;
 };
-
-static __m256i lanes(size_t n) noexcept {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-}
 
 // rows x (8 * columns) outputs, n apart; `left` of each row's are stored.
 template <size_t rows, size_t columns>

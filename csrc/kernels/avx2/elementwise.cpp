@@ -1,22 +1,9 @@
 // Float loops with no reduction.
-#include <immintrin.h>
 
-#include "kernels/avx2/overrides.h"
+#include "kernels/avx2/vectors.h"
 
 namespace bitpress::avx2 {
 namespace {
-
-struct Clip {
-    __m256 low, high;
-};
-
-// The operands' order lets NaN through.
-static __m256 clip(__m256 x, const Clip& to) noexcept { return _mm256_min_ps(to.high, _mm256_max_ps(to.low, x)); }
-
-static __m256i lanes(size_t n) noexcept {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-}
 
 // Pairs of floats 0, 2, 1, 3 as 0, 1, 2, 3: what a shuffle of two vectors left.
 static __m256 in_order(__m256 v) noexcept {

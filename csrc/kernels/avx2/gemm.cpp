@@ -1,28 +1,9 @@
 // Float matrix products: 6 x 16 sums in 12 registers; matrix-vector products four rows at a time.
-#include <immintrin.h>
 
-#include "kernels/avx2/overrides.h"
+#include "kernels/avx2/vectors.h"
 
 namespace bitpress::avx2 {
 namespace {
-
-constexpr size_t panel = 16;
-
-// All ones in the first n (0..8) lanes.
-static __m256i lanes(size_t n) noexcept {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-}
-
-struct Clip {
-    __m256 low, high;
-};
-
-// The operands' order lets NaN through.
-static __m256 clip(__m256 x, const Clip& to) noexcept { return _mm256_min_ps(to.high, _mm256_max_ps(to.low, x)); }
-
-// How much of a panel's 16 columns is used: all of them, 9 to 15, 1 to 8.
-enum class Width { full, most, half };
 
 // `rows` x `width` of C.
 template <size_t rows, Width used>
@@ -33,8 +14,8 @@ static void tile(size_t k, const float* a, size_t lda, const float* b, float* c,
 #pragma GCC unroll 6
     for (size_t i = 0; i < rows; ++i) left[i] = right[i] = _mm256_setzero_ps();
     for (size_t p = 0; p < k; ++p) {
-        const __m256 b0 = _mm256_loadu_ps(b + p * panel);
-        const __m256 b1 = used == Width::half ? b0 : _mm256_loadu_ps(b + p * panel + 8);
+        const __m256 b0 = _mm256_loadu_ps(b + p * panel_columns);
+        const __m256 b1 = used == Width::half ? b0 : _mm256_loadu_ps(b + p * panel_columns + 8);
 #pragma GCC unroll 6
         for (size_t i = 0; i < rows; ++i) {
             const __m256 factor = _mm256_broadcast_ss(a + i * lda + p);
@@ -63,24 +44,9 @@ static void tile(size_t k, const float* a, size_t lda, const float* b, float* c,
 template <Width used>
 static void column(size_t m, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
                    const Clip& to) noexcept {
-    size_t i = 0;
-    for (; i + 6 <= m; i += 6) tile<6, used>(k, a + i * lda, lda, b, c + i * ldc, ldc, width, to);
-    a += i * lda;
-    c += i * ldc;
-    switch (m - i) {
-        case 1: tile<1, used>(k, a, lda, b, c, ldc, width, to); break;
-        case 2: tile<2, used>(k, a, lda, b, c, ldc, width, to); break;
-        case 3: tile<3, used>(k, a, lda, b, c, ldc, width, to); break;
-        case 4: tile<4, used>(k, a, lda, b, c, ldc, width, to); break;
-        case 5: tile<5, used>(k, a, lda, b, c, ldc, width, to); break;
-        default: break;
-    }
-}
-
-static float total(__m256 v) noexcept {
-    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+    by_six(m, [&](auto rows, size_t i) {
+        tile<decltype(rows)::count, used>(k, a + i * lda, lda, b, c + i * ldc, ldc, width, to);
+    });
 }
 
 template <size_t rows>
@@ -119,7 +85,8 @@ void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const fl
               float high) noexcept {
     const Clip to = {_mm256_set1_ps(low), _mm256_set1_ps(high)};
     size_t j = 0;
-    for (; j + panel <= n; j += panel) column<Width::full>(m, k, a, lda, b + j * k, c + j, ldc, panel, to);
+    for (; j + panel_columns <= n; j += panel_columns)
+        column<Width::full>(m, k, a, lda, b + j * k, c + j, ldc, panel_columns, to);
     if (n - j > 8) {
         column<Width::most>(m, k, a, lda, b + j * k, c + j, ldc, n - j, to);
     } else if (j < n) {

@@ -1,19 +1,11 @@
 // Products of weights as they are stored with activations of 16 bits: pairs of k by vpmaddwd, 6 x 16 sums in 12
 // registers.
-#include <immintrin.h>
 #include <string.h>
 
-#include "kernels/avx2/overrides.h"
+#include "kernels/avx2/vectors.h"
 
 namespace bitpress::avx2 {
 namespace {
-
-constexpr size_t panel_columns = 16;
-
-static __m256i lanes(size_t n) noexcept {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-}
 
 // Codes of eight columns: how one row of them is scaled, and which columns are not all zero.
 struct Columns {
@@ -40,17 +32,10 @@ static Columns columns(__m256i most, float* scales) noexcept {
     return {_mm256_and_ps(_mm256_div_ps(largest_code, size), _mm256_castsi256_ps(alive)), alive};
 }
 
-static __m256i magnitude(const float* x) noexcept {
-    return _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)), _mm256_set1_epi32(0x7FFFFFFF));
-}
-
 static void store(int16_t* to, __m256i first, __m256i second) noexcept {
     const __m256i pairs = _mm256_blend_epi16(first, _mm256_slli_epi32(second, 16), 0xAA);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), pairs);
 }
-
-// How much of a panel's 16 columns is used: all of them, 9 to 15, 1 to 8.
-enum class Width { full, most, half };
 
 struct Product {
     size_t pairs;
@@ -60,18 +45,8 @@ struct Product {
     const float* starts;
     float* c;
     size_t ldc;
-    __m256 low, high;
+    Clip to;
 };
-
-static __m256 finish(__m256i sum, __m256 start, __m256 column_scales, __m256 row_scale, const Product& of) noexcept {
-    const __m256 scaled = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), column_scales), row_scale);
-    // The operands' order lets NaN through.
-    return _mm256_min_ps(of.high, _mm256_max_ps(of.low, _mm256_add_ps(start, scaled)));
-}
-
-// Keeps a sum in its register: without this GCC moves all loads and products of a step before its additions, and
-// spills.
-#define BP_PIN(sum) asm("" : "+x"(sum))
 
 // Rows i.. of one panel.
 template <size_t rows, Width used>
@@ -114,13 +89,13 @@ static void tile(const Product& of, size_t row, const int16_t* panel, const floa
             start0 = _mm256_maskload_ps(out, mask0);
             if (used != Width::half) start1 = _mm256_maskload_ps(out + 8, mask1);
         }
-        const __m256 y0 = finish(left[i], start0, scales0, scale, of);
+        const __m256 y0 = finish(left[i], start0, scales0, scale, of.to);
         if (used == Width::half) {
             _mm256_maskstore_ps(out, mask0, y0);
             continue;
         }
         _mm256_storeu_ps(out, y0);
-        const __m256 y1 = finish(right[i], start1, scales1, scale, of);
+        const __m256 y1 = finish(right[i], start1, scales1, scale, of.to);
         if (used == Width::full) {
             _mm256_storeu_ps(out + 8, y1);
         } else {
@@ -132,16 +107,7 @@ static void tile(const Product& of, size_t row, const int16_t* panel, const floa
 template <Width used>
 static void column(const Product& of, size_t m, const int16_t* panel, const float* scales, float* c,
                    size_t width) noexcept {
-    size_t i = 0;
-    for (; i + 6 <= m; i += 6) tile<6, used>(of, i, panel, scales, c, width);
-    switch (m - i) {
-        case 1: tile<1, used>(of, i, panel, scales, c, width); break;
-        case 2: tile<2, used>(of, i, panel, scales, c, width); break;
-        case 3: tile<3, used>(of, i, panel, scales, c, width); break;
-        case 4: tile<4, used>(of, i, panel, scales, c, width); break;
-        case 5: tile<5, used>(of, i, panel, scales, c, width); break;
-        default: break;
-    }
+    by_six(m, [&](auto rows, size_t i) { tile<decltype(rows)::count, used>(of, i, panel, scales, c, width); });
 }
 
 }  // namespace
@@ -150,8 +116,8 @@ void quantize_columns_s16(const float* x, size_t step, size_t k, int16_t* panel,
     __m256i most0 = _mm256_setzero_si256();
     __m256i most1 = _mm256_setzero_si256();
     for (size_t p = 0; p < k; ++p) {
-        most0 = _mm256_max_epi32(most0, magnitude(x + p * step));
-        most1 = _mm256_max_epi32(most1, magnitude(x + p * step + 8));
+        most0 = _mm256_max_epi32(most0, magnitude(_mm256_loadu_ps(x + p * step)));
+        most1 = _mm256_max_epi32(most1, magnitude(_mm256_loadu_ps(x + p * step + 8)));
     }
     const Columns left = columns(most0, scales);
     const Columns right = columns(most1, scales + 8);
@@ -179,7 +145,7 @@ void widen_codes_s16(const uint8_t* codes, size_t n, int factor, int zero, int16
 void gemm_s16(size_t m, size_t n, size_t pairs, const int16_t* a, size_t lda, const int16_t* panels,
               const float* column_scales, const float* row_scales, const float* starts, float* c, size_t ldc, float low,
               float high) noexcept {
-    const Product of = {pairs, a, lda, row_scales, starts, c, ldc, _mm256_set1_ps(low), _mm256_set1_ps(high)};
+    const Product of = {pairs, a, lda, row_scales, starts, c, ldc, {_mm256_set1_ps(low), _mm256_set1_ps(high)}};
     for (size_t j = 0; j < n; j += panel_columns) {
         const int16_t* panel = panels + j * 2 * pairs;
         const size_t width = n - j < panel_columns ? n - j : panel_columns;

@@ -1,41 +1,9 @@
 // What products of integers read: rows of activations as codes, weights as panels.
-#include <immintrin.h>
 
-#include "kernels/avx2/overrides.h"
+#include "kernels/avx2/vectors.h"
 
 namespace bitpress::avx2 {
 namespace {
-
-constexpr size_t panel_columns = 16;
-
-static __m256i lanes(size_t n) noexcept {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-}
-
-static __m256i magnitude(__m256 x) noexcept {
-    return _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7FFFFFFF));
-}
-
-// The bits of the largest magnitude; as integers they are in order, with infinity and NaN above.
-static unsigned largest(const float* x, size_t k) noexcept {
-    __m256i most0 = _mm256_setzero_si256();
-    __m256i most1 = _mm256_setzero_si256();
-    size_t p = 0;
-    for (; p + 16 <= k; p += 16) {
-        most0 = _mm256_max_epi32(most0, magnitude(_mm256_loadu_ps(x + p)));
-        most1 = _mm256_max_epi32(most1, magnitude(_mm256_loadu_ps(x + p + 8)));
-    }
-    for (; p < k; p += 8) {
-        const __m256i mask = lanes(k - p < 8 ? k - p : 8);
-        most0 = _mm256_max_epi32(most0, magnitude(_mm256_maskload_ps(x + p, mask)));
-    }
-    most0 = _mm256_max_epi32(most0, most1);
-    __m128i half = _mm_max_epi32(_mm256_castsi256_si128(most0), _mm256_extracti128_si256(most0, 1));
-    half = _mm_max_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(1, 0, 3, 2)));
-    half = _mm_max_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(2, 3, 0, 1)));
-    return static_cast<unsigned>(_mm_cvtsi128_si32(half));
-}
 
 struct Values {
     __m256i factor, zero;
@@ -92,24 +60,14 @@ static void fill_rest(const uint8_t* codes, size_t row_step, size_t column_step,
 }  // namespace
 
 void quantize_row_s16(const float* x, size_t k, int16_t* codes, float* scale) noexcept {
-    const unsigned most = largest(x, k);
-    const bool finite = most < 0x7F800000U;
-    const bool alive = finite && most >= (127U - 100U) << 23U /* 2^-100 */;
-    const float size = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(most))));
-    *scale = !finite ? __builtin_nanf("") : alive ? size / 32767.0F : 0.0F;
-    const __m256 inverse = _mm256_set1_ps(alive ? 32767.0F / size : 0.0F);
-    const __m256 keep = _mm256_castsi256_ps(_mm256_set1_epi32(alive ? -1 : 0));
+    const RowCodes row(x, k, 32767.0F);
+    *scale = row.scale;
     size_t p = 0;
     for (; p + 16 <= k; p += 16) {
-        const __m256 low = _mm256_and_ps(_mm256_mul_ps(_mm256_loadu_ps(x + p), inverse), keep);
-        const __m256 high = _mm256_and_ps(_mm256_mul_ps(_mm256_loadu_ps(x + p + 8), inverse), keep);
-        const __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high));
+        const __m256i packed = _mm256_packs_epi32(row.eight(x + p), row.eight(x + p + 8));
         store(codes + p, _mm256_permute4x64_epi64(packed, _MM_SHUFFLE(3, 1, 2, 0)));
     }
-    for (; p < k; ++p) {
-        const __m128 product = _mm_mul_ss(_mm_set_ss(x[p]), _mm256_castps256_ps128(inverse));
-        codes[p] = static_cast<int16_t>(alive ? _mm_cvtss_si32(product) : 0);
-    }
+    for (; p < k; ++p) codes[p] = static_cast<int16_t>(row.one(x[p]));
     if (k % 2 != 0) codes[k] = 0;
 }
 

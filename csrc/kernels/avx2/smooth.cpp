@@ -1,17 +1,11 @@
 // Exponentials and what is made of them, eight at a time. Coefficients are minimax fits of our own.
-#include <immintrin.h>
 
-#include "kernels/avx2/overrides.h"
+#include "kernels/avx2/vectors.h"
 
 namespace bitpress::avx2 {
 namespace {
 
 static __m256 all(float x) noexcept { return _mm256_set1_ps(x); }
-
-static __m256i lanes(size_t n) noexcept {
-    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
-}
 
 // 2^n as a float, -126 <= n <= 127.
 static __m256 power_of_two(__m256i n) noexcept {
@@ -74,12 +68,6 @@ static float largest(__m256 v) noexcept {
     __m128 half = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     half = _mm_max_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
-}
-
-static float total(__m256 v) noexcept {
-    __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-    return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
 }
 
 }  // namespace

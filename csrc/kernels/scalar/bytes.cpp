@@ -1,14 +1,11 @@
 // Products of weight codes of 2 to 4 bits with activations of 8 bits.
-#include <math.h>
-
 #include "kernels/kernels.h"
+#include "kernels/scalar/row_codes.h"
 
 namespace bitpress::scalar {
 namespace {
 
 constexpr size_t panel_columns = 16;
-constexpr float largest_code = 127.0F;
-constexpr float least = 0x1p-100F;  // rows of smaller values are taken as zeros: their inverse would overflow
 
 // Where number p of k stands.
 size_t place(size_t p, size_t spread) noexcept {
@@ -29,19 +26,11 @@ float clip(float x, float low, float high) noexcept {
 }  // namespace
 
 void quantize_row_s8(const float* x, size_t k, size_t spread, int8_t* codes, float* scale, int32_t* sum) noexcept {
-    float most = 0.0F;
-    bool finite = true;
-    for (size_t p = 0; p < k; ++p) {
-        const float size = fabsf(x[p]);
-        finite = finite && size <= __FLT_MAX__;
-        most = size > most ? size : most;
-    }
-    const bool alive = finite && most >= least;
-    const float inverse = alive ? largest_code / most : 0.0F;
-    *scale = !finite ? __builtin_nanf("") : alive ? most / largest_code : 0.0F;
+    const RowCodes row(x, k, 127.0F);
+    *scale = row.scale;
     *sum = 0;
     for (size_t p = 0; p < k; ++p) {
-        const auto rounded = static_cast<int8_t>(alive ? rintf(x[p] * inverse) : 0.0F);
+        const auto rounded = static_cast<int8_t>(row(x[p]));
         codes[spread == 1 ? p : place(p, spread)] = rounded;
         *sum += rounded;
     }

@@ -1,13 +1,11 @@
 // What products of integers read: rows of activations as codes, weights as panels.
-#include <math.h>
-
 #include "kernels/kernels.h"
+#include "kernels/scalar/row_codes.h"
 
 namespace bitpress::scalar {
 namespace {
 
 constexpr size_t panel_columns = 16;
-constexpr float least = 0x1p-100F;  // rows of smaller values are taken as zeros: their inverse would overflow
 
 // row_step, column_step: from one k to the next, from one column to the next.
 void fill_panels(const uint8_t* codes, size_t row_step, size_t column_step, size_t width, size_t k, int factor,
@@ -26,18 +24,9 @@ void fill_panels(const uint8_t* codes, size_t row_step, size_t column_step, size
 }  // namespace
 
 void quantize_row_s16(const float* x, size_t k, int16_t* codes, float* scale) noexcept {
-    constexpr float largest_code = 32767.0F;
-    float most = 0.0F;
-    bool finite = true;
-    for (size_t p = 0; p < k; ++p) {
-        const float size = fabsf(x[p]);
-        finite = finite && size <= __FLT_MAX__;
-        most = size > most ? size : most;
-    }
-    const bool alive = finite && most >= least;
-    const float inverse = alive ? largest_code / most : 0.0F;
-    *scale = !finite ? __builtin_nanf("") : alive ? most / largest_code : 0.0F;
-    for (size_t p = 0; p < k; ++p) codes[p] = static_cast<int16_t>(alive ? rintf(x[p] * inverse) : 0.0F);
+    const RowCodes row(x, k, 32767.0F);
+    *scale = row.scale;
+    for (size_t p = 0; p < k; ++p) codes[p] = static_cast<int16_t>(row(x[p]));
     if (k % 2 != 0) codes[k] = 0;
 }
 
