@@ -263,12 +263,5 @@ class Session:
 
 # -- bind/rounding.cpp
 def rate_round(
-    weights: NDArray[Any],
-    column_factor: NDArray[Any],
-    row_factor: NDArray[Any] | None,
-    column_step: NDArray[Any],
-    row_step: NDArray[Any],
-    column_cost: NDArray[Any],
-    row_cost: NDArray[Any],
-    prices: NDArray[Any],
+    weights: NDArray[Any], factor: NDArray[Any], cost: NDArray[Any], prices: NDArray[Any], step: float
 ) -> NDArray[Any]: ...

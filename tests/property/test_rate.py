@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from test_feedback import LAYOUTS, cases, moments, objective, packed
 
 import bitpress as bp
+from bitpress import _core
 from bitpress.methods import Layout, Settings, Statistics, feedback, rate
 
 RATES = st.sampled_from([1e-6, 1e-3, 0.1, 10.0])
@@ -100,3 +101,17 @@ def test_what_is_refused() -> None:
     with pytest.raises(bp.SchemeError, match="statistics of"):
         pack(np.ones((8, 13), np.float32), bp.Scheme.int(4))
     assert not pack(np.zeros((8, 12), np.float32), bp.Scheme.int(4)).unpack().any()
+
+
+def test_the_loop_keeps_its_bounds_whatever_it_is_given() -> None:
+    """Sums that leave the floats give some code, never a price from beside the table."""
+    weights = np.full((1, 3, 2), 3e38, np.float32)
+    factor = np.full((1, 3, 3), -3e38, np.float32)
+    cost, prices = np.ones((1, 3), np.float32), np.zeros(7, np.float32)
+    for bad in (weights, np.full_like(weights, np.nan), np.full_like(weights, -np.inf)):
+        codes = _core.rate_round(bad, factor, cost, prices, 1e-30)
+        assert codes.dtype == np.int16 and np.abs(codes).max() <= 3
+    with pytest.raises(ValueError, match="do not fit"):
+        _core.rate_round(weights, factor[:, :2], cost, prices, 1.0)
+    with pytest.raises(ValueError, match="do not fit"):
+        _core.rate_round(weights, factor, cost, prices[:6], 1.0)

@@ -132,17 +132,9 @@ class _Problem:
         return np.asarray(self.price * np.log2(total / both), np.float32)
 
     def round(self, prices: Floats) -> Codes:
-        groups, rows, columns = self.w.shape
         weights = np.take_along_axis(self.w, self.order[:, None, :], 2).transpose(0, 2, 1)
         codes = _core.rate_round(
-            np.ascontiguousarray(weights),
-            self.factor,
-            None,
-            np.full((groups, columns), self.step, np.float32),
-            np.ones((groups, rows), np.float32),
-            self.cost.astype(np.float32),
-            np.ones((groups, rows), np.float32),
-            prices,
+            np.ascontiguousarray(weights), self.factor, self.cost.astype(np.float32), prices, float(self.step)
         )
         back = np.argsort(self.order, axis=1)
         return np.asarray(np.take_along_axis(codes.transpose(0, 2, 1), back[:, None, :], 2))
