@@ -15,6 +15,13 @@ Status normalize_axis(std::int64_t axis, unsigned rank, unsigned* out) noexcept 
     return Status::ok;
 }
 
+Status read_axis(const PlanContext& context, std::int64_t usual, unsigned* number, AlongAxis* along) noexcept {
+    const Shape& in = context.inputs[0].shape;
+    BP_TRY(normalize_axis(context.integer(Key::axis, usual), in.rank, number));
+    *along = {elements(in, 0, *number), in.dims[*number], elements(in, *number + 1, in.rank)};
+    return Status::ok;
+}
+
 Status axis_set(std::span<const std::int64_t> axes, unsigned rank, bool all_if_empty, unsigned* set) noexcept {
     *set = axes.empty() && all_if_empty ? (1U << rank) - 1U : 0U;
     if (axes.size() > max_rank) return Status::bad_shape;

@@ -26,6 +26,14 @@ inline std::uint64_t elements(const Shape& shape, unsigned first, unsigned last)
 Status append(Shape* shape, std::uint64_t dim) noexcept;
 // axis + rank where negative; bad_shape where outside [-rank, rank).
 Status normalize_axis(std::int64_t axis, unsigned rank, unsigned* out) noexcept;
+// One axis of a shape: outer * inner rows of `axis` elements, `inner` apart.
+struct AlongAxis {
+    std::uint64_t outer = 0;
+    std::uint64_t axis = 0;
+    std::uint64_t inner = 0;
+};
+// That axis of input 0 which the attribute `axis` names, `usual` where there is none.
+Status read_axis(const PlanContext& context, std::int64_t usual, unsigned* number, AlongAxis* along) noexcept;
 // The set of axes that a list names (all of them where it is empty and `all_if_empty`), as bits; twice the same is
 // bad_shape.
 Status axis_set(std::span<const std::int64_t> axes, unsigned rank, bool all_if_empty, unsigned* set) noexcept;

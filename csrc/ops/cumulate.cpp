@@ -5,10 +5,7 @@
 namespace bitpress {
 namespace {
 
-struct CumulateParams {
-    std::uint64_t outer = 0;
-    std::uint64_t axis = 0;
-    std::uint64_t inner = 0;
+struct CumulateParams : AlongAxis {
     Dtype dtype = Dtype::f32;
     bool product = false;
     bool exclusive = false;
@@ -21,10 +18,7 @@ Status plan_cumulate(PlanContext& context) noexcept {
     p.dtype = context.inputs[0].dtype;
     if (!among(p.dtype, number_types)) return Status::unsupported;
     unsigned axis = 0;
-    BP_TRY(normalize_axis(context.integer(Key::axis, 0), in.rank, &axis));
-    p.outer = elements(in, 0, axis);
-    p.axis = in.dims[axis];
-    p.inner = elements(in, axis + 1, in.rank);
+    BP_TRY(read_axis(context, 0, &axis, &p));
     p.product = context.node.op == OpId::CumProd;
     p.exclusive = context.integer(Key::exclusive, 0) != 0;
     p.reverse = context.integer(Key::reverse, 0) != 0;

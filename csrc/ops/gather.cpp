@@ -8,10 +8,7 @@
 namespace bitpress {
 namespace {
 
-struct GatherParams {
-    std::uint64_t outer = 0;
-    std::uint64_t axis = 0;
-    std::uint64_t inner = 0;
+struct GatherParams : AlongAxis {
     std::uint64_t indices = 0;
     Dtype dtype = Dtype::f32;
     Dtype index_dtype = Dtype::i64;
@@ -27,10 +24,7 @@ Status plan_gather(PlanContext& context) noexcept {
     const Operand& indices = context.inputs[1];
     if (!among(indices.dtype, index_types)) return Status::unsupported;
     unsigned axis = 0;
-    BP_TRY(normalize_axis(context.integer(Key::axis, 0), data.shape.rank, &axis));
-    p.outer = elements(data.shape, 0, axis);
-    p.axis = data.shape.dims[axis];
-    p.inner = elements(data.shape, axis + 1, data.shape.rank);
+    BP_TRY(read_axis(context, 0, &axis, &p));
     p.indices = elements(indices.shape);
     p.dtype = data.dtype;
     p.index_dtype = indices.dtype;

@@ -69,12 +69,9 @@ Status run_mean(const RunContext& context) noexcept {
     return Status::ok;
 }
 
-// -- along one axis: an outer index, the axis, an inner index --------------------------------------------------------
+// -- along one axis --------------------------------------------------------------------------------------------------
 
-struct AxisParams {
-    std::uint64_t outer = 0;
-    std::uint64_t axis = 0;
-    std::uint64_t inner = 0;
+struct AxisParams : AlongAxis {
     std::uint64_t last = 0;  // ArgMax: of equals, the last
     std::uint64_t least = 0;
     Dtype dtype = Dtype::f32;
@@ -82,12 +79,8 @@ struct AxisParams {
 
 Status plan_axis(PlanContext& context, std::int64_t fallback, unsigned* axis) noexcept {
     AxisParams& p = context.make<AxisParams>();
-    const Shape& in = context.inputs[0].shape;
-    BP_TRY(normalize_axis(context.integer(Key::axis, fallback), in.rank, axis));
-    p.outer = elements(in, 0, *axis);
-    p.axis = in.dims[*axis];
-    p.inner = elements(in, *axis + 1, in.rank);
-    context.work = elements(in);
+    BP_TRY(read_axis(context, fallback, axis, &p));
+    context.work = elements(context.inputs[0].shape);
     return Status::ok;
 }
 

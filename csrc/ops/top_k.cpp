@@ -8,10 +8,7 @@
 namespace bitpress {
 namespace {
 
-struct TopParams {
-    std::uint64_t outer = 0;
-    std::uint64_t axis = 0;
-    std::uint64_t inner = 0;
+struct TopParams : AlongAxis {
     std::uint64_t k = 0;
     Dtype dtype = Dtype::f32;
     bool largest = true;
@@ -23,10 +20,7 @@ Status plan_top_k(PlanContext& context) noexcept {
     p.dtype = context.inputs[0].dtype;
     if (!among(p.dtype, number_types)) return Status::unsupported;
     unsigned axis = 0;
-    BP_TRY(normalize_axis(context.integer(Key::axis, -1), in.rank, &axis));
-    p.outer = elements(in, 0, axis);
-    p.axis = in.dims[axis];
-    p.inner = elements(in, axis + 1, in.rank);
+    BP_TRY(read_axis(context, -1, &axis, &p));
     const std::int64_t k = context.integer(Key::k, 1);
     if (k < 1 || static_cast<std::uint64_t>(k) > p.axis) return Status::bad_argument;
     p.k = static_cast<std::uint64_t>(k);
