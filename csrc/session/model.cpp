@@ -103,9 +103,8 @@ Status Model::load_tensor(const StoredTensor& tensor, bool leave, Memory* memory
         }
         BP_TRY(load_stream(stream, most[role], memory, workspace, &loaded.streams[role]));
     }
-    if (view == nullptr) return Status::ok;  // only counting
-    *view = loaded;
-    return whole ? validate(loaded) : Status::ok;  // else decode() does
+    if (view != nullptr) *view = loaded;
+    return memory->counting() || !whole ? Status::ok : validate(loaded);  // what is not whole, decode() validates
 }
 
 Status Model::load_floats(const StoredTensor& tensor, Memory* memory, const Loading& loading,
@@ -115,20 +114,15 @@ Status Model::load_floats(const StoredTensor& tensor, Memory* memory, const Load
     const bool counting = memory->counting();
     const WeightBytes before = weights_;
     TensorView packed;
-    BP_TRY(load_tensor(tensor, false, counting ? &counter : &streams, loading.workspace, counting ? nullptr : &packed,
-                       nullptr));
-    packed.dtype = tensor.dtype;
-    packed.scheme = tensor.scheme;
+    BP_TRY(load_tensor(tensor, false, counting ? &counter : &streams, loading.workspace, &packed, nullptr));
     Dtype dtype = Dtype::f32;
     std::uint64_t count = 0;
     std::uint64_t floats = 0;
     BP_TRY(element_count(tensor.shape, &count));
-    const bool as_it_is = stored_dtype(packed, &dtype) != Status::ok || dtype != Dtype::f32;
-    if (as_it_is || (!counting && stored_floats(packed) != nullptr && weights_.decoded == before.decoded)) {
-        weights_ = before;
-        return load_tensor(tensor, false, memory, loading.workspace, view, nullptr);
-    }
+    const bool in_file = weights_.decoded == before.decoded && stored_floats(packed) != nullptr;
+    const bool floats_already = stored_dtype(packed, &dtype) != Status::ok || dtype != Dtype::f32 || in_file;
     weights_ = before;
+    if (floats_already) return load_tensor(tensor, false, memory, loading.workspace, view, nullptr);
     if (!checked_mul(count, sizeof(float), &floats)) return Status::too_large;
     std::uint8_t* to = nullptr;
     BP_TRY(memory->take(floats, &to));

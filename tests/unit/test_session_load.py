@@ -82,6 +82,14 @@ def test_tiles_take_less_memory_and_floats_more() -> None:
     assert memory["unpack"].tile == 0
 
 
+def test_floats_that_can_be_read_in_place_are_not_copied() -> None:
+    weight = plain(floats(256, 256))
+    data = GraphFile({"x": (1, 256)}, ["y"], [NodeSpec("Gemm", ["x", "w"], ["y"])], {"w": weight}).bytes()
+    plan = Session(data).memory.total
+    assert Session(data, load="unpack").memory.total < plan + 1024
+    assert Session(data, load="unpack").memory.decoded == 0
+
+
 def test_what_is_corrupt_is_found_when_it_is_read() -> None:
     """With the checksums off, opening sees no coded weight; each flipped byte gives an error or numbers, no more."""
     tensor = pack(floats(96, 96), Scheme.int(8, axis=0, coding="rans"))
