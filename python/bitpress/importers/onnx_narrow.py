@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from ..dtypes import DTYPES
@@ -94,14 +93,7 @@ def rounded(node: Node, nodes: list[Node], elements: Mapping[str, int]) -> list[
     if not halves or node.op in _EXACT:
         return nodes
     wide = {name: f"{name}.wide" for name in halves}
-    result = [
-        replace(
-            one,
-            inputs=tuple(wide.get(name, name) for name in one.inputs),
-            outputs=tuple(wide.get(name, name) for name in one.outputs),
-        )
-        for one in nodes
-    ]
+    result = [one.renamed(wide) for one in nodes]
     for name, element in halves.items():
         mantissa, exponent, flags, most, overflow = _FORMATS[element]
         told: dict[str, Any] = {"format": (mantissa, exponent, overflow, flags), "alpha": most}

@@ -43,11 +43,7 @@ def _bypass(graph: Graph) -> Graph:
                 swapped[before] = after
     if swapped:
         kept = [
-            replace(
-                node,
-                inputs=tuple(swapped.get(name, name) for name in node.inputs),
-                outputs=tuple(swapped.get(name, name) for name in node.outputs),
-            )
+            node.renamed(swapped)
             for node in kept
             if not (node.op in _TRANSPARENT and swapped.get(node.inputs[0]) == node.outputs[0])
         ]
