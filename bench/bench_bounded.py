@@ -30,7 +30,7 @@ def _sz3(values: np.ndarray, bound: float) -> np.ndarray:
 @pytest.mark.parametrize("share", BOUNDS)
 @pytest.mark.parametrize("coder", ["bitpress", "sz3", "zfp"])
 @pytest.mark.parametrize("way", ["encode", "decode"])
-def bench_bounded(benchmark, way: str, coder: str, share: float) -> None:
+def test_bounded(benchmark, way: str, coder: str, share: float) -> None:
     values = _array()
     bound = share * float(np.ptp(values))
     benchmark.group = f"bounded {way} {share:.0e} of the range"

@@ -167,6 +167,9 @@ void register_codings(py::module_& module) {
                py::arg("count"));
     module.def("encode_packed", encode_packed_codes, py::arg("coding"), py::arg("packed"), py::arg("bits"),
                py::arg("count"));
+    module.def(
+        "decode_workspace", [](const std::string& name) { return coding_named(name).decode_workspace; },
+        py::arg("coding"), "Bytes beside its output that a thread needs to decode.");
     module.def("decoded_size", decoded_size, py::arg("coding"), py::arg("blob"));
 }
 

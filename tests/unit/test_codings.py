@@ -155,6 +155,12 @@ def test_auto_keeps_a_stated_speed() -> None:
             codings.encode_stream(b"", wrong)
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+def test_decoding_needs_its_output_and_64_kib(coding: str) -> None:
+    dictionary = 16 * 2**16 if coding == "lzw" else 0
+    assert _core.decode_workspace(coding) <= 65536 + dictionary
+
+
 def test_every_coding_has_a_nominal_speed() -> None:
     for name in codings.CODING_NUMBERS:
         assert codings.nominal_speed(name, 1000, 500) > 0.1

@@ -70,6 +70,24 @@ def test_several_chunks_and_an_odd_rest(kind: str) -> None:
     assert out.tobytes() == array.tobytes()
 
 
+@pytest.mark.parametrize("count", [1000, 2048, 2049, 3 * 2048, 5 * 2048 + 31, CHUNK // 8 + 4000])
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.uint64])
+def test_any_number_of_coded_planes(dtype: type, count: int) -> None:
+    """Several are decoded into the output and sorted there, piece by piece: all of them, or with others between."""
+    rng = np.random.Generator(np.random.PCG64(count))
+    width = np.dtype(dtype).itemsize
+    for kinds in ({0, 1}, {0, width - 1}, set(range(width)), set(range(1, width)), set(range(0, width, 2))):
+        planes = rng.integers(0, 256, (count, width), np.uint8)
+        planes[:, -2] = 7
+        for k in kinds:
+            planes[:, k] = rng.binomial(20, 0.5, count) + k
+        array = planes.view(dtype).ravel()
+        frame = bp.planes.encode(array)
+        out = np.empty_like(array)
+        _core.decode_into("planes", frame, out.view(np.uint8))
+        assert out.tobytes() == oracle.decode(frame) == array.tobytes()
+
+
 def test_floats_that_were_narrower_have_empty_planes() -> None:
     for narrow, share in (("bf16", 0.36), ("f16", 0.46)):
         array = weights(1 << 17).astype(FLOATS[narrow]).astype(np.float32)
