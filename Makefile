@@ -4,6 +4,7 @@
 #   make lint    ruff, mypy, clang-format, clang-tidy
 #   make bench   the benchmarks beside their peers; writes bench/ratios.csv
 #   make asan    the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make tsan    runs on several threads under ThreadSanitizer
 #   make fuzz    every decoder's fuzzer for FUZZ_SECONDS each (needs clang)
 # VENV=path uses another virtual environment; TESTS="tests/unit -k lzw" narrows the tests.
 VENV ?= .venv
@@ -22,7 +23,7 @@ PY := $(VENV_BIN)/python
 SOURCES = $(shell git ls-files -co --exclude-standard '*.cpp' '*.h' '*.c')
 CONFIGURE = -DPython_EXECUTABLE=$(PY) -Dpybind11_DIR=$$($(PY) -m pybind11 --cmakedir)
 
-.PHONY: dev build test lint format bench asan fuzz c clean
+.PHONY: dev build test lint format bench asan tsan fuzz c clean
 
 dev: $(VENV)/ready build
 
@@ -62,6 +63,12 @@ asan: $(VENV)/ready
 	cmake --build build/asan -j $(JOBS)
 	ctest --test-dir build/asan --output-on-failure
 	tools/asan.sh $(PY) build/asan -n $(JOBS) $(or $(TESTS),$(ASAN_TESTS))
+
+# -R: some kernels give addresses that the sanitizer has no room for.
+tsan:
+	cmake --preset tsan >/dev/null
+	cmake --build build/tsan -j $(JOBS)
+	setarch -R ctest --test-dir build/tsan --output-on-failure
 
 fuzz: $(VENV)/ready
 	cmake --preset fuzz >/dev/null

@@ -24,6 +24,7 @@ static_assert(static_cast<int>(bitpress::Load::unpack) == BP_LOAD_UNPACK);
 static_assert(static_cast<int>(bitpress::Activations::int16) == BP_INT16);
 static_assert(static_cast<int>(bitpress::Activations::int8) == BP_INT8);
 static_assert(BP_MAX_RANK == bitpress::max_rank);
+static_assert(BP_MAX_WORKERS == bitpress::max_workers);
 
 bp_status result(Status status) noexcept { return static_cast<bp_status>(status); }
 
@@ -41,6 +42,19 @@ Status to_size(uint64_t bytes, size_t* out) noexcept {
 
 // Callers may hand over any number.
 bool is_load(bp_load load) noexcept { return load == BP_LOAD_MAP || load == BP_LOAD_TILE || load == BP_LOAD_UNPACK; }
+
+bool read_options(const bp_options& options, bitpress::PlanOptions* out) noexcept {
+    const bp_activations with = options.activations;
+    if (with != BP_FLOAT32 && with != BP_INT16 && with != BP_INT8) return false;
+    out->activations = static_cast<bitpress::Activations>(with);
+    out->workers = options.workers < 1 ? 1 : options.workers;
+    return out->workers <= bitpress::max_workers;
+}
+
+void run_on(void* self, unsigned parts, bitpress::Workers::Task task, void* argument) noexcept {
+    const bp_workers& workers = *static_cast<const bp_workers*>(self);
+    workers.run(workers.self, parts, task, argument);
+}
 
 bp_value describe(const GraphValue& value) noexcept {
     bp_value out = {};
@@ -113,17 +127,18 @@ BP_PUBLIC bp_status bp_session_size(const bp_model* model, size_t* memory_bytes)
 }
 
 BP_PUBLIC bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count,
-                                    bp_activations activations, void* memory, size_t memory_bytes,
+                                    const bp_options* options, void* memory, size_t memory_bytes,
                                     const bp_session** session) {
-    if (activations != BP_FLOAT32 && activations != BP_INT16 && activations != BP_INT8) return BP_BAD_ARGUMENT;
+    bitpress::PlanOptions how;
+    if (options != nullptr && !read_options(*options, &how)) return BP_BAD_ARGUMENT;
     if (model == nullptr || memory == nullptr || session == nullptr) return BP_BAD_ARGUMENT;
     if (count != core(model).graph().inputs().size() || (shapes == nullptr && count != 0)) return BP_BAD_ARGUMENT;
     bitpress::InputShape inputs[bitpress::max_node_links];
     for (uint32_t i = 0; i < count; ++i) inputs[i] = {shapes[i].rank, shapes[i].dims};
     uint32_t failed_node = 0;
     const Session* planned = nullptr;
-    const Status status = Session::plan(core(model), {inputs, count}, bytes(memory, memory_bytes), &planned,
-                                        &failed_node, static_cast<bitpress::Activations>(activations));
+    const Status status =
+        Session::plan(core(model), {inputs, count}, bytes(memory, memory_bytes), &planned, &failed_node, how);
     if (status != Status::ok) return result(status);
     size_t arena = 0;
     if (to_size(planned->bytes().arena, &arena) != Status::ok) return BP_TOO_LARGE;
@@ -153,7 +168,7 @@ BP_PUBLIC bp_status bp_session_output(const bp_session* session, uint32_t index,
 }
 
 BP_PUBLIC bp_status bp_run(const bp_session* session, const bp_input* inputs, const bp_output* outputs, void* arena,
-                           size_t arena_bytes) {
+                           size_t arena_bytes, const bp_workers* workers) {
     if (session == nullptr || arena == nullptr) return BP_BAD_ARGUMENT;
     const Graph& graph = core(session).model().graph();
     const std::size_t input_count = graph.inputs().size();
@@ -170,7 +185,13 @@ BP_PUBLIC bp_status bp_run(const bp_session* session, const bp_input* inputs, co
         if (outputs[i].data == nullptr) return BP_BAD_ARGUMENT;
         out[i] = bytes(outputs[i].data, outputs[i].bytes);
     }
-    return result(core(session).run({in, input_count}, {out, output_count}, bytes(arena, arena_bytes)));
+    bitpress::Workers lent;
+    if (workers != nullptr && workers->count > 1) {
+        if (workers->run == nullptr) return BP_BAD_ARGUMENT;
+        lent = {workers->count < bitpress::max_workers ? workers->count : bitpress::max_workers,
+                const_cast<bp_workers*>(workers), run_on};
+    }
+    return result(core(session).run({in, input_count}, {out, output_count}, bytes(arena, arena_bytes), lent));
 }
 
 }  // extern "C"

@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "ops/graph.h"
 #include "ops/op.h"
+#include "workers.h"
 
 namespace bitpress {
 
@@ -88,6 +89,7 @@ struct PlannedValue {
 struct Step {
     const Operator* op = nullptr;  // null: an alias, nothing to run
     void* params = nullptr;
+    unsigned parts = 1;                // workers that share it
     std::uint64_t scratch = 0;         // offset in the arena
     std::uint64_t scratch_floats = 0;  // the operator's own; unpacked stored inputs follow
 };
@@ -103,6 +105,11 @@ struct SessionBytes {
     std::uint64_t work = 0;   // about how many multiply-adds or element visits a run makes
 };
 
+struct PlanOptions {
+    Activations activations = Activations::float32;
+    unsigned workers = 1;  // 1..max_workers: that may share a run, each with scratch of its own in the arena
+};
+
 class Session {
   public:
     // Bytes of memory that plan() needs, for any shapes.
@@ -110,15 +117,17 @@ class Session {
     // `model` and `memory` must outlive the Session. On failure *failed_node is the node that was being planned, or
     // no_value. Dims of `shapes`, one an input, must be positive and agree with those that the graph states.
     static Status plan(const Model& model, std::span<const InputShape> shapes, MutableBytes memory, const Session** out,
-                       std::uint32_t* failed_node, Activations activations = Activations::float32) noexcept;
+                       std::uint32_t* failed_node, const PlanOptions& options = {}) noexcept;
 
     const Model& model() const noexcept { return *model_; }
     const SessionBytes& bytes() const noexcept { return bytes_; }
     const PlannedValue& value(std::uint32_t index) const noexcept { return values_[index]; }
 
     // Buffers hold the values' exact bytes, aligned to their element, and do not overlap. arena: bytes().arena at
-    // least.
-    Status run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs, MutableBytes arena) const noexcept;
+    // least. workers: any number; those that were not planned for have nothing to do. Their number does not change a
+    // bit of the outputs.
+    Status run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs, MutableBytes arena,
+               const Workers& workers = one_worker) const noexcept;
 
   private:
     friend class Planner;

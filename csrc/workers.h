@@ -42,6 +42,30 @@ Status in_parts(const Workers& workers, unsigned parts, const Part& part) noexce
     return Status::ok;
 }
 
+// Calls body(argument, unit, part) once for each unit < units: each worker takes the next one when it is free, so which
+// part does a unit is not known; calls with the same part (below workers.count) never overlap. Gives the status of the
+// lowest unit that failed; the others are done all the same.
+using UnitBody = Status (*)(const void* argument, size_t unit, unsigned part) noexcept;
+Status share_units(const Workers& workers, size_t units, UnitBody body, const void* argument) noexcept;
+
+template <class Body>
+Status in_units(const Workers& workers, unsigned long long units, const Body& body) noexcept {
+    const UnitBody call = [](const void* argument, size_t unit, unsigned part) noexcept {
+        return (*static_cast<const Body*>(argument))(unit, part);
+    };
+    return share_units(workers, static_cast<size_t>(units), call, &body);
+}
+
+// The same where body(unit, part) cannot fail.
+template <class Body>
+void each_unit(const Workers& workers, unsigned long long units, const Body& body) noexcept {
+    const Status done = in_units(workers, units, [&](size_t unit, unsigned part) noexcept {
+        body(unit, part);
+        return Status::ok;
+    });
+    (void)done;
+}
+
 // As many parts as there are workers, but none without a unit.
 inline unsigned part_count(const Workers& workers, unsigned long long units) noexcept {
     return units < workers.count ? static_cast<unsigned>(units) : workers.count;

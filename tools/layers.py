@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Lowest first. A unit is a folder of csrc or the stem of a file in it; it may include itself and any lower layer.
 CPP_LAYERS: tuple[tuple[str, ...], ...] = (
     ("status", "bytes"),
-    ("memory", "workers"),
+    ("memory", "workers", "threads"),
     ("kernels",),
     ("codings", "tensor"),
     ("format",),

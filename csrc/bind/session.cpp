@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bind/bind.h"
+#include "bind/pool.h"
 
 namespace py = pybind11;
 
@@ -48,11 +49,13 @@ using Shapes = std::vector<std::vector<std::int64_t>>;
 
 class PySession {
   public:
-    PySession(py::object file, bool check, std::string name, unsigned activations, int load, std::uint64_t memory_limit)
+    PySession(py::object file, bool check, std::string name, unsigned activations, int load, std::uint64_t memory_limit,
+              unsigned threads)
         : name_(std::move(name)),
           activations_(static_cast<Activations>(activations % 3)),
           load_(static_cast<Load>(load)),
-          memory_limit_(memory_limit) {
+          memory_limit_(memory_limit),
+          pool_(threads) {
         if (load < 0 || load > static_cast<int>(Load::unpack)) throw py::value_error("load must be 0 to 2");
         if (PyObject_GetBuffer(file.ptr(), &view_, PyBUF_C_CONTIGUOUS) != 0) throw py::error_already_set();
         try {
@@ -104,7 +107,7 @@ class PySession {
         Status status;
         {
             const py::gil_scoped_release unlocked;
-            status = session_->run(in, out, arena_.bytes());
+            status = session_->run(in, out, arena_.bytes(), pool_.workers());
         }
         raise_for(status, name_);
         return results;
@@ -197,7 +200,8 @@ class PySession {
         Status status;
         {
             const py::gil_scoped_release unlocked;
-            status = Session::plan(*model_, inputs, plan_memory_.bytes(), &planned, &failed, activations_);
+            status =
+                Session::plan(*model_, inputs, plan_memory_.bytes(), &planned, &failed, {activations_, pool_.count()});
         }
         if (status != Status::ok) {
             raise(status, name_ + ": " + (failed == no_value ? "" : node_text(failed) + ": ") +
@@ -250,6 +254,7 @@ class PySession {
     Activations activations_;
     Load load_;
     std::uint64_t memory_limit_;
+    Pool pool_;
     Py_buffer view_{};
     Block model_memory_;
     Block plan_memory_;
@@ -264,8 +269,9 @@ class PySession {
 
 void register_session(py::module_& module) {
     py::class_<PySession>(module, "Session")
-        .def(py::init<py::object, bool, std::string, unsigned, int, std::uint64_t>(), py::arg("file"), py::arg("check"),
-             py::arg("name"), py::arg("activations"), py::arg("load"), py::arg("memory_limit"))
+        .def(py::init<py::object, bool, std::string, unsigned, int, std::uint64_t, unsigned>(), py::arg("file"),
+             py::arg("check"), py::arg("name"), py::arg("activations"), py::arg("load"), py::arg("memory_limit"),
+             py::arg("threads"))
         .def("inputs", &PySession::inputs)
         .def("outputs", &PySession::outputs)
         .def("plan", &PySession::plan_for, py::arg("shapes"))

@@ -83,18 +83,24 @@ struct Loops {
         return count;
     }
 
-    // body(offsets) for every index of the dims but the innermost.
+    // How many indices the dims but the innermost have.
+    std::uint64_t rows() const noexcept { return empty ? 0 : total() / inner(); }
+    // Offsets of one of them.
+    void locate(std::uint64_t row, std::uint64_t (&at)[ways]) const noexcept {
+        std::uint64_t index[max_rank] = {};
+        locate(row, index, at);
+    }
+
+    // body(offsets) for `count` of them, from `first` on.
     template <class Body>
-    void each(Body body) const noexcept {
+    void each(std::uint64_t first, std::uint64_t count, Body body) const noexcept {
         std::uint64_t index[max_rank] = {};
         std::uint64_t at[ways] = {};
-        const std::uint64_t outer = rank == 0 ? 0 : rank - 1;
-        while (!empty) {
+        if (first > 0) locate(first, index, at);
+        for (; count > 0; --count) {
             body(at);
-            std::uint64_t d = outer;
-            for (;; --d) {
-                if (d == 0) return;
-                const std::uint64_t k = d - 1;
+            for (std::uint64_t d = rank; d > 1; --d) {
+                const std::uint64_t k = d - 2;
                 if (++index[k] < dims[k]) {
                     for (unsigned w = 0; w < ways; ++w) at[w] += strides[w][k];
                     break;
@@ -104,7 +110,71 @@ struct Loops {
             }
         }
     }
+    // The same for all.
+    template <class Body>
+    void each(Body body) const noexcept {
+        each(0, rows(), body);
+    }
+
+  private:
+    void locate(std::uint64_t row, std::uint64_t (&index)[max_rank], std::uint64_t (&at)[ways]) const noexcept {
+        for (unsigned w = 0; w < ways; ++w) at[w] = 0;
+        for (std::uint64_t d = rank; d > 1; --d) {
+            index[d - 2] = row % dims[d - 2];
+            row /= dims[d - 2];
+            for (unsigned w = 0; w < ways; ++w) at[w] += index[d - 2] * strides[w][d - 2];
+        }
+    }
 };
+
+// Work on elements, shared by tiles of some neighbours: many short rows, or a part of a long one. Where a tile begins
+// is a multiple of the kernels' vectors, so that no element's computation depends on it.
+inline constexpr std::uint64_t tile_elements = 8192;
+inline std::uint64_t tiles(std::uint64_t rows, std::uint64_t row) noexcept {
+    if (row > tile_elements) return rows * ((row - 1) / tile_elements + 1);
+    const std::uint64_t together = tile_elements / (row == 0 ? 1 : row);
+    return (rows + together - 1) / together;
+}
+
+// body(offsets, n) for all elements of the loops: n of the innermost dim, from the offsets on.
+template <unsigned ways, class Body>
+Status in_tiles(const Workers& workers, const Loops<ways>& loops, const Body& body) noexcept {
+    const std::uint64_t rows = loops.rows();
+    const std::uint64_t row = loops.inner();
+    const std::uint64_t parts = row > tile_elements ? (row - 1) / tile_elements + 1 : 1;
+    const std::uint64_t together = parts > 1 || row == 0 ? 1 : tile_elements / row;
+    return in_units(workers, tiles(rows, row), [&](std::uint64_t unit, unsigned) noexcept {
+        Status status = Status::ok;
+        const std::uint64_t first = unit / parts * together;
+        const std::uint64_t begin = unit % parts * tile_elements;
+        const std::uint64_t n = parts > 1 ? smaller(tile_elements, row - begin) : row;
+        loops.each(first, smaller(together, rows - first), [&](const std::uint64_t (&at)[ways]) noexcept {
+            std::uint64_t from[ways];
+            for (unsigned w = 0; w < ways; ++w) from[w] = at[w] + begin * loops.inner_stride(w);
+            const Status done = body(from, n);
+            if (status == Status::ok) status = done;
+        });
+        return status;
+    });
+}
+
+// body(first, n) for n of `count` elements from `first` on, until all are done.
+template <class Body>
+void each_tile(const Workers& workers, std::uint64_t count, const Body& body) noexcept {
+    each_unit(workers, tiles(1, count), [&](std::uint64_t unit, unsigned) noexcept {
+        body(unit * tile_elements, smaller(tile_elements, count - unit * tile_elements));
+    });
+}
+
+// Rows of equal length, shared by some at a time: body(row) for each of them.
+template <class Body>
+void each_row(const Workers& workers, std::uint64_t rows, std::uint64_t row, const Body& body) noexcept {
+    const std::uint64_t together = row >= tile_elements ? 1 : tile_elements / (row == 0 ? 1 : row);
+    each_unit(workers, (rows + together - 1) / together, [&](std::uint64_t unit, unsigned) noexcept {
+        const std::uint64_t end = smaller((unit + 1) * together, rows);
+        for (std::uint64_t i = unit * together; i < end; ++i) body(i);
+    });
+}
 
 // Contiguous strides of a shape, in elements.
 inline void contiguous(const Shape& shape, std::uint64_t (&strides)[max_rank]) noexcept {

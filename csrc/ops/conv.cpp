@@ -9,14 +9,34 @@ namespace {
 constexpr std::uint64_t panel = 16;
 constexpr std::uint64_t panel_target = 65536;  // floats of gathered pixels at once: 256 KiB
 
-Status plan_products(PlanContext& context, ConvParams* p, bool in_place_weights) noexcept {
+// Where the pieces of scratch are, in floats; what a worker has of its own comes after what all share.
+struct Layout {
+    std::uint64_t panels = 0, cursors = 0, tile = 0, own = 0, end = 0;
+    Layout(const ConvParams& p, std::uint64_t tile_floats, std::uint64_t parts) noexcept {
+        const std::uint64_t pixels = (p.shared != 0 ? p.k : p.block_k) * p.block_n;
+        const std::uint64_t before = round_up(p.cursor_floats + pixels, panel);
+        cursors = pixels;
+        tile = p.shared != 0 ? before : round_up(pixels + p.cursor_floats, panel);
+        own = round_up(p.shared != 0 ? tile_floats : tile + tile_floats, panel);
+        end = (p.shared != 0 ? before : 0) + parts * own;
+    }
+};
+
+std::uint64_t tile_floats(const ConvParams& p, const TensorView* stored) noexcept {
+    return stored == nullptr || stored_floats(*stored) != nullptr ? 0 : p.block_m * p.block_k;
+}
+
+Status plan_products(PlanContext& context, ConvParams* p) noexcept {
+    const TensorView* stored = context.inputs[1].stored;
     p->block_k = smaller(p->k, 256);
     p->block_n = smaller(round_up(p->n, panel), larger(panel_target / p->block_k / panel * panel, 4 * panel));
     const std::uint64_t rows = larger(tile_target / p->block_k / 6 * 6, 6);
     p->block_m = smaller(p->out_channels, rows);
-    context.tile_floats = in_place_weights ? 0 : p->block_m * p->block_k;
-    p->cursor_floats = WeightRows::cursor_floats(context.inputs[1].stored, p->groups * p->out_channels);
-    context.scratch_floats = p->cursor_floats + p->block_k * p->block_n + context.tile_floats;
+    p->cursor_floats = WeightRows::cursor_floats(stored, p->groups * p->out_channels);
+    share_products(context, p, 4 * panel_target);
+    const Layout at(*p, tile_floats(*p, stored), context.parts);
+    context.tile_floats = context.parts * tile_floats(*p, stored);
+    context.scratch_floats = at.end;
     return Status::ok;
 }
 
@@ -57,10 +77,9 @@ Status plan_conv(PlanContext& context) noexcept {
         return Status::too_large;
     }
     context.work = work;
-    const bool in_place = weights.stored == nullptr || stored_floats(*weights.stored) != nullptr;
     p.depthwise = p.in_channels == 1 && p.groups > 1 ? 1 : 0;
     if (takes_integers(context, p)) return plan_integer(context, &p);
-    return p.depthwise != 0 ? plan_depthwise(context, &p, in_place) : plan_products(context, &p, in_place);
+    return p.depthwise != 0 ? plan_depthwise(context, &p) : plan_products(context, &p);
 }
 
 // The inputs first, first + stride, .. of a row of the image, `width` (1 to 16) of them; 0 outside, or where row is
@@ -150,37 +169,90 @@ void fill_rows(float* out, std::uint64_t stride, std::uint64_t rows, std::uint64
     }
 }
 
-struct Blocks {
-    float* panels;
-    float* tile;
+// What the products of one image with one group of the weights read and write.
+struct Product {
+    const RunContext& context;
+    const ConvParams& p;
+    std::uint64_t first_row;  // of weights
+    const float* image;
+    const float* bias;
+    float* out;
+
+    Product(const RunContext& run, const ConvParams& params, std::uint64_t i) noexcept
+        : context(run),
+          p(params),
+          first_row(i % p.groups * p.out_channels),
+          image(run.input(0) + i * p.in_channels * p.in_plane()),
+          bias(run.input_count > 2 && run.input(2) != nullptr ? run.input(2) + first_row : nullptr),
+          out(run.output() + i * p.out_channels * p.n) {}
+
+    std::uint64_t width(std::uint64_t n0) const noexcept { return smaller(p.block_n, p.n - n0); }
+
+    // k-rows from k0 on of the panel at column n0 + j.
+    void gather(std::uint64_t n0, std::uint64_t j, std::uint64_t k0, float* panels) const noexcept {
+        const std::uint64_t depth = p.depth_at(k0);
+        gather_pixels(*context.kernels, p, image, n0 + j, smaller(panel, width(n0) - j), k0, depth, panels + j * depth);
+    }
+
+    // Adds what rows m0.. and k-rows k0.. give to the block of columns at n0; the first adds to the bias, the last
+    // clips.
+    Status multiply(WeightRows& weights, std::uint64_t m0, std::uint64_t n0, std::uint64_t k0, const float* panels,
+                    float* tile) const noexcept {
+        const std::uint64_t rows = smaller(p.block_m, p.out_channels - m0);
+        const std::uint64_t depth = p.depth_at(k0);
+        const bool last = k0 + depth == p.k;
+        const float* a = nullptr;
+        std::size_t lda = 0;
+        BP_TRY(weights.read(first_row + m0, rows, k0, depth, tile, &a, &lda));
+        float* c = out + m0 * p.n + n0;
+        if (k0 == 0) fill_rows(c, p.n, rows, width(n0), bias == nullptr ? nullptr : bias + m0);
+        context.kernels->gemm_f32(rows, width(n0), depth, a, lda, panels, c, p.n,
+                                  last ? p.bounds.low : -__builtin_inff(), last ? p.bounds.high : __builtin_inff());
+        return Status::ok;
+    }
 };
 
-// One image, one group: out (out_channels x n) = clip(bias + weights * pixels).
-Status run_group(const RunContext& context, const ConvParams& p, WeightRows& weights, std::uint64_t first_row,
-                 const float* image, const float* bias, float* out, const Blocks& blocks) noexcept {
-    for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) {
-        const std::uint64_t width = smaller(p.block_n, p.n - n0);
-        weights.rewind();
+WeightRows weights_of(const RunContext& context, const ConvParams& p, float* cursors) noexcept {
+    return context.stored[1] != nullptr ? WeightRows(*context.stored[1], p.groups * p.out_channels, p.k, cursors)
+                                        : WeightRows(context.input(1), p.k);
+}
+
+// Block after block of pixels, each with all of its group's weights.
+Status run_by_pixels(const RunContext& context, const ConvParams& p, const Layout& at) noexcept {
+    return in_units(context.workers, p.batch * p.groups * p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
+        const Product product(context, p, unit / p.blocks());
+        const std::uint64_t n0 = unit % p.blocks() * p.block_n;
+        float* own = context.scratch + part * at.own;
+        WeightRows weights = weights_of(context, p, own + at.cursors);
         for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
-            const std::uint64_t depth = smaller(p.block_k, p.k - k0);
-            for (std::uint64_t j = 0; j < width; j += panel) {
-                float* to = blocks.panels + j * depth;
-                const std::uint64_t columns = smaller(panel, width - j);
-                gather_pixels(*context.kernels, p, image, n0 + j, columns, k0, depth, to);
-            }
-            const bool last = k0 + depth == p.k;
-            const float low = last ? p.bounds.low : -__builtin_inff();
-            const float high = last ? p.bounds.high : __builtin_inff();
-            for (std::uint64_t m0 = 0; m0 < p.out_channels; m0 += p.block_m) {
-                const std::uint64_t rows = smaller(p.block_m, p.out_channels - m0);
-                const float* a = nullptr;
-                std::size_t lda = 0;
-                BP_TRY(weights.read(first_row + m0, rows, k0, depth, blocks.tile, &a, &lda));
-                float* c = out + m0 * p.n + n0;
-                if (k0 == 0) fill_rows(c, p.n, rows, width, bias == nullptr ? nullptr : bias + m0);
-                context.kernels->gemm_f32(rows, width, depth, a, lda, blocks.panels, c, p.n, low, high);
-            }
+            for (std::uint64_t j = 0; j < product.width(n0); j += panel) product.gather(n0, j, k0, own);
+            for (std::uint64_t m0 = 0; m0 < p.out_channels; m0 += p.block_m)
+                BP_TRY(product.multiply(weights, m0, n0, k0, own, own + at.tile));
         }
+        return Status::ok;
+    });
+}
+
+// The pixels of a block are gathered by all; then each takes some rows of weights.
+Status run_by_rows(const RunContext& context, const ConvParams& p, const Layout& at) noexcept {
+    float* pixels = context.scratch;
+    for (std::uint64_t block = 0; block < p.batch * p.groups * p.blocks(); ++block) {
+        const Product product(context, p, block / p.blocks());
+        const std::uint64_t n0 = block % p.blocks() * p.block_n;
+        const std::uint64_t panels = (product.width(n0) - 1) / panel + 1;
+        const std::uint64_t depths = (p.k - 1) / p.block_k + 1;
+        WeightRows weights = weights_of(context, p, context.scratch + at.cursors);  // a row is of one worker
+        each_unit(context.workers, panels * depths, [&](std::uint64_t unit, unsigned) noexcept {
+            const std::uint64_t k0 = unit / panels * p.block_k;
+            product.gather(n0, unit % panels * panel, k0, pixels + k0 * panels * panel);
+        });
+        const auto multiply = [&](std::uint64_t unit, unsigned part) noexcept {
+            float* tile = context.scratch + at.tile + part * at.own;
+            for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k)
+                BP_TRY(product.multiply(weights, unit * p.block_m, n0, k0, pixels + k0 * panels * panel, tile));
+            return Status::ok;
+        };
+        BP_TRY(in_units(context.workers, (p.out_channels - 1) / p.block_m + 1, multiply));
     }
     return Status::ok;
 }
@@ -189,22 +261,30 @@ Status run_conv(const RunContext& context) noexcept {
     const ConvParams& p = context.parameters<ConvParams>();
     if (p.depthwise != 0) return run_depthwise(context, p);
     if (p.integer != 0) return run_integer(context, p);
-    const float* bias = context.input_count > 2 ? context.input(2) : nullptr;
-    const Blocks blocks = {context.scratch + p.cursor_floats,
-                           context.scratch + p.cursor_floats + p.block_k * p.block_n};
-    WeightRows weights = context.stored[1] != nullptr
-                             ? WeightRows(*context.stored[1], p.groups * p.out_channels, p.k, context.scratch)
-                             : WeightRows(context.input(1), p.k);
-    for (std::uint64_t i = 0; i < p.batch * p.groups; ++i) {
-        const std::uint64_t row = i % p.groups * p.out_channels;
-        const float* image = context.input(0) + i * p.in_channels * p.in_plane();
-        float* out = context.output() + i * p.out_channels * p.n;
-        BP_TRY(run_group(context, p, weights, row, image, bias == nullptr ? nullptr : bias + row, out, blocks));
-    }
-    return Status::ok;
+    const Layout at(p, tile_floats(p, context.stored[1]), context.workers.count);
+    return p.shared != 0 ? run_by_rows(context, p, at) : run_by_pixels(context, p, at);
 }
 
 }  // namespace
+
+void share_products(PlanContext& context, ConvParams* p, std::uint64_t most) noexcept {
+    constexpr std::uint64_t units = 16;         // enough that the last ones to end do not end far apart
+    constexpr std::uint64_t least = 8 * panel;  // pixels for which unpacking the weights costs little
+    const std::uint64_t images = p->batch * p->groups;
+    const std::uint64_t time = context.work / 32;
+    if (context.share(units, time) < 2) return;
+    if (images * p->blocks() < units) {
+        const std::uint64_t wanted = (units - 1) / images + 1;
+        p->block_n = smaller(p->block_n, round_up((p->n - 1) / wanted + 1, panel));
+        p->shared = p->block_n < least ? 1 : 0;
+    }
+    if (p->shared == 0) {
+        context.share(images * p->blocks(), time);
+        return;
+    }
+    p->block_n = smaller(round_up(p->n, panel), larger(most / p->k / panel * panel, 4 * panel));
+    p->block_m = smaller(p->block_m, round_up((p->out_channels - 1) / units + 1, 6));
+}
 
 void gather_pixels(const Kernels& kernels, const ConvParams& p, const float* image, std::uint64_t first,
                    std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* out) noexcept {

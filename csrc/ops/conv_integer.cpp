@@ -10,19 +10,25 @@ constexpr std::uint64_t most_k = 512;          // 512 * 128 * 32767 < 2^31: a bl
 constexpr std::uint64_t panel_codes = 131072;  // of quantized pixels at once: 256 KiB
 constexpr std::uint64_t tile_codes = 32768;    // of weights at once: 64 KiB
 
-// Offsets into scratch, in floats.
+// Offsets into scratch, in floats: quantized pixels, which workers share or have each their own of, then what each has.
 struct Layout {
-    std::uint64_t panels = 0, column_scales = 0, pixels = 0, tile = 0, codes = 0, row_scales = 0, starts = 0, end = 0;
+    std::uint64_t panels = 0, column_scales = 0, pixels = 0, tile = 0, codes = 0, row_scales = 0, starts = 0;
+    std::uint64_t first = 0;  // of the part that each worker has
+    std::uint64_t own = 0;    // how long it is
     explicit Layout(const ConvParams& p) noexcept {
         const std::uint64_t even = round_up(p.block_k, 2);
-        column_scales = panels + p.block_n * even / 2;
-        pixels = column_scales + p.block_n;
+        const std::uint64_t depths = p.shared != 0 ? (p.k - 1) / p.block_k + 1 : 1;
+        column_scales = panels + depths * p.block_n * even / 2;
+        pixels = round_up(column_scales + depths * p.block_n, panel);
         tile = pixels + p.block_k * panel;
         codes = tile + round_up(p.block_m * even / 2, 16);
         row_scales = codes + round_up(even, 64) / sizeof(float);
         starts = row_scales + p.block_m;
-        end = starts + p.block_m;
+        const std::uint64_t end = round_up(starts + p.block_m, panel);
+        first = p.shared != 0 ? pixels : 0;
+        own = end - first;
     }
+    std::uint64_t end(std::uint64_t parts) const noexcept { return first + parts * own; }
 };
 
 // Rows of stored codes as signed integers, and their scales.
@@ -54,23 +60,105 @@ struct IntegerRows {
     }
 };
 
-void quantize_pixels(const RunContext& context, const ConvParams& p, const float* image, std::uint64_t n0,
-                     std::uint64_t width, std::uint64_t k0, std::uint64_t depth, const Layout& at) noexcept {
-    auto* panels = reinterpret_cast<std::int16_t*>(context.scratch + at.panels);
-    float* scales = context.scratch + at.column_scales;
-    float* pixels = context.scratch + at.pixels;
-    const bool in_place = p.window.trivial();
-    for (std::uint64_t j = 0; j < width; j += panel) {
+// One image's products: what is read, and where it goes.
+struct Product {
+    const RunContext& context;
+    const ConvParams& p;
+    const Layout& at;
+    IntegerRows weights;
+    const float* image;
+    float* out;
+
+    Product(const RunContext& run, const ConvParams& params, const Layout& layout, std::uint64_t i) noexcept
+        : context(run),
+          p(params),
+          at(layout),
+          weights{*run.stored[1], params.k},
+          image(run.input(0) + i * params.in_channels * params.in_plane()),
+          out(run.output() + i * params.out_channels * params.n) {}
+
+    std::uint64_t width(std::uint64_t n0) const noexcept { return smaller(p.block_n, p.n - n0); }
+
+    // k-rows from k0 on of the panel at column n0 + j, as codes. own: this worker's scratch.
+    void quantize(std::uint64_t n0, std::uint64_t j, std::uint64_t k0, std::int16_t* panels, float* scales,
+                  float* own) const noexcept {
+        const std::uint64_t depth = p.depth_at(k0);
         std::int16_t* to = panels + j * round_up(depth, 2);
-        const std::uint64_t columns = smaller(panel, width - j);
-        if (in_place && columns == panel) {
+        const std::uint64_t columns = smaller(panel, width(n0) - j);
+        if (p.window.trivial() && columns == panel) {
             const float* from = image + k0 * p.in_plane() + n0 + j;
             context.kernels->quantize_columns_s16(from, p.in_plane(), depth, to, scales + j);
-            continue;
+            return;
         }
+        float* pixels = own + at.pixels;
         gather_pixels(*context.kernels, p, image, n0 + j, columns, k0, depth, pixels);
         context.kernels->quantize_columns_s16(pixels, panel, depth, to, scales + j);
     }
+
+    Status multiply(std::uint64_t m0, std::uint64_t n0, std::uint64_t k0, const std::int16_t* panels,
+                    const float* scales, float* own) const noexcept {
+        const std::uint64_t depth = p.depth_at(k0);
+        const std::uint64_t even = round_up(depth, 2);
+        const std::uint64_t rows = smaller(p.block_m, p.out_channels - m0);
+        const bool last = k0 + depth == p.k;
+        const float* bias = context.input_count > 2 ? context.input(2) : nullptr;
+        auto* tile = reinterpret_cast<std::int16_t*>(own + at.tile);
+        BP_TRY(weights.read(*context.kernels, m0, rows, k0, depth, reinterpret_cast<std::uint8_t*>(own + at.codes),
+                            tile, even));
+        for (std::uint64_t i = 0; i < rows; ++i) {
+            own[at.row_scales + i] = weights.scale(m0 + i);
+            own[at.starts + i] = bias == nullptr ? 0.0F : bias[m0 + i];
+        }
+        context.kernels->gemm_s16(rows, width(n0), even / 2, tile, even, panels, scales, own + at.row_scales,
+                                  k0 == 0 ? own + at.starts : nullptr, out + m0 * p.n + n0, p.n,
+                                  last ? p.bounds.low : -__builtin_inff(), last ? p.bounds.high : __builtin_inff());
+        return Status::ok;
+    }
+};
+
+// Block after block of pixels, each with all weights.
+Status run_by_pixels(const RunContext& context, const ConvParams& p, const Layout& at) noexcept {
+    return in_units(context.workers, p.batch * p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
+        const Product product(context, p, at, unit / p.blocks());
+        const std::uint64_t n0 = unit % p.blocks() * p.block_n;
+        float* own = context.scratch + part * at.own;
+        auto* panels = reinterpret_cast<std::int16_t*>(own + at.panels);
+        float* scales = own + at.column_scales;
+        for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
+            for (std::uint64_t j = 0; j < product.width(n0); j += panel)
+                product.quantize(n0, j, k0, panels, scales, own);
+            for (std::uint64_t m0 = 0; m0 < p.out_channels; m0 += p.block_m)
+                BP_TRY(product.multiply(m0, n0, k0, panels, scales, own));
+        }
+        return Status::ok;
+    });
+}
+
+// The pixels of a block are quantized by all; then each takes some rows of weights.
+Status run_by_rows(const RunContext& context, const ConvParams& p, const Layout& at) noexcept {
+    auto* codes = reinterpret_cast<std::int16_t*>(context.scratch + at.panels);
+    float* scales = context.scratch + at.column_scales;
+    for (std::uint64_t block = 0; block < p.batch * p.blocks(); ++block) {
+        const Product product(context, p, at, block / p.blocks());
+        const std::uint64_t n0 = block % p.blocks() * p.block_n;
+        const std::uint64_t panels = (product.width(n0) - 1) / panel + 1;
+        const std::uint64_t depths = (p.k - 1) / p.block_k + 1;
+        const std::uint64_t even = round_up(p.block_k, 2);
+        each_unit(context.workers, panels * depths, [&](std::uint64_t unit, unsigned part) noexcept {
+            const std::uint64_t depth = unit / panels;
+            product.quantize(n0, unit % panels * panel, depth * p.block_k, codes + depth * p.block_n * even,
+                             scales + depth * p.block_n, context.scratch + part * at.own);
+        });
+        const auto multiply = [&](std::uint64_t unit, unsigned part) noexcept {
+            for (std::uint64_t depth = 0; depth < depths; ++depth) {
+                BP_TRY(product.multiply(unit * p.block_m, n0, depth * p.block_k, codes + depth * p.block_n * even,
+                                        scales + depth * p.block_n, context.scratch + part * at.own));
+            }
+            return Status::ok;
+        };
+        BP_TRY(in_units(context.workers, (p.out_channels - 1) / p.block_m + 1, multiply));
+    }
+    return Status::ok;
 }
 
 }  // namespace
@@ -90,47 +178,16 @@ Status plan_integer(PlanContext& context, ConvParams* p) noexcept {
     const std::uint64_t even = round_up(p->block_k, 2);
     p->block_n = smaller(round_up(p->n, panel), larger(panel_codes / even / panel * panel, 4 * panel));
     p->block_m = smaller(p->out_channels, larger(tile_codes / even / 6 * 6, 6));
+    share_products(context, p, 2 * panel_codes);
     const Layout at(*p);
-    context.tile_floats = at.starts - at.tile;
-    context.scratch_floats = at.end;
+    context.tile_floats = context.parts * (at.starts - at.tile);
+    context.scratch_floats = at.end(context.parts);
     return Status::ok;
 }
 
 Status run_integer(const RunContext& context, const ConvParams& p) noexcept {
     const Layout at(p);
-    const IntegerRows weights = {*context.stored[1], p.k};
-    const float* bias = context.input_count > 2 ? context.input(2) : nullptr;
-    auto* tile = reinterpret_cast<std::int16_t*>(context.scratch + at.tile);
-    auto* codes = reinterpret_cast<std::uint8_t*>(context.scratch + at.codes);
-    const auto* panels = reinterpret_cast<const std::int16_t*>(context.scratch + at.panels);
-    float* row_scales = context.scratch + at.row_scales;
-    float* starts = context.scratch + at.starts;
-    for (std::uint64_t block = 0; block < p.batch * ((p.n - 1) / p.block_n + 1); ++block) {
-        const std::uint64_t image = block / ((p.n - 1) / p.block_n + 1);
-        const std::uint64_t n0 = block % ((p.n - 1) / p.block_n + 1) * p.block_n;
-        const std::uint64_t width = smaller(p.block_n, p.n - n0);
-        const float* in = context.input(0) + image * p.in_channels * p.in_plane();
-        float* out = context.output() + image * p.out_channels * p.n + n0;
-        for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
-            const std::uint64_t depth = smaller(p.block_k, p.k - k0);
-            const std::uint64_t even = round_up(depth, 2);
-            const bool last = k0 + depth == p.k;
-            quantize_pixels(context, p, in, n0, width, k0, depth, at);
-            for (std::uint64_t m0 = 0; m0 < p.out_channels; m0 += p.block_m) {
-                const std::uint64_t rows = smaller(p.block_m, p.out_channels - m0);
-                BP_TRY(weights.read(*context.kernels, m0, rows, k0, depth, codes, tile, even));
-                for (std::uint64_t i = 0; i < rows; ++i) {
-                    row_scales[i] = weights.scale(m0 + i);
-                    starts[i] = bias == nullptr ? 0.0F : bias[m0 + i];
-                }
-                context.kernels->gemm_s16(rows, width, even / 2, tile, even, panels, context.scratch + at.column_scales,
-                                          row_scales, k0 == 0 ? starts : nullptr, out + m0 * p.n, p.n,
-                                          last ? p.bounds.low : -__builtin_inff(),
-                                          last ? p.bounds.high : __builtin_inff());
-            }
-        }
-    }
-    return Status::ok;
+    return p.shared != 0 ? run_by_rows(context, p, at) : run_by_pixels(context, p, at);
 }
 
 }  // namespace bitpress

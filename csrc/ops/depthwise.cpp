@@ -50,52 +50,80 @@ void copy_plane(const Kernels& kernels, const Window& window, const RowParts& pa
     memset(out, 0, (window.y.pad_end * row + slack) * sizeof(float));
 }
 
+// Offsets into scratch, in floats: first what workers share, then what each has.
+struct Layout {
+    std::uint64_t cursors = 0, offsets = 0, plane = 0, tile = 0, own = 0;
+    Layout(const ConvParams& p, std::uint64_t tile_floats) noexcept {
+        plane = 0;
+        tile = round_up(padded(p.window.y) * RowParts(p.window.x).row() + slack, 16);
+        cursors = tile + round_up(tile_floats, 16);
+        own = cursors + round_up(p.cursor_floats, 16);
+        offsets = round_up(p.offset_floats, 16);  // how many
+    }
+};
+
+std::uint64_t tile_floats(const ConvParams& p, const TensorView* stored) noexcept {
+    return stored == nullptr || stored_floats(*stored) != nullptr ? 0 : p.block_m * p.k;
+}
+
 }  // namespace
 
-Status plan_depthwise(PlanContext& context, ConvParams* p, bool in_place_weights) noexcept {
+Status plan_depthwise(PlanContext& context, ConvParams* p) noexcept {
     std::uint64_t plane = 0;
     if (!checked_mul(padded(p->window.y), RowParts(p->window.x).row(), &plane) || plane > max_elements)
         return Status::too_large;
+    const TensorView* stored = context.inputs[1].stored;
     const std::uint64_t rows = p->groups * p->out_channels;
     p->block_m = smaller(rows, larger(tile_target / p->k, 1));
-    context.tile_floats = in_place_weights ? 0 : p->block_m * p->k;
-    p->cursor_floats = WeightRows::cursor_floats(context.inputs[1].stored, rows);
+    p->cursor_floats = WeightRows::cursor_floats(stored, rows);
     p->offset_floats = p->k * (sizeof(std::uint64_t) / sizeof(float));
-    context.scratch_floats = p->cursor_floats + p->offset_floats + round_up(plane + slack, 16) + context.tile_floats;
+    constexpr std::uint64_t units = 32;
+    const std::uint64_t time = context.work / 8;
+    if (context.share(units, time) > 1) {
+        const std::uint64_t planes = (p->batch * p->groups - 1) / units + 1;
+        p->block_m = larger(smaller(p->block_m, smaller(planes, p->groups) * p->out_channels), 1);
+        context.share(p->batch * ((rows - 1) / p->block_m + 1), time);
+    }
+    const Layout at(*p, tile_floats(*p, stored));
+    context.tile_floats = context.parts * tile_floats(*p, stored);
+    context.scratch_floats = at.offsets + context.parts * at.own;
     return Status::ok;
 }
 
 Status run_depthwise(const RunContext& context, const ConvParams& p) noexcept {
     const Window& window = p.window;
     const RowParts parts(window.x);
+    const Layout at(p, tile_floats(p, context.stored[1]));
     const std::uint64_t rows = p.groups * p.out_channels;
+    const std::uint64_t blocks = (rows - 1) / p.block_m + 1;
     const float* bias = context.input_count > 2 ? context.input(2) : nullptr;
-    auto* offsets = reinterpret_cast<std::size_t*>(context.scratch + p.cursor_floats);
-    float* plane = context.scratch + p.cursor_floats + p.offset_floats;
-    float* tile = plane + round_up(padded(window.y) * parts.row() + slack, 16);
+    auto* offsets = reinterpret_cast<std::size_t*>(context.scratch);
     for (std::uint64_t t = 0; t < p.k; ++t) {
         const std::uint64_t y = t / window.x.kernel * window.y.dilation;
         offsets[t] = y * parts.row() + parts.at(t % window.x.kernel * window.x.dilation);
     }
-    WeightRows weights = context.stored[1] != nullptr ? WeightRows(*context.stored[1], rows, p.k, context.scratch)
-                                                      : WeightRows(context.input(1), p.k);
-    for (std::uint64_t image = 0; image < p.batch; ++image) {
-        weights.rewind();
+    return in_units(context.workers, p.batch * blocks, [&](std::uint64_t unit, unsigned part) noexcept {
+        float* own = context.scratch + at.offsets + part * at.own;
+        float* plane = own + at.plane;
+        const std::uint64_t image = unit / blocks;
+        const std::uint64_t first = unit % blocks * p.block_m;
+        const std::uint64_t end = smaller(first + p.block_m, rows);
+        WeightRows weights = context.stored[1] != nullptr ? WeightRows(*context.stored[1], rows, p.k, own + at.cursors)
+                                                          : WeightRows(context.input(1), p.k);
         const float* w = nullptr;
         std::size_t stride = 0;
-        for (std::uint64_t row = 0; row < rows; ++row) {
-            const std::uint64_t in_tile = row % p.block_m;
-            if (in_tile == 0) BP_TRY(weights.read(row, smaller(p.block_m, rows - row), 0, p.k, tile, &w, &stride));
-            if (row % p.out_channels == 0) {
+        BP_TRY(weights.read(first, end - first, 0, p.k, own + at.tile, &w, &stride));
+        for (std::uint64_t row = first; row < end; ++row, w += stride) {
+            if (row == first || row % p.out_channels == 0) {
                 const std::uint64_t from = (image * p.groups + row / p.out_channels) * p.in_plane();
                 copy_plane(*context.kernels, window, parts, context.input(0) + from, plane);
             }
-            context.kernels->depthwise_f32(plane, w + in_tile * stride, offsets, p.k, window.y.stride * parts.row(),
+            context.kernels->depthwise_f32(plane, w, offsets, p.k, window.y.stride * parts.row(),
                                            bias == nullptr ? 0.0F : bias[row], p.bounds.low, p.bounds.high,
                                            context.output() + (image * rows + row) * p.n, window.y.out, window.x.out);
         }
-    }
-    return Status::ok;
+        return Status::ok;
+    });
 }
 
 }  // namespace bitpress

@@ -31,6 +31,7 @@ Status plan_binary(PlanContext& context) noexcept {
     for (unsigned d = 0; d < out.rank; ++d) {
         if (!checked_mul(context.work, out.dims[d], &context.work)) return Status::too_large;
     }
+    context.share(tiles(p.loops.rows(), p.loops.inner()), context.work / 2);
     return Status::ok;
 }
 
@@ -42,11 +43,11 @@ Status run_binary(const RunContext& context) noexcept {
     float* y = context.output();
     const std::uint64_t a_step = p.loops.inner_stride(0);
     const std::uint64_t b_step = p.loops.inner_stride(1);
-    p.loops.each([&](const std::uint64_t (&at)[3]) noexcept {
-        context.kernels->binary_f32(op, a + at[0], a_step, b + at[1], b_step, y + at[2], p.loops.inner(), p.bounds.low,
+    return in_tiles(context.workers, p.loops, [&](const std::uint64_t (&at)[3], std::uint64_t n) noexcept {
+        context.kernels->binary_f32(op, a + at[0], a_step, b + at[1], b_step, y + at[2], n, p.bounds.low,
                                     p.bounds.high);
+        return Status::ok;
     });
-    return Status::ok;
 }
 
 constexpr Operator binary(Status (*run)(const RunContext&) noexcept) noexcept {
@@ -71,17 +72,19 @@ struct UnaryParams {
     Bounds bounds;
 };
 
-Status finish_unary(PlanContext& context) noexcept {
+// nanoseconds: of an element.
+Status finish_unary(PlanContext& context, std::uint64_t nanoseconds = 1) noexcept {
     UnaryParams& p = context.parameters<UnaryParams>();
     context.outputs[0] = context.inputs[0].shape;
     p.count = elements(context.inputs[0].shape);
     context.work = p.count;
+    context.share(tiles(1, p.count), p.count * nanoseconds);
     return Status::ok;
 }
 
 Status plan_unary(PlanContext& context) noexcept {
     context.make<UnaryParams>();
-    return finish_unary(context);
+    return finish_unary(context, 4);
 }
 
 template <float function(float) noexcept>
@@ -89,15 +92,19 @@ Status run_unary(const RunContext& context) noexcept {
     const UnaryParams& p = context.parameters<UnaryParams>();
     const float* x = context.input(0);
     float* y = context.output();
-    for (std::uint64_t i = 0; i < p.count; ++i) y[i] = function(x[i]);
+    each_tile(context.workers, p.count, [&](std::uint64_t first, std::uint64_t n) noexcept {
+        for (std::uint64_t i = first; i < first + n; ++i) y[i] = function(x[i]);
+    });
     return Status::ok;
 }
 
 // y = clip(alpha * x + beta).
 Status run_affine(const RunContext& context) noexcept {
     const UnaryParams& p = context.parameters<UnaryParams>();
-    context.kernels->affine_f32(context.input(0), p.count, p.alpha, p.beta, p.bounds.low, p.bounds.high,
-                                context.output());
+    each_tile(context.workers, p.count, [&](std::uint64_t first, std::uint64_t n) noexcept {
+        context.kernels->affine_f32(context.input(0) + first, n, p.alpha, p.beta, p.bounds.low, p.bounds.high,
+                                    context.output() + first);
+    });
     return Status::ok;
 }
 
@@ -132,7 +139,9 @@ Status run_leaky_relu(const RunContext& context) noexcept {
     const UnaryParams& p = context.parameters<UnaryParams>();
     const float* x = context.input(0);
     float* y = context.output();
-    for (std::uint64_t i = 0; i < p.count; ++i) y[i] = x[i] < 0.0F ? p.alpha * x[i] : x[i];
+    each_tile(context.workers, p.count, [&](std::uint64_t first, std::uint64_t n) noexcept {
+        for (std::uint64_t i = first; i < first + n; ++i) y[i] = x[i] < 0.0F ? p.alpha * x[i] : x[i];
+    });
     return Status::ok;
 }
 
@@ -145,13 +154,17 @@ Status plan_gelu(PlanContext& context) noexcept {
 
 Status run_gelu(const RunContext& context) noexcept {
     const UnaryParams& p = context.parameters<UnaryParams>();
-    context.kernels->gelu_f32(p.alpha != 0.0F, context.input(0), p.count, context.output());
+    each_tile(context.workers, p.count, [&](std::uint64_t first, std::uint64_t n) noexcept {
+        context.kernels->gelu_f32(p.alpha != 0.0F, context.input(0) + first, n, context.output() + first);
+    });
     return Status::ok;
 }
 
 Status run_sigmoid(const RunContext& context) noexcept {
     const UnaryParams& p = context.parameters<UnaryParams>();
-    context.kernels->sigmoid_f32(context.input(0), p.count, context.output());
+    each_tile(context.workers, p.count, [&](std::uint64_t first, std::uint64_t n) noexcept {
+        context.kernels->sigmoid_f32(context.input(0) + first, n, context.output() + first);
+    });
     return Status::ok;
 }
 

@@ -257,6 +257,7 @@ Status plan_function(PlanContext& context) noexcept {
         p.loops.add(out.dims[d], {steps[0][d], steps[1][d], steps[2][d], steps[3][d]});
         if (!checked_mul(context.work, out.dims[d], &context.work)) return Status::too_large;
     }
+    context.share(tiles(p.loops.rows(), p.loops.inner()), context.work * 4);
     context.output_dtypes[0] = f.results != 0 ? Dtype::boolean : context.inputs[first].dtype;
     p.dtypes[3] = context.output_dtypes[0];
     return Status::ok;
@@ -265,11 +266,10 @@ Status plan_function(PlanContext& context) noexcept {
 template <class Number, class Apply>
 Status run_blocks(const RunContext& context, const FunctionParams& p, Apply apply, bool check_divisors) noexcept {
     const unsigned inputs = p.function->inputs;
-    Status status = Status::ok;
-    p.loops.each([&](const std::uint64_t (&at)[4]) noexcept {
+    return in_tiles(context.workers, p.loops, [&](const std::uint64_t (&at)[4], std::uint64_t count) noexcept {
         Number blocks[3][block_size];
-        for (std::uint64_t done = 0; done < p.loops.inner(); done += block_size) {
-            const std::uint64_t n = smaller(block_size, p.loops.inner() - done);
+        for (std::uint64_t done = 0; done < count; done += block_size) {
+            const std::uint64_t n = smaller(block_size, count - done);
             for (unsigned i = 0; i < inputs; ++i) {
                 const std::uint64_t step = p.loops.inner_stride(i);
                 load(p.dtypes[i], element(context.inputs[i], at[i] + done * step, element_bytes(p.dtypes[i])), step, n,
@@ -278,18 +278,15 @@ Status run_blocks(const RunContext& context, const FunctionParams& p, Apply appl
             for (std::uint64_t k = 0; k < n; ++k) {
                 const Number x[3] = {blocks[0][k], inputs > 1 ? blocks[1][k] : Number{},
                                      inputs > 2 ? blocks[2][k] : Number{}};
-                if (check_divisors && x[1] == 0) {
-                    status = Status::bad_argument;
-                    return;
-                }
+                if (check_divisors && x[1] == 0) return Status::bad_argument;
                 blocks[0][k] = apply(x, p.constants);
             }
             store(p.dtypes[3], blocks[0], n,
                   element(context.outputs[0], at[3] + done * p.loops.inner_stride(3), element_bytes(p.dtypes[3])),
                   p.loops.inner_stride(3));
         }
+        return Status::ok;
     });
-    return status;
 }
 
 Status run_function(const RunContext& context) noexcept {

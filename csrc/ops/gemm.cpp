@@ -12,32 +12,39 @@ constexpr std::uint64_t panel = 16;
 constexpr std::uint64_t few_rows = 4;  // up to here, rows of a times transposed b are dot products
 constexpr std::uint64_t block_k_most = 512;
 
+bool takes_dots(const MatrixParams& p) noexcept { return p.trans_b != 0 && p.m <= few_rows; }
+
+// Where the pieces of scratch are, in floats: what workers share, then what each has. Rows of b transposed are each of
+// one worker, which therefore share a bitmap's cursors.
+struct Layout {
+    std::uint64_t cursors, transposed, first, own;
+    explicit Layout(const MatrixParams& p) noexcept {
+        const std::uint64_t cursor_floats = round_up(p.cursor_floats, panel);
+        cursors = p.trans_b != 0 ? 0 : round_up(p.panel_floats + p.tile_floats, panel);
+        transposed = p.trans_b != 0 ? cursor_floats : 0;
+        first = transposed + (p.trans_a != 0 ? round_up(p.m * p.k, panel) : 0);
+        own = p.trans_b != 0 ? round_up(p.panel_floats + p.tile_floats, panel) : cursors + cursor_floats;
+    }
+};
+
 // Blocks and scratch of a product of floats.
 Status plan_blocks(PlanContext& context, MatrixParams* p) noexcept {
     const TensorView* stored = context.inputs[1].stored;
     const bool in_place = stored == nullptr || stored_floats(*stored) != nullptr;
-    const bool dots = p->trans_b != 0 && p->m <= few_rows;
     p->b_rows = elements(context.inputs[1].shape) / p->b_columns;
     p->cursor_floats = WeightRows::cursor_floats(stored, p->b_rows);
-    std::uint64_t panels = 0;
-    if (dots) {
-        p->block_k = smaller(p->k, tile_target);
+    p->block_k = smaller(p->k, takes_dots(*p) ? tile_target : block_k_most);
+    if (takes_dots(*p)) {
         p->block_n = smaller(p->n, larger(tile_target / p->block_k, 1));
-        context.tile_floats = in_place ? 0 : p->block_n * p->block_k;
-    } else if (p->trans_b != 0) {
-        p->block_k = smaller(p->k, block_k_most);
-        p->block_n = panel;
-        panels = panel * p->block_k;
-        context.tile_floats = in_place ? 0 : panel * p->block_k;
     } else {
-        p->block_k = smaller(p->k, block_k_most);
-        p->block_n = smaller(round_up(p->n, panel), 128);
-        panels = p->block_n * p->block_k;
-        context.tile_floats = in_place ? 0 : p->block_n;
+        p->block_n = p->trans_b != 0 ? panel : smaller(round_up(p->n, panel), 128);
     }
-    std::uint64_t transposed = 0;
-    if (p->trans_a != 0) transposed = p->m * p->k;
-    context.scratch_floats = p->cursor_floats + panels + context.tile_floats + transposed;
+    share_matrix(context, p);
+    if (!takes_dots(*p)) p->panel_floats = p->block_n * p->block_k;
+    if (!in_place) p->tile_floats = p->trans_b != 0 ? p->block_n * p->block_k : p->block_n;
+    const Layout at(*p);
+    context.tile_floats = context.parts * p->tile_floats;
+    context.scratch_floats = at.first + context.parts * at.own;
     return Status::ok;
 }
 
@@ -118,125 +125,154 @@ Status plan_matmul(PlanContext& context) noexcept {
     return plan_product(context, &p);
 }
 
-struct Buffers {
-    float* panels;
-    float* tile;
-};
-
 void scale(float* x, std::uint64_t n, float factor) noexcept {
     if (factor == 1.0F) return;
     for (std::uint64_t i = 0; i < n; ++i) x[i] *= factor;
 }
 
-// y (m x n) += alpha * a * transposed b, for few rows of a.
-Status multiply_dots(const RunContext& context, const MatrixParams& p, WeightRows& b, const float* a, float* y,
-                     const Buffers& buffers) noexcept {
-    for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) {
-        const std::uint64_t rows = smaller(p.block_n, p.n - n0);
+// One product of matrices: y = clip(alpha * a * b + beta * c), a block of columns at a time.
+struct Product {
+    const RunContext& context;
+    const MatrixParams& p;
+    const float* a;
+    float* y;
+    std::uint64_t first_row;  // where this b begins among b's rows
+
+    std::uint64_t width(std::uint64_t n0) const noexcept { return smaller(p.block_n, p.n - n0); }
+
+    void fill(std::uint64_t n0) const noexcept {
+        fill_c(p, context.input_count > 2 ? context.input(2) : nullptr, {0, p.m, n0, width(n0)}, y);
+    }
+
+    // By dot products with transposed b, for few rows of a.
+    Status add_dots(WeightRows& b, std::uint64_t n0, float* tile) const noexcept {
+        fill(n0);
         for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
-            const std::uint64_t depth = smaller(p.block_k, p.k - k0);
             const float* w = nullptr;
             std::size_t stride = 0;
-            BP_TRY(b.read(n0, rows, k0, depth, buffers.tile, &w, &stride));
+            BP_TRY(b.read(n0, width(n0), k0, p.depth_at(k0), tile, &w, &stride));
             for (std::uint64_t i = 0; i < p.m; ++i) {
-                for (std::uint64_t j = 0; j < rows; j += panel) {
-                    const std::uint64_t some = smaller(panel, rows - j);
+                for (std::uint64_t j = 0; j < width(n0); j += panel) {
+                    const std::uint64_t some = smaller(panel, width(n0) - j);
                     float sums[panel] = {};
-                    context.kernels->gemv_f32(some, depth, w + j * stride, stride, a + i * p.k + k0, sums);
+                    context.kernels->gemv_f32(some, p.depth_at(k0), w + j * stride, stride, a + i * p.k + k0, sums);
                     for (std::uint64_t s = 0; s < some; ++s) y[i * p.n + n0 + j + s] += p.alpha * sums[s];
                 }
             }
         }
+        for (std::uint64_t i = 0; i < p.m; ++i) {
+            float* row = y + i * p.n + n0;
+            context.kernels->affine_f32(row, width(n0), 1.0F, 0.0F, p.bounds.low, p.bounds.high, row);
+        }
+        return Status::ok;
     }
-    for (std::uint64_t i = 0; i < p.m; ++i) {
-        float* row = y + i * p.n;
-        context.kernels->affine_f32(row, p.n, 1.0F, 0.0F, p.bounds.low, p.bounds.high, row);
-    }
-    return Status::ok;
-}
 
-// y (m x n) += alpha * a * b, b packed block by block. first_row: where this b begins among b's rows.
-Status multiply_panels(const RunContext& context, const MatrixParams& p, WeightRows& b, std::uint64_t first_row,
-                       const float* a, float* y, const Buffers& buffers) noexcept {
-    for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) {
-        const std::uint64_t width = smaller(p.block_n, p.n - n0);
+    // alpha * b as panels. tile: of its rows, where they are unpacked.
+    Status pack(WeightRows& b, std::uint64_t n0, std::uint64_t k0, float* panels, float* tile) const noexcept {
+        const std::uint64_t depth = p.depth_at(k0);
+        const float* w = nullptr;
+        std::size_t stride = 0;
+        if (p.trans_b != 0) {
+            BP_TRY(b.read(first_row + n0, width(n0), k0, depth, tile, &w, &stride));
+            context.kernels->pack_panel_f32(w, stride, width(n0), depth, panels);
+        }
+        for (std::uint64_t row = 0; row < depth && p.trans_b == 0; ++row) {
+            BP_TRY(b.read(first_row + k0 + row, 1, n0, width(n0), tile, &w, &stride));
+            std::uint64_t j = 0;
+            for (; j + panel <= width(n0); j += panel)
+                memcpy(panels + j * depth + row * panel, w + j, panel * sizeof(float));
+            if (j == width(n0)) continue;
+            float* to = panels + j * depth + row * panel;
+            for (std::uint64_t s = 0; s < panel; ++s) to[s] = s < width(n0) - j ? w[j + s] : 0.0F;
+        }
+        scale(panels, round_up(width(n0), panel) * depth, p.alpha);
+        return Status::ok;
+    }
+
+    Status add_panels(WeightRows& b, std::uint64_t n0, float* panels) const noexcept {
+        fill(n0);
         for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
-            const std::uint64_t depth = smaller(p.block_k, p.k - k0);
-            const float* w = nullptr;
-            std::size_t stride = 0;
-            if (p.trans_b != 0) {
-                BP_TRY(b.read(first_row + n0, width, k0, depth, buffers.tile, &w, &stride));
-                context.kernels->pack_panel_f32(w, stride, width, depth, buffers.panels);
-            } else {
-                for (std::uint64_t row = 0; row < depth; ++row) {
-                    BP_TRY(b.read(first_row + k0 + row, 1, n0, width, buffers.tile, &w, &stride));
-                    std::uint64_t j = 0;
-                    for (; j + panel <= width; j += panel) {
-                        memcpy(buffers.panels + j * depth + row * panel, w + j, panel * sizeof(float));
-                    }
-                    if (j == width) continue;
-                    float* to = buffers.panels + j * depth + row * panel;
-                    for (std::uint64_t s = 0; s < panel; ++s) to[s] = s < width - j ? w[j + s] : 0.0F;
-                }
-            }
-            scale(buffers.panels, round_up(width, panel) * depth, p.alpha);
-            const bool last = k0 + depth == p.k;
-            context.kernels->gemm_f32(p.m, width, depth, a + k0, p.k, buffers.panels, y + n0, p.n,
+            BP_TRY(pack(b, n0, k0, panels, panels + p.panel_floats));
+            const bool last = k0 + p.depth_at(k0) == p.k;
+            context.kernels->gemm_f32(p.m, width(n0), p.depth_at(k0), a + k0, p.k, panels, y + n0, p.n,
                                       last ? p.bounds.low : -__builtin_inff(), last ? p.bounds.high : __builtin_inff());
         }
+        return Status::ok;
     }
-    return Status::ok;
+};
+
+const float* transpose_a(const RunContext& context, const MatrixParams& p, float* to) noexcept {
+    for (std::uint64_t i = 0; i < p.m; ++i) {
+        for (std::uint64_t j = 0; j < p.k; ++j) to[i * p.k + j] = context.input(0)[j * p.m + i];
+    }
+    return to;
+}
+
+WeightRows weights_of(const RunContext& context, const MatrixParams& p, float* cursors, std::uint64_t column) noexcept {
+    return context.stored[1] != nullptr ? WeightRows(*context.stored[1], p.b_rows, p.b_columns, cursors, column)
+                                        : WeightRows(context.input(1), p.b_columns);
 }
 
 Status run_matrix(const RunContext& context) noexcept {
     const MatrixParams& p = context.parameters<MatrixParams>();
     if (p.integer == 1) return run_integer_matrix(context, p);
     if (p.integer != 0) return run_byte_matrix(context, p);
-    const bool dots = p.trans_b != 0 && p.m <= few_rows;
-    float* at = context.scratch + p.cursor_floats;
-    Buffers buffers = {at, at};
-    if (!dots) buffers.tile = at + (p.trans_b != 0 ? panel : p.block_n) * p.block_k;
-    const float* a = context.input(0);
-    const float* c = context.input_count > 2 ? context.input(2) : nullptr;
-    WeightRows b = context.stored[1] != nullptr ? WeightRows(*context.stored[1], p.b_rows, p.b_columns, context.scratch)
-                                                : WeightRows(context.input(1), p.b_columns);
-    if (p.trans_a != 0) {
-        const bool in_place = context.stored[1] == nullptr || stored_floats(*context.stored[1]) != nullptr;
-        float* transposed = buffers.tile + (in_place ? 0 : dots || p.trans_b != 0 ? p.block_n * p.block_k : p.block_n);
-        for (std::uint64_t i = 0; i < p.m; ++i) {
-            for (std::uint64_t j = 0; j < p.k; ++j) transposed[i * p.k + j] = a[j * p.m + i];
-        }
-        a = transposed;
+    const Layout at(p);
+    const float* a = p.trans_a != 0 ? transpose_a(context, p, context.scratch + at.transposed) : context.input(0);
+    const auto product = [&](std::uint64_t matrix) noexcept {
+        std::uint64_t of[3] = {};
+        p.batch.locate(matrix / p.batch.inner(), of);
+        for (unsigned i = 0; i < 3; ++i) of[i] += matrix % p.batch.inner() * p.batch.inner_stride(i);
+        return Product{context, p, a + of[0] * p.m * p.k, context.output() + of[2] * p.m * p.n, of[1] * p.k};
+    };
+    if (p.trans_b != 0) {  // of one matrix
+        WeightRows b = weights_of(context, p, context.scratch + at.cursors, 0);
+        return in_units(context.workers, p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
+            float* own = context.scratch + at.first + part * at.own;
+            return takes_dots(p) ? product(0).add_dots(b, unit * p.block_n, own)
+                                 : product(0).add_panels(b, unit * p.block_n, own);
+        });
     }
-    Status status = Status::ok;
-    const std::uint64_t b_matrix_rows = p.trans_b != 0 ? p.n : p.k;
-    p.batch.each([&](const std::uint64_t (&at_matrix)[3]) noexcept {
-        for (std::uint64_t i = 0; i < p.batch.inner() && status == Status::ok; ++i) {
-            const std::uint64_t ia = at_matrix[0] + i * p.batch.inner_stride(0);
-            const std::uint64_t ib = at_matrix[1] + i * p.batch.inner_stride(1);
-            float* y = context.output() + (at_matrix[2] + i * p.batch.inner_stride(2)) * p.m * p.n;
-            fill_c(p, c, 0, p.m, y);
-            b.rewind();
-            status = dots ? multiply_dots(context, p, b, a + ia * p.m * p.k, y, buffers)
-                          : multiply_panels(context, p, b, ib * b_matrix_rows, a + ia * p.m * p.k, y, buffers);
+    if (context.workers.count == 1) {  // a bitmap's rows go on where they were read to
+        float* own = context.scratch + at.first;
+        WeightRows b = weights_of(context, p, own + at.cursors, 0);
+        for (std::uint64_t matrix = 0; matrix < p.batch.total(); ++matrix) {
+            if (matrix > 0) b.rewind();
+            for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) BP_TRY(product(matrix).add_panels(b, n0, own));
         }
+        return Status::ok;
+    }
+    return in_units(context.workers, p.batch.total() * p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
+        const std::uint64_t n0 = unit % p.blocks() * p.block_n;
+        float* own = context.scratch + at.first + part * at.own;
+        WeightRows b = weights_of(context, p, own + at.cursors, n0);
+        return product(unit / p.blocks()).add_panels(b, n0, own);
     });
-    return status;
 }
 
 constexpr std::uint64_t clip_keys = key_bit(Key::clip_low) | key_bit(Key::clip_high);
 
 }  // namespace
 
-void fill_c(const MatrixParams& p, const float* c, std::uint64_t first, std::uint64_t rows, float* y) noexcept {
-    if (c == nullptr || p.beta == 0.0F) {
-        memset(y, 0, rows * p.n * sizeof(float));
-        return;
+void fill_c(const MatrixParams& p, const float* c, const Block& block, float* y) noexcept {
+    for (std::uint64_t i = block.row; i < block.row + block.rows; ++i) {
+        float* to = y + i * p.n + block.column;
+        if (c == nullptr || p.beta == 0.0F) {
+            memset(to, 0, block.columns * sizeof(float));
+            continue;
+        }
+        const float* from = c + i * p.c_row + block.column * p.c_column;
+        for (std::uint64_t j = 0; j < block.columns; ++j) to[j] = p.beta * from[j * p.c_column];
     }
-    for (std::uint64_t i = 0; i < rows; ++i) {
-        const float* from = c + (first + i) * p.c_row;
-        for (std::uint64_t j = 0; j < p.n; ++j) y[i * p.n + j] = p.beta * from[j * p.c_column];
-    }
+}
+
+void share_matrix(PlanContext& context, MatrixParams* p) noexcept {
+    constexpr std::uint64_t units = 16;
+    const std::uint64_t matrices = p->batch.total();
+    const std::uint64_t time = context.work / 32;
+    if (context.share(units, time) < 2) return;
+    if (matrices * p->blocks() < units && p->block_n >= 8 * panel) p->block_n = 4 * panel;
+    context.share(matrices * p->blocks(), time);
 }
 
 const Operator op_Gemm = {

@@ -9,22 +9,24 @@ namespace bitpress {
 namespace {
 
 constexpr std::uint64_t panel = 16;
-constexpr std::uint64_t most_k = 512;     // 512 * 128 * 32767 < 2^31: a block's sum cannot wrap
-constexpr std::uint64_t most_rows = 512;  // of activations at once
-constexpr std::uint64_t columns = 128;    // of weights at once: with most_k, 128 KiB
+constexpr std::uint64_t most_k = 512;        // 512 * 128 * 32767 < 2^31: a block's sum cannot wrap
+constexpr std::uint64_t most_rows = 512;     // of activations at once
+constexpr std::uint64_t columns = 128;       // of weights at once: with most_k, 128 KiB
+constexpr std::uint64_t quantized_rows = 8;  // that one worker quantizes at a time
 
-// Offsets into scratch, in floats.
+// Offsets into scratch, in floats: what workers share, then what each has.
 struct Layout {
     std::uint64_t row_codes = 0;  // codes of a row of activations
-    std::uint64_t row_scales = 0, starts = 0, column_scales = 0, panels = 0, codes = 0, end = 0;
+    std::uint64_t row_scales = 0, starts = 0, first = 0;
+    std::uint64_t column_scales = 0, panels = 0, codes = 0, own = 0;
     explicit Layout(const MatrixParams& p) noexcept {
         row_codes = round_up(p.k, 2);
         row_scales = round_up(p.block_m * row_codes / 2, 16);
         starts = row_scales + blocks(p) * p.block_m;
-        column_scales = starts + p.block_m;
+        first = round_up(starts + p.block_m, 16);
         panels = round_up(column_scales + p.block_n, 16);
         codes = panels + p.block_n * round_up(p.block_k, 2) / 2;
-        end = codes + round_up(p.block_n * p.block_k, 16) / sizeof(float);
+        own = codes + round_up(p.block_n * p.block_k, 16) / sizeof(float);
     }
     static std::uint64_t blocks(const MatrixParams& p) noexcept { return (p.k - 1) / p.block_k + 1; }
 };
@@ -37,21 +39,21 @@ struct Product {
 
     bool by_group() const noexcept { return weights.view.scheme.granularity == Granularity::group; }
     std::int16_t* rows() const noexcept { return reinterpret_cast<std::int16_t*>(context.scratch); }
-    std::int16_t* panels() const noexcept { return reinterpret_cast<std::int16_t*>(context.scratch + at.panels); }
+    float* own(unsigned part) const noexcept { return context.scratch + at.first + part * at.own; }
 
-    void quantize(const float* a, std::uint64_t count) const noexcept {
+    void quantize(const float* a, std::uint64_t first, std::uint64_t end) const noexcept {
         for (std::uint64_t k0 = 0, block = 0; k0 < p.k; k0 += p.block_k, ++block) {
             float* scales = context.scratch + at.row_scales + block * p.block_m;
-            for (std::uint64_t i = 0; i < count; ++i) {
-                context.kernels->quantize_row_s16(a + i * p.k + k0, smaller(p.block_k, p.k - k0),
-                                                  rows() + i * at.row_codes + k0, scales + i);
+            for (std::uint64_t i = first; i < end; ++i) {
+                context.kernels->quantize_row_s16(a + i * p.k + k0, p.depth_at(k0), rows() + i * at.row_codes + k0,
+                                                  scales + i);
             }
         }
     }
 
     // Weights of columns [n0, n0 + width), k from k0 on, as panels; their scales.
-    void read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth) const noexcept {
-        auto* room = reinterpret_cast<std::uint8_t*>(context.scratch + at.codes);
+    void read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* own) const noexcept {
+        auto* room = reinterpret_cast<std::uint8_t*>(own + at.codes);
         const bool bytes = weights.view.scheme.bits == 8;
         const bool transposed = p.trans_b != 0;
         const std::uint64_t lines = transposed ? width : depth;
@@ -64,12 +66,28 @@ struct Product {
             weights.read(*context.kernels, first + i * apart, length, room + i * length);
         }
         const auto fill = transposed ? context.kernels->panel_rows_s16 : context.kernels->panel_columns_s16;
-        fill(codes, stride, width, depth, weights.factor(), weights.zero(), panels());
-        float* scales = context.scratch + at.column_scales;
+        fill(codes, stride, width, depth, weights.factor(), weights.zero(),
+             reinterpret_cast<std::int16_t*>(own + at.panels));
+        float* scales = own + at.column_scales;
         const bool by_column = weights.view.scheme.granularity == Granularity::axis;
         for (std::uint64_t j = 0; j < width; ++j) {
             const std::uint64_t group = (n0 + j) * Layout::blocks(p) + k0 / p.block_k;
             scales[j] = p.alpha * weights.scale(by_group() ? group : by_column ? n0 + j : 0);
+        }
+    }
+
+    // Columns from n0 on of `count` rows. starts: null where y holds what is added to.
+    void multiply(std::uint64_t count, std::uint64_t n0, const float* starts, float* y, float* own) const noexcept {
+        const std::uint64_t width = smaller(p.block_n, p.n - n0);
+        for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
+            const std::uint64_t depth = p.depth_at(k0);
+            const bool last = k0 + depth == p.k;
+            read(n0, width, k0, depth, own);
+            context.kernels->gemm_s16(count, width, round_up(depth, 2) / 2, rows() + k0, at.row_codes,
+                                      reinterpret_cast<const std::int16_t*>(own + at.panels), own + at.column_scales,
+                                      context.scratch + at.row_scales + k0 / p.block_k * p.block_m,
+                                      k0 == 0 ? starts : nullptr, y + n0, p.n, last ? p.bounds.low : -__builtin_inff(),
+                                      last ? p.bounds.high : __builtin_inff());
         }
     }
 };
@@ -96,12 +114,13 @@ Status plan_integer_matrix(PlanContext& context, MatrixParams* p) noexcept {
     const std::uint64_t blocks = (p->k - 1) / most_k + 1;
     p->integer = 1;
     p->block_k = smaller(p->k, round_up((p->k - 1) / blocks + 1, 2));
-    if (scheme.granularity == Granularity::group) p->block_k = smaller(p->k, scheme.group_size);
+    if (scheme.granularity == Granularity::group) p->block_k = larger(smaller(p->k, scheme.group_size), 1);
     p->block_n = smaller(round_up(p->n, panel), columns);
     p->block_m = smaller(p->m, most_rows);
+    share_matrix(context, p);
     const Layout at(*p);
-    context.tile_floats = at.end - at.panels;
-    context.scratch_floats = at.end;
+    context.tile_floats = context.parts * (at.own - at.panels);
+    context.scratch_floats = at.first + context.parts * at.own;
     return Status::ok;
 }
 
@@ -113,26 +132,19 @@ Status run_integer_matrix(const RunContext& context, const MatrixParams& p) noex
     for (std::uint64_t m0 = 0; m0 < p.m; m0 += p.block_m) {
         const std::uint64_t rows = smaller(p.block_m, p.m - m0);
         float* y = context.output() + m0 * p.n;
-        product.quantize(context.input(0) + m0 * p.k, rows);
-        if (adds) {
-            fill_c(p, c, m0, rows, y);
-        } else {
-            memset(zeros, 0, rows * sizeof(float));
-        }
-        for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) {
-            const std::uint64_t width = smaller(p.block_n, p.n - n0);
-            for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
-                const std::uint64_t depth = smaller(p.block_k, p.k - k0);
-                const bool last = k0 + depth == p.k;
-                product.read(n0, width, k0, depth);
-                context.kernels->gemm_s16(
-                    rows, width, round_up(depth, 2) / 2, product.rows() + k0, product.at.row_codes, product.panels(),
-                    context.scratch + product.at.column_scales,
-                    context.scratch + product.at.row_scales + k0 / p.block_k * p.block_m,
-                    k0 == 0 && !adds ? zeros : nullptr, y + n0, p.n, last ? p.bounds.low : -__builtin_inff(),
-                    last ? p.bounds.high : __builtin_inff());
+        each_unit(context.workers, (rows - 1) / quantized_rows + 1, [&](std::uint64_t unit, unsigned) noexcept {
+            const std::uint64_t first = unit * quantized_rows;
+            const std::uint64_t end = smaller(first + quantized_rows, rows);
+            product.quantize(context.input(0) + m0 * p.k, first, end);
+            if (adds) {
+                fill_c(p, c, {m0 + first, end - first, 0, p.n}, context.output());
+            } else {
+                memset(zeros + first, 0, (end - first) * sizeof(float));
             }
-        }
+        });
+        each_unit(context.workers, p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
+            product.multiply(rows, unit * p.block_n, adds ? nullptr : zeros, y, product.own(part));
+        });
     }
     return Status::ok;
 }

@@ -30,6 +30,7 @@ Status plan_layer_norm(PlanContext& context) noexcept {
     p.epsilon = static_cast<double>(context.real(Key::epsilon, 1e-5F));
     context.outputs[0] = in;
     context.work = elements(in);
+    context.share(p.rows, context.work);
     return Status::ok;
 }
 
@@ -37,10 +38,10 @@ Status run_layer_norm(const RunContext& context) noexcept {
     const LayerNormParams& p = context.parameters<LayerNormParams>();
     const float* scale = context.input(1);
     const float* shift = p.shifts > 0 ? context.input(2) : nullptr;
-    for (std::uint64_t row = 0; row < p.rows; ++row) {
+    each_row(context.workers, p.rows, p.columns, [&](std::uint64_t row) noexcept {
         context.kernels->layer_norm_f32(context.input(0) + row * p.columns, p.columns, scale, p.scales == 1 ? 0 : 1,
                                         shift, p.shifts == 1 ? 0 : 1, p.epsilon, context.output() + row * p.columns);
-    }
+    });
     return Status::ok;
 }
 

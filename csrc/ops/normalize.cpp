@@ -29,18 +29,19 @@ Status plan_batch_normalization(PlanContext& context) noexcept {
     BP_TRY(read_bounds(context, &p.bounds));
     context.outputs[0] = in;
     context.work = elements(in);
+    context.share(p.batch * p.channels, context.work / 2);
     return Status::ok;
 }
 
 Status run_batch_normalization(const RunContext& context) noexcept {
     const NormalizeParams& p = context.parameters<NormalizeParams>();
-    for (std::uint64_t i = 0; i < p.batch * p.channels; ++i) {
+    each_row(context.workers, p.batch * p.channels, p.plane, [&](std::uint64_t i) noexcept {
         const std::uint64_t channel = i % p.channels;
         const float scale = context.input(1)[channel] / sqrtf(context.input(4)[channel] + p.epsilon);
         const float shift = context.input(2)[channel] - context.input(3)[channel] * scale;
         context.kernels->affine_f32(context.input(0) + i * p.plane, p.plane, scale, shift, p.bounds.low, p.bounds.high,
                                     context.output() + i * p.plane);
-    }
+    });
     return Status::ok;
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/kernels.h"
 #include "ops/graph.h"
 #include "tensor.h"
+#include "workers.h"
 
 namespace bitpress {
 
@@ -29,6 +30,7 @@ enum class Activations : std::uint8_t { float32, int16, int8 };
 struct PlanContext {
     GraphNode node;
     Activations activations = Activations::float32;
+    unsigned workers = 1;             // that may share a run
     const Operand* inputs = nullptr;  // node.inputs.size() of them
     void* params = nullptr;           // the operator's own, param_bytes, aligned to 64
 
@@ -37,7 +39,16 @@ struct PlanContext {
     std::uint64_t scratch_floats = 0;  // arena that run() needs besides inputs and outputs
     std::uint64_t tile_floats = 0;     // of these: dequantized weights
     std::uint64_t work = 0;            // about how many multiply-adds or element visits run() makes
+    unsigned parts = 1;                // workers that share this run: run() has scratch for each
 
+    // Lets workers share a run of so many units that takes about so long on one core: none without a unit, nor for less
+    // time than it takes to wake it. Sets and gives parts.
+    unsigned share(std::uint64_t units, std::uint64_t nanoseconds) noexcept {
+        constexpr std::uint64_t grain = 8192;
+        const std::uint64_t useful = units < nanoseconds / grain ? units : nanoseconds / grain;
+        parts = useful < 1 ? 1 : useful < workers ? static_cast<unsigned>(useful) : workers;
+        return parts;
+    }
     bool has(unsigned i) const noexcept { return i < node.inputs.size() && inputs[i].present; }
     std::int64_t integer(Key key, std::int64_t fallback) const noexcept { return node.integer(key, fallback); }
     float real(Key key, float fallback) const noexcept { return node.real(key, fallback); }
@@ -63,6 +74,7 @@ struct RunContext {
     unsigned input_count = 0;
     void* const* outputs = nullptr;
     float* scratch = nullptr;  // scratch_floats, aligned to 64 bytes
+    Workers workers;           // at most as many as plan() had parts
 
     const float* input(unsigned i) const noexcept { return static_cast<const float*>(inputs[i]); }
     float* output(unsigned i = 0) const noexcept { return static_cast<float*>(outputs[i]); }

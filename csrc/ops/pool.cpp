@@ -40,6 +40,7 @@ Status plan_pool(PlanContext& context) noexcept {
         return Status::too_large;
     }
     context.work = work;
+    context.share(p.planes, work);
     return Status::ok;
 }
 
@@ -58,9 +59,9 @@ template <class Accumulator, class Result>
 void pool(const RunContext& context, const PoolParams& p, Result result) noexcept {
     const WindowAxis& ay = p.window.y;
     const WindowAxis& ax = p.window.x;
-    const float* plane = context.input(0);
-    float* out = context.output();
-    for (std::uint64_t i = 0; i < p.planes; ++i, plane += ay.in * ax.in) {
+    each_row(context.workers, p.planes, ay.in * ax.in, [&](std::uint64_t i) noexcept {
+        const float* plane = context.input(0) + i * ay.in * ax.in;
+        float* out = context.output() + i * ay.out * ax.out;
         for (std::uint64_t oy = 0; oy < ay.out; ++oy) {
             std::uint64_t y0 = 0;
             std::uint64_t y1 = 0;
@@ -78,7 +79,7 @@ void pool(const RunContext& context, const PoolParams& p, Result result) noexcep
                 *out++ = result(sum, (y1 - y0) * (x1 - x0), oy, ox);
             }
         }
-    }
+    });
 }
 
 Status run_max_pool(const RunContext& context) noexcept {

@@ -36,6 +36,7 @@ Status plan_mean_over(PlanContext& context, unsigned set, bool keep) noexcept {
         }
     }
     context.work = elements(in);
+    context.share(tiles(p.kept.rows(), p.kept.inner()), context.work);
     return Status::ok;
 }
 
@@ -55,8 +56,8 @@ Status run_mean(const RunContext& context) noexcept {
     const MeanParams& p = context.parameters<MeanParams>();
     const std::uint64_t step = p.reduced.inner_stride(0);
     const double count = static_cast<double>(p.count);
-    p.kept.each([&](const std::uint64_t (&at)[2]) noexcept {
-        for (std::uint64_t i = 0; i < p.kept.inner(); ++i) {
+    return in_tiles(context.workers, p.kept, [&](const std::uint64_t (&at)[2], std::uint64_t n) noexcept {
+        for (std::uint64_t i = 0; i < n; ++i) {
             const float* x = context.input(0) + at[0] + i * p.kept.inner_stride(0);
             double sum = 0.0;
             p.reduced.each([&](const std::uint64_t (&from)[1]) noexcept {
@@ -65,8 +66,8 @@ Status run_mean(const RunContext& context) noexcept {
             });
             context.output()[at[1] + i * p.kept.inner_stride(1)] = static_cast<float>(sum / count);
         }
+        return Status::ok;
     });
-    return Status::ok;
 }
 
 // -- along one axis --------------------------------------------------------------------------------------------------
@@ -88,6 +89,7 @@ Status plan_softmax(PlanContext& context) noexcept {
     unsigned axis = 0;
     BP_TRY(plan_axis(context, -1, &axis));
     context.outputs[0] = context.inputs[0].shape;
+    context.share(context.parameters<AxisParams>().outer, 2 * context.work);
     return Status::ok;
 }
 
@@ -106,7 +108,7 @@ void softmax(const float* x, std::uint64_t n, std::uint64_t step, float* y) noex
 
 Status run_softmax(const RunContext& context) noexcept {
     const AxisParams& p = context.parameters<AxisParams>();
-    for (std::uint64_t i = 0; i < p.outer; ++i) {
+    each_row(context.workers, p.outer, p.axis * p.inner, [&](std::uint64_t i) noexcept {
         for (std::uint64_t j = 0; j < p.inner; ++j) {
             const std::uint64_t at = i * p.axis * p.inner + j;
             if (p.inner == 1) {
@@ -115,7 +117,7 @@ Status run_softmax(const RunContext& context) noexcept {
             }
             softmax(context.input(0) + at, p.axis, p.inner, context.output() + at);
         }
-    }
+    });
     return Status::ok;
 }
 

@@ -147,6 +147,7 @@ Status plan_transpose(PlanContext& context) noexcept {
     contiguous(out, out_strides);
     for (unsigned d = 0; d < out.rank; ++d) p.loops.add(out.dims[d], {in_strides[from[d]], out_strides[d]});
     context.work = elements(in);
+    context.share(tiles(p.loops.rows(), p.loops.inner()), context.work);
     return Status::ok;
 }
 

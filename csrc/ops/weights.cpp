@@ -39,20 +39,22 @@ std::uint64_t WeightRows::cursor_floats(const TensorView* view, std::uint64_t ro
     return view != nullptr && is_bitmap(*view) ? rows * (sizeof(std::uint64_t) / sizeof(float)) : 0;
 }
 
-WeightRows::WeightRows(const TensorView& view, std::uint64_t rows, std::uint64_t columns, float* cursors) noexcept
+WeightRows::WeightRows(const TensorView& view, std::uint64_t rows, std::uint64_t columns, float* cursors,
+                       std::uint64_t column) noexcept
     : direct_(stored_floats(view)), view_(&view), rows_(rows), columns_(columns) {
     if (!is_bitmap(view)) return;
     cursors_ = reinterpret_cast<std::uint64_t*>(cursors);
-    rewind();
+    rewind(column);
 }
 
-void WeightRows::rewind() noexcept {
+void WeightRows::rewind(std::uint64_t column) noexcept {
     if (cursors_ == nullptr) return;
     const Bytes mask = view_->stream(Role::mask);
     std::uint64_t before = 0;
     for (std::uint64_t row = 0; row < rows_; ++row) {
+        if (column > 0) before += count_range(mask, row * columns_, column);
         cursors_[row] = before;
-        before += count_range(mask, row * columns_, columns_);
+        before += count_range(mask, row * columns_ + column, columns_ - column);
     }
 }
 

@@ -117,13 +117,13 @@ struct PlanMemory {
 
 class Planner {
   public:
-    Planner(const Model& model, const PlanMemory& memory, Activations activations) noexcept
+    Planner(const Model& model, const PlanMemory& memory, const PlanOptions& options) noexcept
         : model_(model),
           graph_(model.graph()),
           memory_(memory),
           values_(memory.values),
           gaps_(memory.gaps),
-          activations_(activations) {}
+          options_(options) {}
 
     Status run(std::span<const InputShape> shapes, std::uint32_t* failed_node) noexcept {
         BP_TRY(place_inputs(shapes));
@@ -164,7 +164,7 @@ class Planner {
     PlannedValue* values_;
     Gaps gaps_;
     SessionBytes bytes_;
-    Activations activations_;
+    PlanOptions options_;
 };
 
 Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
@@ -244,10 +244,12 @@ Status Planner::plan_node(std::uint32_t n) noexcept {
         step.op = step.op->otherwise;
     }
     context.inputs = memory_.operands;
-    context.activations = activations_;
+    context.activations = options_.activations;
+    context.workers = options_.workers;
     context.params = step.params;
     BP_TRY(read_operands(context.node, *step.op));
     BP_TRY(step.op->plan(context));
+    step.parts = context.parts;
     if (context.scratch_floats > max_elements) return Status::too_large;
     BP_TRY(place_outputs(n, context));
     BP_TRY(place_scratch(n, context));
@@ -329,13 +331,14 @@ Status Session::size(const Model& model, std::uint64_t* memory_bytes) noexcept {
 }
 
 Status Session::plan(const Model& model, std::span<const InputShape> shapes, MutableBytes memory, const Session** out,
-                     std::uint32_t* failed_node, Activations activations) noexcept {
+                     std::uint32_t* failed_node, const PlanOptions& options) noexcept {
     *failed_node = no_value;
     if (kernels() == nullptr) return Status::unsupported;
+    if (options.workers < 1 || options.workers > max_workers) return Status::bad_argument;
     Memory from(memory);
     PlanMemory pieces;
     BP_TRY(pieces.take(model.graph(), &from));
-    Planner planner(model, pieces, activations);
+    Planner planner(model, pieces, options);
     BP_TRY(planner.run(shapes, failed_node));
     *out = pieces.session;
     return Status::ok;

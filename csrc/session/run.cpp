@@ -11,6 +11,7 @@ struct Session::Buffers {
     std::span<const Bytes> inputs;
     std::span<const MutableBytes> outputs;
     std::uint8_t* arena = nullptr;
+    Workers workers;
 };
 
 void* Session::locate(std::uint32_t value, const Buffers& buffers) const noexcept {
@@ -64,6 +65,8 @@ Status Session::run_step(std::uint32_t n, const Buffers& buffers) const noexcept
     context.input_count = static_cast<unsigned>(node.inputs.size());
     context.outputs = outputs;
     context.scratch = scratch;
+    context.workers = buffers.workers;
+    if (step.parts < context.workers.count) context.workers.count = step.parts;
     return step.op->run(context);
 }
 
@@ -98,8 +101,8 @@ Status check_buffer(const void* data, std::uint64_t bytes, const PlannedValue& v
 
 }  // namespace
 
-Status Session::run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs,
-                    MutableBytes arena) const noexcept {
+Status Session::run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs, MutableBytes arena,
+                    const Workers& workers) const noexcept {
     const Graph& graph = model_->graph();
     if (inputs.size() != graph.inputs().size() || outputs.size() != graph.outputs().size()) return Status::bad_argument;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -109,7 +112,8 @@ Status Session::run(std::span<const Bytes> inputs, std::span<const MutableBytes>
         BP_TRY(check_buffer(outputs[i].data(), outputs[i].size(), values_[graph.outputs()[i]]));
     }
     if (arena.size() < bytes_.arena) return Status::memory_too_small;
-    const Buffers buffers = {inputs, outputs, aligned(arena).data()};
+    if (workers.count < 1 || workers.count > max_workers) return Status::bad_argument;
+    const Buffers buffers = {inputs, outputs, aligned(arena).data(), workers};
     for (std::uint32_t n = 0; n < graph.nodes().size(); ++n) {
         if (steps_[n].op != nullptr) BP_TRY(run_step(n, buffers));
     }

@@ -105,7 +105,7 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
     if (status != BP_OK) return complain(path, bp_message(status));
     held[1] = take(bytes);
     if (held[1] == NULL) return complain(path, "needs more memory");
-    status = bp_session_plan(model, &shape, 1, BP_FLOAT32, held[1], bytes, &session);
+    status = bp_session_plan(model, &shape, 1, NULL, held[1], bytes, &session);
     if (status != BP_OK) return complain(path, bp_message(status));
     status = bp_session_output(session, 0, &output);
     if (status != BP_OK) return complain(path, bp_message(status));
@@ -119,7 +119,7 @@ static int classify(const char* path, const void* file, size_t file_bytes, const
     if (held[2] == NULL || held[3] == NULL) return complain(path, "needs more memory");
     const bp_input in = {x, x_bytes};
     const bp_output out = {held[3], count * sizeof(float)};
-    status = bp_run(session, &in, &out, held[2], arena_bytes);
+    status = bp_run(session, &in, &out, held[2], arena_bytes, NULL);
     if (status != BP_OK) return complain(path, bp_message(status));
     fprintf(stderr, "classify: %zu bytes of file, %zu of arena\n", file_bytes, arena_bytes);
     print_result(held[3], count);

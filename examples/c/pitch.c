@@ -104,7 +104,7 @@ static const bp_session* load(const char* path) {
         status = BP_BAD_SHAPE;
     if (status == BP_OK) status = bp_session_size(model, &needed);
     if (status == BP_OK && (memory = take(needed)) == NULL) status = BP_MEMORY_TOO_SMALL;
-    if (status == BP_OK) status = bp_session_plan(model, &shape, 1, BP_FLOAT32, memory, needed, &session);
+    if (status == BP_OK) status = bp_session_plan(model, &shape, 1, NULL, memory, needed, &session);
     if (status == BP_OK) status = bp_session_output(session, 0, &output);
     if (status == BP_OK &&
         (output.dtype != BP_F32 || output.rank != 2 || output.dims[0] != 1 || output.dims[1] != BINS))
@@ -129,7 +129,7 @@ static int listen(const bp_session* session, const char* path, FILE* sound, long
         normalise(samples, frame);
         const bp_input in = {frame, sizeof frame};
         const bp_output out = {bins, sizeof bins};
-        const bp_status status = bp_run(session, &in, &out, arena, arena_bytes);
+        const bp_status status = bp_run(session, &in, &out, arena, arena_bytes, NULL);
         if (status != BP_OK) return complain(path, bp_message(status));
         float confidence = 0;
         const double hertz = frequency(bins, &confidence);

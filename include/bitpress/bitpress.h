@@ -5,19 +5,19 @@
  *     bp_model_size(file, n, BP_LOAD_MAP, &bytes)
  *         ->  bp_model_open(file, n, BP_CHECK_FULL, BP_LOAD_MAP, memory, bytes, &model)
  *     bp_session_size(model, &bytes)
- *         ->  bp_session_plan(model, shapes, count, BP_FLOAT32, memory, bytes, &session)
- *     bp_session_arena(session)             ->  bp_run(session, inputs, outputs, arena, bytes)
+ *         ->  bp_session_plan(model, shapes, count, NULL, memory, bytes, &session)
+ *     bp_session_arena(session)             ->  bp_run(session, inputs, outputs, arena, bytes, NULL)
  *
  * Ownership. `file` must outlive the model; the model's memory must outlive its sessions; a session's memory must
  * outlive its runs. None of them may be moved or written meanwhile. There is nothing to close: let go of the memory.
  * Alignment. `file`, `memory` and `arena` may begin at any address; inputs and outputs at a multiple of their element's
  * size. Raw weights are read where they stand in `file`: keep it mapped or in flash.
  * Threads. A model and a session are never written after they are made: any number of threads may use them at once,
- * each run with its own arena and outputs. Errors. Every function returns BP_OK or says why not; bp_message turns that
- * into one line. On any other status the outputs of the function are not set, and the content of memory, arena and
- * result buffers is unspecified. A file may be forged in any way: it is checked before anything is believed.
- * Environment. BITPRESS_ISA, where set, forces an instruction set; one that the CPU lacks makes functions return
- * BP_UNSUPPORTED.
+ * each run with its own arena and outputs. The library starts none; a run may share its work among workers that the
+ * caller lends (bp_workers). Errors. Every function returns BP_OK or says why not; bp_message turns that into one line.
+ * On any other status the outputs of the function are not set, and the content of memory, arena and result buffers is
+ * unspecified. A file may be forged in any way: it is checked before anything is believed. Environment. BITPRESS_ISA,
+ * where set, forces an instruction set; one that the CPU lacks makes functions return BP_UNSUPPORTED.
  */
 #ifndef BITPRESS_BITPRESS_H
 #define BITPRESS_BITPRESS_H
@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Grows where a declaration of this header changes its meaning or layout. bp_abi_version() is the library's. */
-#define BP_ABI_VERSION 2
+#define BP_ABI_VERSION 3
 uint32_t bp_abi_version(void);
 
 /* Numbers are never reused; new ones may be appended. */
@@ -106,11 +106,18 @@ typedef struct bp_shape {
     int64_t dims[BP_MAX_RANK]; /* each at least 1 */
 } bp_shape;
 
+#define BP_MAX_WORKERS 64
+/* How a session runs. All zeros, or NULL in its place: float32, one worker. */
+typedef struct bp_options {
+    bp_activations activations;
+    uint32_t workers; /* at most BP_MAX_WORKERS that may share a run, each with scratch of its own in the arena */
+} bp_options;
+
 /* Bytes of memory that bp_session_plan needs, for any shapes. */
 bp_status bp_session_size(const bp_model* model, size_t* memory_bytes);
 /* One shape an input, in the order of bp_model_input. To run with other shapes, plan another session (in the same
  * memory where the old one is no longer used). BP_BAD_SHAPE: the shapes do not fit the model. */
-bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count, bp_activations activations,
+bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_t count, const bp_options* options,
                           void* memory, size_t memory_bytes, const bp_session** session);
 /* Bytes of arena that bp_run needs, and how many of them at most hold dequantized or decoded weights at a time. */
 size_t bp_session_arena(const bp_session* session);
@@ -128,10 +135,21 @@ typedef struct bp_output {
     size_t bytes; /* exactly the output's size */
 } bp_output;
 
+/* Threads, cores or tasks of the caller's, for the time of a run. `run` calls task(argument, i) once for each i < parts
+ * (at most count), in any order and side by side as it likes, on the caller's thread too, and returns when all have
+ * returned and what they wrote can be seen. <bitpress/threads.h> has some that POSIX threads run. */
+typedef struct bp_workers {
+    uint32_t count;
+    void* self; /* handed to run */
+    void (*run)(void* self, uint32_t parts, void (*task)(void* argument, uint32_t part), void* argument);
+} bp_workers;
+
 /* One entry an input and an output of the model, in order, row-major. Outputs overlap neither inputs nor each other.
- * The first run of a session and every later one with the same inputs give the same bytes on the same CPU. */
+ * workers: NULL, and the calling thread does it all; no more of them are used than the session was planned for. The
+ * first run of a session and every later one with the same inputs give the same bytes on the same CPU, with any number
+ * of workers. */
 bp_status bp_run(const bp_session* session, const bp_input* inputs, const bp_output* outputs, void* arena,
-                 size_t arena_bytes);
+                 size_t arena_bytes, const bp_workers* workers);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _core
 from .dtypes import DTYPES, numpy_dtype
-from .errors import CorruptError, ShapeError, UnsupportedError
+from .errors import CorruptError, ShapeError
 from .graph import Value
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = ["Session", "SessionMemory"]
 
 _ACTIVATIONS = ("float32", "int16", "int8")
 _LOADS = ("map", "tile", "unpack")  # in the core's order
+_MOST_THREADS = 64  # the core's most workers
 _DTYPES = {dtype.number: dtype.name for dtype in DTYPES.values()}
 
 
@@ -49,7 +50,11 @@ class Session:
     """A network from a bitpress file, run on this CPU.
 
     ``source``: the path of a file (mapped into memory, not read at once), its bytes, or a :class:`Model`. ``check``:
-    "full" verifies every checksum first; "none" only what running safely needs. ``threads``: 1.
+    "full" verifies every checksum first; "none" only what running safely needs.
+
+    ``threads``: how many may share a run, the caller's among them; 0 for as many as there are CPUs for this process,
+    which are also the most. The others are started by the first run that can use them and sleep between runs. Results
+    are the same to the bit for any number. Each takes scratch of its own in the arena (their stacks are not counted).
 
     ``memory_limit``: the most bytes that weights (in the file's mapping or decoded from it), plan, arena and the
     results of a run may take together; what needs more is refused before it is allocated, with MemoryLimitError, when
@@ -89,8 +94,8 @@ class Session:
     ) -> None:
         if check not in ("full", "none"):
             raise ValueError(f"check must be 'full' or 'none', not {check!r}")
-        if threads != 1:
-            raise UnsupportedError(f"threads={threads}: a session runs on one thread")
+        if threads < 0:
+            raise ValueError(f"threads must not be negative, not {threads}")
         if activations not in _ACTIVATIONS:
             raise ValueError(f"activations must be one of {', '.join(_ACTIVATIONS)}, not {activations!r}")
         if load not in _LOADS:
@@ -100,7 +105,13 @@ class Session:
         data, name = _open(source)
         limit = min(memory_limit, 2**64 - 1)
         self._core = _core.Session(
-            data, check == "full", name, _ACTIVATIONS.index(activations), _LOADS.index(load), limit
+            data,
+            check == "full",
+            name,
+            _ACTIVATIONS.index(activations),
+            _LOADS.index(load),
+            limit,
+            min(threads or _MOST_THREADS, _cpus(), _MOST_THREADS),
         )
         self._name = name
         self.inputs: tuple[Value, ...] = tuple(_value(*entry) for entry in self._core.inputs())
@@ -144,6 +155,13 @@ class Session:
             raise ShapeError(f"{where}: at most 8 dimensions, not {array.ndim}")
         with np.errstate(over="ignore"):
             return np.asarray(array, dtype=wanted, order="C")
+
+
+def _cpus() -> int:
+    """How many CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _check_dtype(array: np.ndarray, wanted: np.dtype, where: str) -> None:

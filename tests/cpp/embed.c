@@ -37,12 +37,12 @@ static bp_status run(const unsigned char* data, size_t n, bp_check check, bp_loa
     if (status != BP_OK) return status;
     if (needed > sizeof session_memory) return BP_MEMORY_TOO_SMALL;
     const bp_shape shape = {2, {1, 4}};
-    status = bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, needed, &session);
+    status = bp_session_plan(model, &shape, 1, NULL, session_memory, needed, &session);
     if (status != BP_OK) return status;
     if (bp_session_arena(session) > arena_bytes) return BP_MEMORY_TOO_SMALL;
     const bp_input in = {x, 4 * sizeof(float)};
     const bp_output out = {y, 3 * sizeof(float)};
-    return bp_run(session, &in, &out, run_arena, arena_bytes);
+    return bp_run(session, &in, &out, run_arena, arena_bytes, NULL);
 }
 
 static bp_status run_simply(const unsigned char* data, size_t n, bp_check check, const float* x, float* y) {
@@ -76,21 +76,17 @@ static void introspect(size_t n) {
 
     const bp_session* session = NULL;
     bp_shape shape = {2, {5, 4}};
-    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, sizeof session_memory, &session) == BP_OK);
+    CHECK(bp_session_plan(model, &shape, 1, NULL, session_memory, sizeof session_memory, &session) == BP_OK);
     CHECK(bp_session_output(session, 0, &value) == BP_OK);
     CHECK(value.rank == 2 && value.dims[0] == 5 && value.dims[1] == 3);
     CHECK(bp_session_tile(session) > 0 && bp_session_tile(session) < bp_session_arena(session));
     shape.dims[1] = 5;
-    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, sizeof session_memory, &session) ==
-          BP_BAD_SHAPE);
+    CHECK(bp_session_plan(model, &shape, 1, NULL, session_memory, sizeof session_memory, &session) == BP_BAD_SHAPE);
     shape.dims[1] = -1;
-    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, sizeof session_memory, &session) ==
-          BP_BAD_SHAPE);
+    CHECK(bp_session_plan(model, &shape, 1, NULL, session_memory, sizeof session_memory, &session) == BP_BAD_SHAPE);
     shape.rank = 9;
-    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, sizeof session_memory, &session) ==
-          BP_BAD_SHAPE);
-    CHECK(bp_session_plan(model, &shape, 2, BP_FLOAT32, session_memory, sizeof session_memory, &session) ==
-          BP_BAD_ARGUMENT);
+    CHECK(bp_session_plan(model, &shape, 1, NULL, session_memory, sizeof session_memory, &session) == BP_BAD_SHAPE);
+    CHECK(bp_session_plan(model, &shape, 2, NULL, session_memory, sizeof session_memory, &session) == BP_BAD_ARGUMENT);
     CHECK(strcmp(bp_message(BP_OK), "ok") == 0 && strlen(bp_message((bp_status)99)) > 0);
 }
 
@@ -119,21 +115,24 @@ static void too_little_memory(size_t n) {
     CHECK(bp_model_open(file, n, BP_CHECK_FULL, BP_LOAD_MAP, model_memory, needed, &model) == BP_OK);
     CHECK(bp_session_size(model, &needed) == BP_OK);
     for (size_t less = 0; less + 64 < needed; less += 61) {
-        CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, less, &session) == BP_MEMORY_TOO_SMALL);
+        CHECK(bp_session_plan(model, &shape, 1, NULL, session_memory, less, &session) == BP_MEMORY_TOO_SMALL);
     }
-    CHECK(bp_session_plan(model, &shape, 1, (bp_activations)3, session_memory, needed, &session) == BP_BAD_ARGUMENT);
-    CHECK(bp_session_plan(model, &shape, 1, BP_INT8, session_memory, needed, &session) == BP_OK);
-    CHECK(bp_session_plan(model, &shape, 1, BP_INT16, session_memory, needed, &session) == BP_OK);
-    CHECK(bp_session_plan(model, &shape, 1, BP_FLOAT32, session_memory, needed, &session) == BP_OK);
+    const bp_options wrong[2] = {{(bp_activations)3, 1}, {BP_FLOAT32, BP_MAX_WORKERS + 1}};
+    const bp_options right_ones[2] = {{BP_INT8, 0}, {BP_INT16, BP_MAX_WORKERS}};
+    for (int i = 0; i < 2; ++i) {
+        CHECK(bp_session_plan(model, &shape, 1, &wrong[i], session_memory, needed, &session) == BP_BAD_ARGUMENT);
+        CHECK(bp_session_plan(model, &shape, 1, &right_ones[i], session_memory, needed, &session) == BP_OK);
+    }
+    CHECK(bp_session_plan(model, &shape, 1, NULL, session_memory, needed, &session) == BP_OK);
     float y[4] = {0};
     const bp_input in = {x, 16};
     bp_output out = {y, 12};
-    CHECK(bp_run(session, &in, &out, arena, bp_session_arena(session) - 1) == BP_MEMORY_TOO_SMALL);
+    CHECK(bp_run(session, &in, &out, arena, bp_session_arena(session) - 1, NULL) == BP_MEMORY_TOO_SMALL);
     out.bytes = 16;
-    CHECK(bp_run(session, &in, &out, arena, sizeof arena) == BP_BAD_ARGUMENT);
+    CHECK(bp_run(session, &in, &out, arena, sizeof arena, NULL) == BP_BAD_ARGUMENT);
     out.bytes = 12;
     out.data = (unsigned char*)y + 1;
-    CHECK(bp_run(session, &in, &out, arena, sizeof arena) == BP_BAD_ARGUMENT);
+    CHECK(bp_run(session, &in, &out, arena, sizeof arena, NULL) == BP_BAD_ARGUMENT);
 }
 
 /* Every truncation and every flipped bit is refused by the full check; without it, nothing worse than a wrong number.

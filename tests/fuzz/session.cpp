@@ -84,7 +84,7 @@ void plan_and_run(const Model& model, std::uint8_t choice) {
     std::uint32_t failed = 0;
     const Status status =
         Session::plan(model, {shapes, graph.inputs().size()}, {session_memory, static_cast<std::size_t>(bytes)},
-                      &session, &failed, static_cast<Activations>(choice / 64 % 3));
+                      &session, &failed, {static_cast<Activations>(choice / 64 % 3), 1});
     if (status == Status::memory_too_small) fail();  // it was given what it asked for
     if (status == Status::ok) run(*session);
 }

@@ -141,8 +141,8 @@ def test_arguments() -> None:
     data = mlp().bytes()
     with pytest.raises(ValueError, match="check must be"):
         Session(data, check="some")  # type: ignore[arg-type]
-    with pytest.raises(UnsupportedError, match="threads=2"):
-        Session(data, threads=2)
+    with pytest.raises(ValueError, match="threads must not be negative"):
+        Session(data, threads=-1)
     with pytest.raises(ValueError, match="memory_limit must not be negative"):
         Session(data, memory_limit=-1)
 

@@ -107,6 +107,7 @@ def command(
     load: Annotated[
         Load, typer.Option(help="tile: less memory, more time; unpack: more memory, less time.")
     ] = Load.MAP,
+    threads: Annotated[int, typer.Option(min=0, help="How many may share the run; 0: one a CPU.")] = 1,
     memory_limit: Annotated[
         int, typer.Option(min=0, metavar="BYTES", help="Refuse to take more than this for weights, arena and results.")
     ] = 1 << 33,
@@ -115,7 +116,13 @@ def command(
     """Run a pressed network on arrays, and print the shapes and the largest values of its outputs."""
     from bitpress import Session
 
-    session = Session(existing(file), load=load.value, activations=activations.value, memory_limit=memory_limit)
+    session = Session(
+        existing(file),
+        threads=threads,
+        load=load.value,
+        activations=activations.value,
+        memory_limit=memory_limit,
+    )
     arrays = read_inputs(input or [], [value.name for value in session.inputs])
     if output is not None:
         output_path(output, file)
