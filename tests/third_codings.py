@@ -311,8 +311,35 @@ def rans_chunk(chunk: bytes, m: int, s: int, f: dict[int, int] | None) -> bytes:
     return out
 
 
+def rows_chunk(chunk: bytes, m: int, s: int) -> bytes:
+    count = chunk[0]
+    must(2 <= count <= 8, "number of tables")
+    r, at = varint(chunk, 2)
+    first, at = varint(chunk, at)
+    must(64 <= r <= 1 << 20 and 1 <= first <= min(r, m), "lengths of rows")
+    tables = []
+    for _ in range(1 + count):
+        bits = Bits(chunk[at:])
+        tables.append(frequency_table(bits))
+        at += bits.rest_of_byte()
+    coder = Rans(chunk[at:], s)
+    ends = [*range(first, m, r), m]
+    begins = [0, *ends[:-1]]
+    of = coder.symbols(len(ends), tables[0])
+    must(max(of) < count, "a row's table")
+    out = bytearray(m)
+    for t in range(count):
+        mine = [j for i in range(len(ends)) if of[i] == t for j in range(begins[i], ends[i])]
+        for j, symbol in zip(mine, coder.symbols(len(mine), tables[1 + t]), strict=True):
+            out[j] = symbol
+    coder.end()
+    return bytes(out)
+
+
 def split_chunk(chunk: bytes, m: int, s: int, pair: list[dict[int, int]]) -> bytes:
     fill, how = chunk[0], chunk[1]
+    if how == 4:
+        return rows_chunk(chunk, m, s)
     must(how < 4, "how a chunk is split")
     k, at = varint(chunk, 2)
     must(1 <= k <= m, "number of survivors")

@@ -10,6 +10,7 @@
 #include "bind/threads.h"
 #include "codings/packed.h"
 #include "codings/planes.h"
+#include "codings/rans.h"
 #include "codings/wide.h"
 #include "kernels/kernels.h"
 
@@ -31,7 +32,7 @@ void check_limit(std::uint64_t size, std::optional<std::uint64_t> max_size, cons
     }
 }
 
-py::bytes encode(const std::string& name, const py::object& data, unsigned threads) {
+py::bytes encode(const std::string& name, const py::object& data, unsigned threads, std::size_t row) {
     const Coding& coder = coding_named(name);
     const Buffer in(data);
     OutputBytes out(coder.bound(in.bytes().size()));
@@ -41,7 +42,7 @@ py::bytes encode(const std::string& name, const py::object& data, unsigned threa
         const py::gil_scoped_release unlocked;
         const Threads crew(threads, in.bytes().size());
         const Workspace workspace(workers_need(coder.encode_workspace, crew.workers()));
-        status = coder.encode_by(crew.workers(), in.bytes(), out.bytes(), workspace.bytes(), &written);
+        status = encode_rows(coder, crew.workers(), row, in.bytes(), out.bytes(), workspace.bytes(), &written);
     }
     raise_for(status, name);
     return out.take(written);
@@ -128,8 +129,9 @@ py::bytes decode_packed_codes(const std::string& name, const py::object& blob, u
     return out.take(out.bytes().size());
 }
 
-// The stream of layout 1 or 2 of the same codes, packed.
-py::bytes encode_packed_codes(const std::string& name, const py::object& packed, unsigned bits, std::uint64_t count) {
+// The stream of layout 1 or 2 of the same codes, packed, in rows of `row` codes.
+py::bytes encode_packed_codes(const std::string& name, const py::object& packed, unsigned bits, std::uint64_t count,
+                              std::size_t row) {
     const bool wide = layout_of(bits) == Layout::wide;
     const Coding& coder = coding_named(name);
     const Buffer in(packed);
@@ -140,12 +142,12 @@ py::bytes encode_packed_codes(const std::string& name, const py::object& packed,
     if (wide) {
         const py::gil_scoped_release unlocked;
         const Workspace workspace(wide_encode_workspace(coder, count));
-        status = encode_wide(coder, in.bytes(), bits, count, out.bytes(), workspace.bytes(), &written);
+        status = encode_wide(coder, in.bytes(), bits, count, row, out.bytes(), workspace.bytes(), &written);
     } else {
         const py::gil_scoped_release unlocked;
         const Workspace codes(count), workspace(coder.encode_workspace);
         kernels()->unpack_bits(in.bytes().data(), in.bytes().size(), 0, count, bits, codes.memory.get());
-        status = coder.encode(codes.bytes(), out.bytes(), workspace.bytes(), &written);
+        status = encode_rows(coder, one_worker, row, codes.bytes(), out.bytes(), workspace.bytes(), &written);
     }
     raise_for(status, name);
     return out.take(written);
@@ -157,7 +159,7 @@ void register_codings(py::module_& module) {
     py::dict numbers;
     for (const Coding* entry : codings()) numbers[entry->name] = static_cast<int>(entry->id);
     module.attr("CODINGS") = numbers;
-    module.def("encode", encode, py::arg("coding"), py::arg("data"), py::arg("threads") = 1);
+    module.def("encode", encode, py::arg("coding"), py::arg("data"), py::arg("threads") = 1, py::arg("row") = 0);
     module.def("encode_planes", encode_planes, py::arg("kind"), py::arg("data"), py::arg("threads") = 1);
     module.def("decode", decode, py::arg("coding"), py::arg("blob"), py::arg("max_size") = py::none(),
                py::arg("threads") = 1);
@@ -166,7 +168,7 @@ void register_codings(py::module_& module) {
     module.def("decode_packed", decode_packed_codes, py::arg("coding"), py::arg("blob"), py::arg("bits"),
                py::arg("count"));
     module.def("encode_packed", encode_packed_codes, py::arg("coding"), py::arg("packed"), py::arg("bits"),
-               py::arg("count"));
+               py::arg("count"), py::arg("row") = 0);
     module.def(
         "decode_workspace", [](const std::string& name) { return coding_named(name).decode_workspace; },
         py::arg("coding"), "Bytes beside its output that a thread needs to decode.");

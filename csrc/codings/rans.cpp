@@ -1,7 +1,8 @@
 // rANS (Duda 2009): one range over the whole alphabet, so that a symbol may take less than a bit. 32-bit states of at
 // least 2^16, renewed by 16 bits at a time, 12-bit frequencies; a chunk's symbols go round 1, 8, 32 or 128 states
 // (Giesen 2014).
-#include "codings/codings.h"
+#include "codings/rans.h"
+
 #include "codings/frame.h"
 #include "codings/rans_chunk.h"
 
@@ -10,11 +11,13 @@ namespace {
 
 std::size_t bound(std::size_t n) noexcept { return frame_bound(n, rans_chunk_log); }
 
-Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
-              std::size_t* written) noexcept {
+}  // namespace
+
+Status rans_encode(const Workers& workers, std::size_t row, Bytes in, MutableBytes out, MutableBytes workspace,
+                   std::size_t* written) noexcept {
     BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(sizeof(RansEncoder), workers)));
     RansEncoder& encoder = *reinterpret_cast<RansEncoder*>(workspace.data());
-    begin_rans(&encoder);
+    begin_rans(in.data(), row, &encoder);
     const std::size_t chunk = std::size_t{1} << rans_chunk_log;
     Bytes table;
     std::uint8_t flag = frame_table_flag;
@@ -25,6 +28,13 @@ Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
     const States states = {&workers, workspace.data(), sizeof(RansEncoder)};
     encode_chunks(in, rans_chunk_log, table, out, states, encode_rans_chunk, written, flag);
     return Status::ok;
+}
+
+namespace {
+
+Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
+              std::size_t* written) noexcept {
+    return rans_encode(workers, 0, in, out, workspace, written);
 }
 
 Status decoded_size(Bytes in, std::uint64_t* size) noexcept {
@@ -39,7 +49,12 @@ struct DecodeState {
     enum class Held : std::uint8_t { other, shared, shared_pair } held;
     RansFrequencies shared, shared_pair[2];
     std::uint8_t piece[rans_piece];
+
+    // Rows need one table at a time: their map stands where the second one is.
+    RansRowsState* rows() noexcept { return reinterpret_cast<RansRowsState*>(&table[1]); }
 };
+static_assert(sizeof(RansRowsState) <= sizeof(RansTable));
+static_assert(sizeof(DecodeState) <= 65536, "decoding needs its output and 64 KiB");
 
 // Reads frequencies from the front of in and takes them away.
 Status take_frequencies(Bytes* in, RansFrequencies* frequencies) noexcept {
@@ -87,6 +102,10 @@ Status decode_split(void* opaque, bool has_pair, const ChunkEntry& entry, Bytes 
     DecodeState& state = *static_cast<DecodeState*>(opaque);
     const std::uint8_t fill = payload[0];
     const std::uint8_t how = payload[1];  // there are two bytes at least
+    if (how == rans_rows_how) {
+        state.held = DecodeState::Held::other;
+        return read_rows(payload, entry.streams_log, &state.table[0], state.piece, state.rows(), out);
+    }
     payload = payload.subspan(2);
     const auto map = static_cast<RansMap>(how & 1);
     const bool shares = (how & 2) != 0;

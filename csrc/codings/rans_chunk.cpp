@@ -4,11 +4,10 @@ namespace bitpress {
 namespace {
 
 constexpr std::uint64_t least_for_states[4] = {0, 2048, 16384, 131072};  // coded bytes: 1.6% at most go into states
-constexpr std::uint64_t byte_cost = 8 << 16;
 
 unsigned states_log_for(std::uint64_t cost) noexcept {
     unsigned log = 0;
-    while (log < 3 && cost / byte_cost >= least_for_states[log + 1]) ++log;
+    while (log < 3 && cost / rans_byte_cost >= least_for_states[log + 1]) ++log;
     return log;
 }
 
@@ -17,27 +16,18 @@ void count(Bytes symbols, RansModel* model) noexcept {
     kernels()->histogram(symbols.data(), symbols.size(), model->counts);
 }
 
-// From the counts.
-void make_model(RansModel* model) noexcept {
-    rans_frequencies(model->counts, &model->frequencies);
-    model->cost = rans_cost(model->counts, model->frequencies);
-    model->table_bytes = write_rans_table(model->frequencies, model->table);
-}
-
-std::uint64_t whole_cost(const RansModel& model) noexcept { return model.cost + model.table_bytes * byte_cost; }
-
 // Takes the gaps instead of the bitmap where they take less; of few survivors also where they take little more, for
 // they decode faster then, and slower where there are more. Of very few survivors either takes next to nothing, and the
 // gaps are far fewer symbols.
 void try_gaps(std::size_t n, RansEncoder* encoder) noexcept {
     encoder->gap_bytes = write_gaps(encoder->bitmap, n, encoder->gap);
     count({encoder->gap, encoder->gap_bytes}, &encoder->other_map);
-    make_model(&encoder->other_map);
-    const std::uint64_t bitmap = whole_cost(encoder->map);
+    make_rans_model(&encoder->other_map);
+    const std::uint64_t bitmap = encoder->map.whole_cost();
     const std::uint64_t most = encoder->survivor_bytes <= n / 256  ? bitmap + bitmap / 8
                                : encoder->survivor_bytes <= n / 12 ? bitmap + bitmap / 64
                                                                    : bitmap - bitmap / 16;
-    if (whole_cost(encoder->other_map) > most) return;
+    if (encoder->other_map.whole_cost() > most) return;
     encoder->map = encoder->other_map;
     encoder->map_kind = RansMap::gaps;
 }
@@ -47,12 +37,19 @@ void analyse(Bytes chunk, RansEncoder* encoder) noexcept {
     if (encoder->analysed == chunk.data()) return;
     encoder->analysed = chunk.data();
     count(chunk, &encoder->plain);
-    make_model(&encoder->plain);
+    make_rans_model(&encoder->plain);
     const std::uint64_t* const counts = encoder->plain.counts;
     unsigned most = 0;
     for (unsigned s = 1; s < 256; ++s) most = counts[s] > counts[most] ? s : most;
     const std::size_t n = chunk.size();
     const auto fills = static_cast<std::size_t>(counts[most]);
+    encoder->may_group = false;
+    if (encoder->row != 0 && fills < n) {
+        const std::size_t past = static_cast<std::size_t>(chunk.data() - encoder->begin) % encoder->row;
+        const std::size_t first = encoder->row - past;
+        encoder->groups.rows = {n, encoder->row, first < n ? first : n};
+        encoder->may_group = group_rows(chunk, encoder->plain, &encoder->groups);
+    }
     encoder->may_split = fills >= n / 2 && fills < n;
     if (!encoder->may_split) return;
     const Kernels& k = *kernels();
@@ -61,9 +58,9 @@ void analyse(Bytes chunk, RansEncoder* encoder) noexcept {
     encoder->survivor_bytes = k.compress_bytes(chunk.data(), n, encoder->bitmap, encoder->survivor);
     std::memcpy(encoder->survivors.counts, counts, sizeof encoder->survivors.counts);
     encoder->survivors.counts[most] = 0;
-    make_model(&encoder->survivors);
+    make_rans_model(&encoder->survivors);
     count({encoder->bitmap, (n + 7) / 8}, &encoder->map);
-    make_model(&encoder->map);
+    make_rans_model(&encoder->map);
     encoder->map_kind = RansMap::bitmap;
     if (fills >= n - n / 4) try_gaps(n, encoder);
 }
@@ -71,6 +68,7 @@ void analyse(Bytes chunk, RansEncoder* encoder) noexcept {
 // How a chunk is coded, and what that costs.
 struct Choice {
     bool split = false;
+    bool rows = false;
     bool shared = false;
     std::uint64_t cost = 0;     // of the symbols
     std::uint64_t overall = 0;  // with what stands before them
@@ -78,10 +76,10 @@ struct Choice {
 
 Choice plain_choice(const RansEncoder& encoder, bool may_share) noexcept {
     const RansModel& plain = encoder.plain;
-    const Choice own{false, false, plain.cost, whole_cost(plain)};
+    const Choice own{false, false, false, plain.cost, plain.whole_cost()};
     if (!may_share || encoder.shared_split) return own;
     const std::uint64_t cost = rans_cost(plain.counts, encoder.shared[0]);
-    return cost <= own.overall ? Choice{false, true, cost, cost} : own;
+    return cost <= own.overall ? Choice{false, false, true, cost, cost} : own;
 }
 
 // Fill byte, kind, numbers of survivors and of gaps.
@@ -93,25 +91,33 @@ std::size_t write_split_head(const RansEncoder& encoder, bool shared, std::uint8
     return bytes;
 }
 
-constexpr std::size_t max_split_head = 2 + 2 * frame_max_varint;
+static_assert(rans_max_front >= 2 + 2 * frame_max_varint + 2 * rans_max_table_bytes);
 
 Choice split_choice(const RansEncoder& encoder, bool may_share) noexcept {
-    std::uint8_t scratch[max_split_head];
-    const std::uint64_t head = write_split_head(encoder, false, scratch) * byte_cost;
-    const Choice own{true, false, encoder.survivors.cost + encoder.map.cost,
-                     whole_cost(encoder.survivors) + whole_cost(encoder.map) + head};
+    std::uint8_t scratch[2 + 2 * frame_max_varint];
+    const std::uint64_t head = write_split_head(encoder, false, scratch) * rans_byte_cost;
+    const Choice own{true, false, false, encoder.survivors.cost + encoder.map.cost,
+                     encoder.survivors.whole_cost() + encoder.map.whole_cost() + head};
     if (!may_share || !encoder.shared_split || encoder.shared_map != encoder.map_kind) return own;
     const std::uint64_t cost =
         rans_cost(encoder.survivors.counts, encoder.shared[0]) + rans_cost(encoder.map.counts, encoder.shared[1]);
-    return cost + head <= own.overall ? Choice{true, true, cost, cost + head} : own;
+    return cost + head <= own.overall ? Choice{true, false, true, cost, cost + head} : own;
 }
 
-// A split chunk decodes faster: it may take a little more.
-Choice choose(const RansEncoder& encoder, bool may_share) noexcept {
+// Without a look at rows. A split chunk decodes faster: it may take a little more.
+Choice choose_one(const RansEncoder& encoder, bool may_share) noexcept {
     const Choice plain = plain_choice(encoder, may_share);
     if (!encoder.may_split) return plain;
     const Choice split = split_choice(encoder, may_share);
     return split.overall <= plain.overall + plain.overall / 128 ? split : plain;
+}
+
+Choice choose(const RansEncoder& encoder, bool may_share) noexcept {
+    Choice best = choose_one(encoder, may_share);
+    if (encoder.may_group && encoder.groups.whole + encoder.groups.whole / rans_rows_worth <= best.overall) {
+        best = {false, true, false, encoder.groups.cost, encoder.groups.whole};
+    }
+    return best;
 }
 
 const RansEncodeTable& symbols_for(const RansFrequencies& frequencies, RansEncoder* encoder) noexcept {
@@ -144,10 +150,55 @@ std::size_t put_table(const RansModel& model, std::uint8_t* out) noexcept {
     return model.table_bytes;
 }
 
+// All that stands before the states; returns its size.
+std::size_t write_front(const RansEncoder& encoder, const Choice& choice, std::uint8_t* out) noexcept {
+    if (choice.rows) {
+        const RansGroups& groups = encoder.groups;
+        std::size_t bytes = write_rows_head(groups, out);
+        bytes += put_table(groups.map_model, out + bytes);
+        for (unsigned t = 0; t < groups.tables; ++t) bytes += put_table(groups.model[t], out + bytes);
+        return bytes;
+    }
+    std::size_t bytes = choice.split ? write_split_head(encoder, choice.shared, out) : 0;
+    if (choice.shared) return bytes;
+    if (!choice.split) return put_table(encoder.plain, out);
+    bytes += put_table(encoder.survivors, out + bytes);
+    return bytes + put_table(encoder.map, out + bytes);
+}
+
+// The rows of each group after each other, written from the last group to the map.
+void write_rows(Bytes chunk, RansEncoder* encoder, RansWriter* writer) noexcept {
+    const RansGroups& groups = encoder->groups;
+    const std::size_t count = groups.rows.count();
+    std::uint8_t* const gathered = encoder->survivor;
+    encoder->analysed = nullptr;  // the survivors are lost
+    for (unsigned t = groups.tables; t-- > 0;) {
+        std::size_t bytes = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            if (groups.map[i] != t) continue;
+            const std::size_t size = groups.rows.end(i) - groups.rows.begin(i);
+            std::memcpy(gathered + bytes, chunk.data() + groups.rows.begin(i), size);
+            bytes += size;
+        }
+        write({gathered, bytes}, groups.model[t], nullptr, encoder, writer);
+    }
+    write({groups.map, count}, groups.map_model, nullptr, encoder, writer);
+}
+
+void write_split(Bytes chunk, const RansFrequencies* shared, RansEncoder* encoder, RansWriter* writer) noexcept {
+    const Bytes map = encoder->map_kind == RansMap::bitmap ? Bytes(encoder->bitmap, (chunk.size() + 7) / 8)
+                                                           : Bytes(encoder->gap, encoder->gap_bytes);
+    write(map, encoder->map, shared != nullptr ? shared + 1 : nullptr, encoder, writer);
+    write({encoder->survivor, encoder->survivor_bytes}, encoder->survivors, shared, encoder, writer);
+}
+
 }  // namespace
 
-void begin_rans(RansEncoder* encoder) noexcept {
+void begin_rans(const std::uint8_t* input, std::size_t row, RansEncoder* encoder) noexcept {
     encoder->analysed = nullptr;
+    encoder->begin = input;
+    const bool known = row != 0 && row <= rans_chunk_bytes;
+    encoder->row = known ? row * ((rans_least_row + row - 1) / row) : 0;  // whole rows, not too short
     encoder->shared_split = false;
 }
 
@@ -156,7 +207,7 @@ Bytes share_rans_tables(RansEncoder* encoder, Bytes chunk) noexcept {
     unsigned distinct = 0;
     for (const std::uint64_t n : encoder->plain.counts) distinct += n != 0;
     if (distinct < 2) return {};
-    encoder->shared_split = choose(*encoder, false).split;
+    encoder->shared_split = choose_one(*encoder, false).split;
     encoder->shared_map = encoder->map_kind;
     std::size_t bytes = 0;
     if (encoder->shared_split) {
@@ -176,35 +227,29 @@ bool encode_rans_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes o
     if (chunk.size() < 2) return false;
     analyse(chunk, &encoder);
     const Choice choice = choose(encoder, may_share);
-    std::uint8_t head[max_split_head + 2 * rans_max_table_bytes];
-    std::size_t head_bytes = choice.split ? write_split_head(encoder, choice.shared, head) : 0;
-    if (!choice.shared && choice.split) {
-        head_bytes += put_table(encoder.survivors, head + head_bytes);
-        head_bytes += put_table(encoder.map, head + head_bytes);
-    } else if (!choice.shared) {
-        head_bytes = put_table(encoder.plain, head);
-    }
-    if (head_bytes > out.size()) return false;
+    std::uint8_t* const front = encoder.front;
+    const std::size_t front_bytes = write_front(encoder, choice, front);
+    if (front_bytes > out.size()) return false;
     const unsigned streams_log = states_log_for(choice.cost);
-    RansWriter writer(out.subspan(head_bytes), streams_log);
+    RansWriter writer(out.subspan(front_bytes), streams_log);
     const RansFrequencies* const shared = choice.shared ? encoder.shared : nullptr;
-    if (choice.split) {
-        const Bytes map = encoder.map_kind == RansMap::bitmap ? Bytes(encoder.bitmap, (chunk.size() + 7) / 8)
-                                                              : Bytes(encoder.gap, encoder.gap_bytes);
-        write(map, encoder.map, shared != nullptr ? shared + 1 : nullptr, &encoder, &writer);
-        write({encoder.survivor, encoder.survivor_bytes}, encoder.survivors, shared, &encoder, &writer);
-        entry->kind = ChunkKind::fill;
+    entry->kind = choice.split || choice.rows ? ChunkKind::fill
+                  : choice.shared             ? ChunkKind::coded_shared
+                                              : ChunkKind::coded;
+    if (choice.rows) {
+        write_rows(chunk, &encoder, &writer);
+    } else if (choice.split) {
+        write_split(chunk, shared, &encoder, &writer);
     } else {
         write(chunk, encoder.plain, shared, &encoder, &writer);
-        entry->kind = choice.shared ? ChunkKind::coded_shared : ChunkKind::coded;
     }
     const Bytes written = writer.finish();
     if (written.empty()) return false;
-    std::memcpy(out.data(), head, head_bytes);
-    std::memmove(out.data() + head_bytes, written.data(), written.size());
+    std::memcpy(out.data(), front, front_bytes);
+    std::memmove(out.data() + front_bytes, written.data(), written.size());
     entry->streams_log = streams_log;
     entry->shared = choice.shared;
-    entry->size = head_bytes + written.size();
+    entry->size = front_bytes + written.size();
     return true;
 }
 

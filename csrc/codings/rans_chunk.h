@@ -1,7 +1,9 @@
-// How rANS encodes a chunk: plain or split, with tables of its own or the frame's, whatever takes least.
+// How rANS encodes a chunk: plain, split or by groups of rows, with tables of its own or the frame's, whatever takes
+// least.
 #pragma once
 
 #include "codings/frame.h"
+#include "codings/rans_rows.h"
 #include "codings/rans_split.h"
 
 namespace bitpress {
@@ -9,14 +11,7 @@ namespace bitpress {
 inline constexpr unsigned rans_chunk_log = 20;  // 1 MiB
 inline constexpr std::size_t rans_chunk_bytes = std::size_t{1} << rans_chunk_log;
 
-// What is to be coded: how often each symbol occurs, frequencies made for that, and what both take.
-struct RansModel {
-    std::uint64_t counts[256];
-    RansFrequencies frequencies;
-    std::uint64_t cost;  // of the symbols, in 2^-16 bits
-    std::size_t table_bytes;
-    std::uint8_t table[rans_max_table_bytes];
-};
+inline constexpr std::size_t rans_max_front = rans_max_rows_head + (1 + rans_max_tables) * rans_max_table_bytes;
 
 struct RansEncoder {
     const std::uint8_t* analysed;  // the chunk whose models these are
@@ -25,12 +20,18 @@ struct RansEncoder {
     std::uint8_t fill;
     bool may_split;
     std::size_t survivor_bytes, gap_bytes;
+    // Rows, where the caller names them.
+    const std::uint8_t* begin;  // of the whole input
+    std::size_t row;            // bytes; 0: not known
+    bool may_group;
+    RansGroups groups;
     // The frame's tables.
     bool shared_split;
     RansMap shared_map;
     RansFrequencies shared[2];
     std::uint8_t shared_table[2 * rans_max_table_bytes];
     // Scratch.
+    std::uint8_t front[rans_max_front];
     RansTable slots;
     RansEncodeTable symbols;
     std::uint8_t bitmap[rans_chunk_bytes / 8];
@@ -38,7 +39,8 @@ struct RansEncoder {
     std::uint8_t gap[rans_chunk_bytes / 4 + rans_chunk_bytes / rans_gap_escape + 1];
 };
 
-void begin_rans(RansEncoder* encoder) noexcept;
+// row: bytes of a row of the input, or 0.
+void begin_rans(const std::uint8_t* input, std::size_t row, RansEncoder* encoder) noexcept;
 
 // Makes the tables of the first chunk the frame's and returns them written; nothing where all its bytes are equal.
 Bytes share_rans_tables(RansEncoder* encoder, Bytes chunk) noexcept;

@@ -31,8 +31,10 @@ unsigned cheapest(const std::uint64_t counts[256], const RansFrequencies& freque
     return best;
 }
 
-// log2(value) * 65536, rounded down: the digits by repeated squaring. 1 <= value < 2^16.
-std::uint32_t log2_fixed(unsigned value) noexcept {
+}  // namespace
+
+// The digits by repeated squaring.
+std::uint32_t rans_log2(unsigned value) noexcept {
     const unsigned whole = bit_length(value) - 1;
     std::uint64_t mantissa = static_cast<std::uint64_t>(value) << (31 - whole);  // 1.0 is 2^31
     std::uint32_t digits = 0;
@@ -46,8 +48,6 @@ std::uint32_t log2_fixed(unsigned value) noexcept {
     }
     return (whole << 16) | digits;
 }
-
-}  // namespace
 
 void rans_frequencies(const std::uint64_t counts[256], RansFrequencies* frequencies) noexcept {
     std::uint64_t total = 0;
@@ -71,7 +71,7 @@ std::uint64_t rans_cost(const std::uint64_t counts[256], const RansFrequencies& 
     std::uint64_t cost = 0;
     for (unsigned s = 0; s < 256; ++s) {
         if (counts[s] != 0 && frequencies.of[s] == 0) return rans_cannot;
-        if (counts[s] != 0) cost += counts[s] * ((rans_sum_log << 16) - log2_fixed(frequencies.of[s]));
+        if (counts[s] != 0) cost += counts[s] * ((rans_sum_log << 16) - rans_log2(frequencies.of[s]));
     }
     return cost;
 }
@@ -97,6 +97,12 @@ std::size_t write_rans_table(const RansFrequencies& frequencies, std::uint8_t* o
         bits.flush();
     }
     return static_cast<std::size_t>(bits.finish() - out);
+}
+
+void make_rans_model(RansModel* model) noexcept {
+    rans_frequencies(model->counts, &model->frequencies);
+    model->cost = rans_cost(model->counts, model->frequencies);
+    model->table_bytes = write_rans_table(model->frequencies, model->table);
 }
 
 namespace {
@@ -189,11 +195,17 @@ Buckets fill_buckets(const std::uint16_t* frequency, unsigned count) noexcept {
     return buckets;
 }
 
+// The slots of a bucket: below `own` its item's, by rank; then the alias's, whose rank is added already.
+template <unsigned size>
+void fill_bucket(std::uint32_t mine, std::uint32_t others, unsigned own, std::uint32_t* entry) noexcept {
+    for (std::uint32_t o = 0; o < size; ++o) entry[o] = (o < own ? mine : others) + (o << 8);
+}
+
 }  // namespace
 
 void make_rans_table(const RansFrequencies& frequencies, RansTable* table) noexcept {
-    std::memset(table, 0, sizeof *table);
-    std::uint8_t value[256];
+    std::memset(table->threshold, 0, sizeof *table - offsetof(RansTable, threshold));  // entries are all set
+    std::uint8_t value[256] = {};
     std::uint16_t frequency[256] = {};
     unsigned items = 0;
     for (unsigned s = 0; s < 256; ++s) {
@@ -211,19 +223,24 @@ void make_rans_table(const RansFrequencies& frequencies, RansTable* table) noexc
     const Buckets buckets = fill_buckets(frequency, 1u << table->bucket_log);
     unsigned next[256];  // the first rank of an item that its own bucket does not hold
     for (unsigned i = 0; i < buckets.count; ++i) next[i] = buckets.own[i];
-    std::uint32_t* entry = table->entry;
     for (unsigned i = 0; i < buckets.count; ++i) {
         const unsigned own = buckets.own[i];
         const unsigned j = buckets.alias[i];
-        for (unsigned rank = 0; rank < own; ++rank) *entry++ = value[i] | rank << 8 | std::uint32_t{frequency[i]} << 20;
-        const unsigned threshold = own == buckets.size ? 0 : own;  // a full bucket is its own alias: 8 bits are enough
-        const unsigned base = own == buckets.size ? 0 : next[j] - own;
-        table->threshold[i] = static_cast<std::uint8_t>(threshold);
+        const bool full = own == buckets.size;  // a full bucket is its own alias: 8 bits are enough
+        const unsigned base = full ? 0 : next[j] - own;
+        table->threshold[i] = static_cast<std::uint8_t>(full ? 0 : own);
         table->alias[i] = static_cast<std::uint8_t>(j);
         table->alias_rank_low[i] = static_cast<std::uint8_t>(base);
         table->alias_rank_high[i] = static_cast<std::uint8_t>(base >> 8);
-        for (unsigned o = own; o < buckets.size; ++o)
-            *entry++ = value[j] | next[j]++ << 8 | std::uint32_t{frequency[j]} << 20;
+        const std::uint32_t mine = value[i] | std::uint32_t{frequency[i]} << 20;
+        const std::uint32_t others = (value[j] | std::uint32_t{frequency[j]} << 20) + (base << 8);
+        std::uint32_t* const entry = table->entry + std::size_t{i} * buckets.size;
+        if (few) {
+            fill_bucket<256>(mine, others, own, entry);
+        } else {
+            fill_bucket<16>(mine, others, own, entry);
+        }
+        next[j] += buckets.size - own;
     }
 }
 

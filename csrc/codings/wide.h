@@ -31,8 +31,8 @@ Status decode_wide(const Coding& with, Bytes in, unsigned bits, std::uint64_t co
 // Most bytes of the stream of `count` codes, and what encode_wide needs (alignment 8).
 std::size_t wide_bound(const Coding& with, std::size_t count) noexcept;
 std::size_t wide_encode_workspace(const Coding& with, std::size_t count) noexcept;
-// The stream of `count` packed codes. out has wide_bound bytes.
-Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t count, MutableBytes out,
-                   MutableBytes workspace, std::size_t* written) noexcept;
+// The stream of `count` packed codes, in rows of `row` of them (0: not known). out has wide_bound bytes.
+Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t count, std::size_t row,
+                   MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept;
 
 }  // namespace bitpress

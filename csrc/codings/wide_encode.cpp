@@ -1,6 +1,7 @@
 // Wide codes to symbols and raw bits: the middle is the median, the split the one that costs least.
 #include "codings/bits.h"
 #include "codings/frame.h"
+#include "codings/rans.h"
 #include "codings/rans_model.h"
 #include "codings/wide.h"
 
@@ -140,8 +141,8 @@ std::size_t wide_encode_workspace(const Coding& with, std::size_t count) noexcep
     return up8(with.encode_workspace) + sizeof(WideEncoder) + up8(count) + 3 * blocks_of(count) + 2 * count + 8;
 }
 
-Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t count, MutableBytes out,
-                   MutableBytes workspace, std::size_t* written) noexcept {
+Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t count, std::size_t row,
+                   MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
     if (bits < wide_min_bits || bits > wide_max_bits ||
         packed.size() != count / 8 * bits + (count % 8 * bits + 7) / 8) {
         return Status::bad_argument;
@@ -174,8 +175,8 @@ Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t 
     store_le(at, static_cast<std::uint16_t>(middle));
     at += 2;
     std::size_t frame = 0;
-    BP_TRY(with.encode({symbols, count}, out.subspan(3 + frame_max_varint), workspace.first(with.encode_workspace),
-                       &frame));
+    BP_TRY(encode_rows(with, one_worker, row, {symbols, count}, out.subspan(3 + frame_max_varint),
+                       workspace.first(with.encode_workspace), &frame));
     at += write_varint(at, frame);
     std::memmove(at, out.data() + 3 + frame_max_varint, frame);
     at += frame;

@@ -3,6 +3,7 @@
 
 #include "codings/lzw_image.h"
 #include "codings/lzw_z.h"
+#include "codings/rans.h"
 
 #include "codings_fuzz.h"
 
@@ -38,6 +39,21 @@ void through(const Coding& coder, Bytes data) {
     const fuzz::Memory back(data.size(), 0xEE);
     fuzz::require(coder.decode(frame, back.span(), decoding.one.span()) == Status::ok, "cannot decode");
     fuzz::require(fuzz::equal(back.span(), data), "the round trip changed the data");
+}
+
+// Rows give another frame of the same data, never a longer one.
+void through_rows(Bytes data, std::size_t row) {
+    const fuzz::Workspaces& encoding = workspaces(rans_coding.encode_workspace);
+    const fuzz::Memory plain(rans_coding.bound(data.size()), 0), out(rans_coding.bound(data.size()), 0xFF);
+    std::size_t without = 0, with = 0;
+    fuzz::require(rans_coding.encode(data, plain.span(), encoding.one.span(), &without) == Status::ok, "cannot encode");
+    fuzz::require(rans_encode(one_worker, row, data, out.span(), encoding.other.span(), &with) == Status::ok,
+                  "cannot encode rows");
+    fuzz::require(with <= without + 8, "longer with rows");
+    const fuzz::Memory back(data.size(), 0xEE);
+    const MutableBytes work = workspaces(rans_coding.decode_workspace).one.span();
+    fuzz::require(rans_coding.decode(out.span().first(with), back.span(), work) == Status::ok, "cannot decode rows");
+    fuzz::require(fuzz::equal(back.span(), data), "rows changed the data");
 }
 
 void through_z(Bytes data, unsigned bits) {
@@ -102,6 +118,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::size_t which = data[0] % (all.size() + 16);
     if (which < all.size()) {
         through(*all[which], expanded.span());
+        if (all[which]->id == CodingId::rans) through_rows(expanded.span(), 1 + data[1] * rest / 64);
     } else if (which < all.size() + 8) {
         through_z(expanded.span(), static_cast<unsigned>(lzw::min_bits + which - all.size()));
     } else {

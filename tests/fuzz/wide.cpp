@@ -24,10 +24,11 @@ void there_and_back(const Work& work, Bytes packed, unsigned bits, std::size_t c
     const Coding& with = work.coder;
     const fuzz::Memory out(wide_bound(with, count), 0), again(wide_bound(with, count), 0xFF);
     std::size_t written = 0, rewritten = 0;
-    fuzz::require(encode_wide(with, packed, bits, count, out.span(), work.encoding.one.span(), &written) == Status::ok,
-                  "cannot encode");
     fuzz::require(
-        encode_wide(with, packed, bits, count, again.span(), work.encoding.other.span(), &rewritten) == Status::ok,
+        encode_wide(with, packed, bits, count, 64, out.span(), work.encoding.one.span(), &written) == Status::ok,
+        "cannot encode");
+    fuzz::require(
+        encode_wide(with, packed, bits, count, 64, again.span(), work.encoding.other.span(), &rewritten) == Status::ok,
         "cannot encode again");
     fuzz::require(fuzz::equal(out.span().first(written), again.span().first(rewritten)), "depends on old memory");
     const fuzz::Memory back(packed.size(), 0xEE);

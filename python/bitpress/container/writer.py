@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
@@ -11,6 +12,7 @@ from .. import _core
 from ..codings import encode_codes, encode_stream
 from ..dtypes import DTYPES
 from ..errors import SchemeError, ShapeError, UnsupportedError
+from ..scheme import Structure
 from ..tensor import PackedTensor, Role, TensorSpec
 from . import manifest
 from .atomic import replacing
@@ -220,7 +222,9 @@ class _Output:
         record.decoded = memoryview(data).nbytes
         if record.role == Role.CODES:
             bits = tensor.scheme[2]
-            record.coding, record.layout, stored = encode_codes(data, coding, bits, tensor.survivors)
+            dense = tensor.scheme[0] == Structure.DENSE and len(tensor.shape) > 1
+            row = math.prod(tensor.shape[1:]) if dense else 0
+            record.coding, record.layout, stored = encode_codes(data, coding, bits, tensor.survivors, row)
         else:
             dtype = {Role.DATA: tensor.dtype, Role.SCALES: "F32"}.get(record.role, "U8")
             record.coding, stored = encode_stream(data, coding, dtype)

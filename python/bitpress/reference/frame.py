@@ -201,10 +201,10 @@ def write_frame(
     data: bytes,
     chunk_log: int,
     table: bytes,
-    encode_chunk: Callable[[bytes, bool], tuple[int, int, bytes]],
+    encode_chunk: Callable[[int, bytes, bool], tuple[int, int, bytes]],
     flag: int = 16,
 ) -> bytes:
-    """A frame of ``data``; ``encode_chunk(chunk, may share the table)`` gives kind, streams_log and bytes.
+    """A frame of ``data``; ``encode_chunk(start, chunk, may share the table)`` gives kind, streams_log and bytes.
 
     ``flag`` is added to the head where the frame has the table.
 
@@ -220,7 +220,7 @@ def write_frame(
             if len(chunk) > 1 and chunk == chunk[:1] * len(chunk):
                 kind, streams_log, stored = FILL, 0, chunk[:1]
             else:
-                kind, streams_log, stored = encode_chunk(chunk, may_share)
+                kind, streams_log, stored = encode_chunk(start, chunk, may_share)
                 if len(stored) >= len(chunk):
                     kind, streams_log, stored = STORED, 0, chunk
             out.append((kind, streams_log, stored, len(chunk)))

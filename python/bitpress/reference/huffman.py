@@ -137,7 +137,7 @@ def encode(data: bytes) -> bytes:
     if len(data) > 2**CHUNK_LOG and len(set(data)) > 1:
         shared = best_code(Counter(data))
 
-    def encode_chunk(chunk: bytes, may_share: bool) -> tuple[int, int, bytes]:
+    def encode_chunk(start: int, chunk: bytes, may_share: bool) -> tuple[int, int, bytes]:
         if len(chunk) == 1:
             return STORED, 0, chunk
         streams_log = 0 if len(chunk) < 1024 else 2 if len(chunk) < 16384 else 3

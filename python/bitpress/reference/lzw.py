@@ -18,7 +18,7 @@ def _width(limit: int) -> int:
     return max(9, (limit - 1).bit_length())
 
 
-def _encode_chunk(chunk: bytes, may_share: bool = False) -> tuple[int, int, bytes]:
+def _encode_chunk(start: int, chunk: bytes, may_share: bool = False) -> tuple[int, int, bytes]:
     if len(chunk) == 1:
         return STORED, 0, chunk
     strings = {bytes([byte]): byte for byte in range(256)}

@@ -5,14 +5,12 @@ Sources: Duda, "Asymmetric numeral systems" (2009); Giesen, "Interleaved entropy
 
 from __future__ import annotations
 
-from collections import Counter
-
+from . import rans_rows
 from .frame import (
     CODED,
     CODED_SHARED,
     FILL,
     STORED,
-    BitReader,
     BitWriter,
     Chunk,
     decode_frame,
@@ -20,17 +18,14 @@ from .frame import (
     write_frame,
     write_varint,
 )
+from .rans_model import BYTE, SUM, Model, cost, frequencies, read_table, slots, write_table
 
 __all__ = ["cost", "decode", "encode", "frequencies", "read_table", "slots", "write_table"]
 
-SUM_LOG = 12
-SUM = 2**SUM_LOG
 LOWEST = 2**16
 CHUNK_LOG = 20
 STATES = (1, 8, 32, 128)
 LEAST = (0, 2048, 16384, 131072)  # coded bytes
-CANNOT = 2**62
-BYTE = 8 << 16  # the cost of one
 BITMAP, GAPS, SHARED = 0, 1, 2  # kinds of a split chunk's map; added where its tables are the frame's
 ESCAPE = 255
 
@@ -38,139 +33,6 @@ ESCAPE = 255
 def states_log(cost: int) -> int:
     """Which number of states the encoder takes for a chunk of this cost (2**-16 bits)."""
     return max(log for log in range(4) if cost >> 19 >= LEAST[log])
-
-
-def frequencies(counts: dict[int, int]) -> dict[int, int]:
-    """Whole frequencies of sum 4096, at least 1 each; a symbol that is alone leaves a slot to another one."""
-    total = sum(counts.values())
-    if len(counts) == 1:
-        (alone,) = counts
-        return dict(sorted({alone: SUM - 1, 0 if alone else 1: 1}.items()))
-    f = {s: max(1, (counts[s] * SUM + total // 2) // total) for s in sorted(counts)}
-    while (gap := SUM - sum(f.values())) != 0:
-        best = None
-        for s in f:
-            if gap < 0 and f[s] == 1:
-                continue
-            middle = 2 * f[s] + 1 if gap > 0 else 2 * f[s] - 1
-            if best is None:
-                best = (counts[s], middle, s)
-                continue
-            here, there = counts[s] * best[1], best[0] * middle
-            if here > there if gap > 0 else here < there:
-                best = (counts[s], middle, s)
-        assert best is not None
-        f[best[2]] += 1 if gap > 0 else -1
-    return f
-
-
-def _log2(value: int) -> int:
-    """log2 * 65536, rounded down, by repeated squaring of a 31-bit mantissa."""
-    whole = value.bit_length() - 1
-    mantissa, digits = value << (31 - whole), 0
-    for _ in range(16):
-        mantissa = mantissa * mantissa >> 31
-        digits *= 2
-        if mantissa >> 32:
-            mantissa >>= 1
-            digits += 1
-    return (whole << 16) + digits
-
-
-def cost(counts: dict[int, int], f: dict[int, int]) -> int:
-    """Bits that the counted symbols take under the frequencies, times 65536; CANNOT where one has none."""
-    if counts.keys() - f.keys():
-        return CANNOT
-    return sum(n * ((SUM_LOG << 16) - _log2(f[s])) for s, n in counts.items())
-
-
-def write_table(f: dict[int, int]) -> bytes:
-    """The compact form of the frequencies."""
-    bits, before, symbol = BitWriter(), 0, 0
-    while symbol < 256:
-        value = f.get(symbol, 0)
-        length = value.bit_length()
-        zigzag = 2 * (length - before) if length >= before else 2 * (before - length) - 1
-        bits.put(1 << zigzag, zigzag + 1)
-        before = length
-        run = 1
-        if length:
-            bits.put(value - (1 << (length - 1)), length - 1)
-        else:
-            while symbol + run < 256 and not f.get(symbol + run):
-                run += 1
-            digits = run.bit_length() - 1
-            bits.put(1 << digits, digits + 1)
-            bits.put(run - (1 << digits), digits)
-        symbol += run
-    return bits.bytes()
-
-
-def _unary(bits: BitReader, limit: int) -> int:
-    zeros = 0
-    while bits.take(1) == 0:
-        zeros += 1
-        if zeros > limit:
-            raise ValueError("a unary number is too long")
-    return zeros
-
-
-def read_table(data: bytes) -> tuple[dict[int, int], int]:
-    """The frequencies at the front of ``data``, and how many bytes they take."""
-    bits, f, length, symbol = BitReader(data), dict[int, int](), 0, 0
-    while symbol < 256:
-        zigzag = _unary(bits, 2 * SUM_LOG)
-        length += zigzag // 2 if zigzag % 2 == 0 else -(zigzag + 1) // 2
-        if not 0 <= length <= SUM_LOG:
-            raise ValueError("a frequency's length is out of range")
-        if length:
-            f[symbol] = (1 << (length - 1)) + bits.take(length - 1)
-            symbol += 1
-            continue
-        digits = _unary(bits, 8)
-        symbol += (1 << digits) + bits.take(digits)
-        if symbol > 256:
-            raise ValueError("a run of absent symbols is too long")
-    used = bits.finish()
-    if sum(f.values()) != SUM:
-        raise ValueError("the frequencies have a wrong sum")
-    return f, used
-
-
-def slots(f: dict[int, int]) -> list[tuple[int, int]]:
-    """(symbol, rank) of each of the 4096 slots: the alias method over 16 or 256 buckets."""
-    symbols = sorted(f) if len(f) <= 16 else list(range(256))
-    count = 16 if len(f) <= 16 else 256
-    size = SUM // count
-    rest = [f.get(s, 0) for s in symbols] + [0] * (count - len(symbols))
-    own, alias = [size] * count, list(range(count))
-    small = [i for i in reversed(range(count)) if rest[i] < size]
-    large = [i for i in reversed(range(count)) if rest[i] >= size]
-    while small:
-        i, j = small.pop(), large[-1]
-        own[i], alias[i] = rest[i], j
-        rest[j] -= size - rest[i]
-        if rest[j] < size:
-            small.append(large.pop())
-    following, out = list(own), []
-    for i in range(count):
-        out += [(symbols[i], rank) for rank in range(own[i])]
-        for _ in range(size - own[i]):
-            out.append((symbols[alias[i]], following[alias[i]]))
-            following[alias[i]] += 1
-    return out
-
-
-class _Model:
-    """A sequence of symbols and the frequencies made for it."""
-
-    def __init__(self, symbols: bytes) -> None:
-        self.symbols = symbols
-        self.counts = dict(Counter(symbols))
-        self.f = frequencies(self.counts)
-        self.table = write_table(self.f)
-        self.cost = cost(self.counts, self.f)
-        self.whole = self.cost + len(self.table) * BYTE
 
 
 def _write(sequences: list[tuple[bytes, dict[int, int]]], log: int) -> bytes:
@@ -211,11 +73,11 @@ class _Split:
 
     def __init__(self, chunk: bytes, counts: dict[int, int]) -> None:
         n, self.fill = len(chunk), max(sorted(counts), key=counts.__getitem__)
-        self.survivors = _Model(bytes(byte for byte in chunk if byte != self.fill))
-        self.kind, self.map = BITMAP, _Model(bitmap_of(chunk, self.fill))
+        self.survivors = Model(bytes(byte for byte in chunk if byte != self.fill))
+        self.kind, self.map = BITMAP, Model(bitmap_of(chunk, self.fill))
         survivors = len(self.survivors.symbols)
         if survivors <= n // 4:
-            gaps, bitmap = _Model(gaps_of(chunk, self.fill)), self.map.whole
+            gaps, bitmap = Model(gaps_of(chunk, self.fill)), self.map.whole
             if survivors <= n // 256:
                 most = bitmap + bitmap // 8
             else:
@@ -231,7 +93,7 @@ class _Analysis:
     """What may be done with a chunk of two bytes or more that are not all equal."""
 
     def __init__(self, chunk: bytes) -> None:
-        self.plain = _Model(chunk)
+        self.plain = Model(chunk)
         may_split = max(self.plain.counts.values()) >= len(chunk) // 2
         self.split = _Split(chunk, self.plain.counts) if may_split else None
 
@@ -240,7 +102,8 @@ class _Analysis:
 
 
 class _Encoder:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, row: int) -> None:
+        self.row = rans_rows.whole_rows(row) if row <= 2**CHUNK_LOG else 0
         self.shared: list[dict[int, int]] = []
         self.shared_kind = -1  # that of the map, where the tables are those of a split chunk
         self.table = b""
@@ -256,15 +119,17 @@ class _Encoder:
         self.shared = [model.f for model in models]
         self.table = b"".join(model.table for model in models)
 
-    def chunk(self, chunk: bytes, may_share: bool) -> tuple[int, int, bytes]:
+    def chunk(self, start: int, chunk: bytes, may_share: bool) -> tuple[int, int, bytes]:
         """An encode_chunk of ``write_frame``."""
         if len(chunk) == 1:
             return STORED, 0, chunk
         it = _Analysis(chunk)
+        groups = rans_rows.group(chunk, start, self.row, it.plain) if self.row else None
         plain, split = it.plain, it.split
         plain_cost, plain_whole, plain_shares = plain.cost, plain.whole, False
         if may_share and self.shared_kind < 0 and (shared := cost(plain.counts, self.shared[0])) <= plain.whole:
             plain_cost, plain_whole, plain_shares = shared, shared, True
+        splits = False
         if split is not None:
             split_cost, split_whole, split_shares = split.cost, split.whole, False
             if may_share and self.shared_kind == split.kind:
@@ -272,23 +137,30 @@ class _Encoder:
                 head = (2 + len(split.head)) * BYTE
                 if shared + head <= split.whole:
                     split_cost, split_whole, split_shares = shared, shared + head, True
-            if it.splits(plain_whole, split_whole):
-                models = [split.survivors, split.map]
-                front = bytes([split.fill, split.kind + (SHARED if split_shares else 0)]) + split.head
-                front += b"" if split_shares else b"".join(model.table for model in models)
-                used = self.shared if split_shares else [model.f for model in models]
-                log = states_log(split_cost)
-                parts = [(model.symbols, f) for model, f in zip(models, used, strict=True)]
-                return FILL, log, front + _write(parts, log)
+            splits = it.splits(plain_whole, split_whole)
+        if groups is not None and groups.whole + groups.whole // rans_rows.WORTH <= (
+            split_whole if splits else plain_whole
+        ):
+            log = states_log(groups.cost)
+            front = groups.head + b"".join(model.table for model in groups.parts)
+            return FILL, log, front + _write([(model.symbols, model.f) for model in groups.parts], log)
+        if split is not None and splits:
+            models = [split.survivors, split.map]
+            front = bytes([split.fill, split.kind + (SHARED if split_shares else 0)]) + split.head
+            front += b"" if split_shares else b"".join(model.table for model in models)
+            used = self.shared if split_shares else [model.f for model in models]
+            log = states_log(split_cost)
+            parts = [(model.symbols, f) for model, f in zip(models, used, strict=True)]
+            return FILL, log, front + _write(parts, log)
         log = states_log(plain_cost)
         if plain_shares:
             return CODED_SHARED, log, _write([(chunk, self.shared[0])], log)
         return CODED, log, plain.table + _write([(chunk, plain.f)], log)
 
 
-def encode(data: bytes) -> bytes:
-    """A frame: the very bytes that the native encoder writes."""
-    encoder = _Encoder(data)
+def encode(data: bytes, row: int = 0) -> bytes:
+    """A frame: the very bytes that the native encoder writes; ``row``: bytes of a row, where data have any."""
+    encoder = _Encoder(data, row)
     return write_frame(data, CHUNK_LOG, encoder.table, encoder.chunk, 16 if encoder.shared_kind < 0 else 32)
 
 
@@ -353,9 +225,29 @@ def _merge_gaps(survivors: bytes, gaps: bytes, n: int, fill: int) -> bytes:
     return bytes(out) + bytes([fill]) * (n - len(out))
 
 
+def _decode_rows(chunk: Chunk) -> bytes:
+    row, first, tables, at = rans_rows.read_head(chunk.stored, chunk.decoded_bytes)
+    places = rans_rows.spans(chunk.decoded_bytes, row, first)
+    reader = _Reader(chunk.stored[at:], chunk.streams_log)
+    where = reader.read(len(places), tables[0])
+    if max(where) + 2 > len(tables):
+        raise ValueError("a row has a table that is not there")
+    out = bytearray(chunk.decoded_bytes)
+    for k, f in enumerate(tables[1:]):
+        rows = [place for place, table in zip(places, where, strict=True) if table == k]
+        symbols, at = reader.read(sum(b - a for a, b in rows), f), 0
+        for a, b in rows:
+            out[a:b] = symbols[at : at + b - a]
+            at += b - a
+    reader.close()
+    return bytes(out)
+
+
 def _decode_split(chunk: Chunk, pair: list[dict[int, int]]) -> bytes:
     stored, n = chunk.stored, chunk.decoded_bytes
     fill, how = stored[0], stored[1]
+    if how == rans_rows.HOW:
+        return _decode_rows(chunk)
     if how > 3 or (how & SHARED and not pair):
         raise ValueError("there is no such split chunk")
     count, at = read_varint(stored, 2)

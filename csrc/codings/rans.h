@@ -1,0 +1,19 @@
+// rANS of bytes that stand in rows: beside what every coding has, an encoder that may give unlike rows unlike tables.
+#pragma once
+
+#include "codings/codings.h"
+
+namespace bitpress {
+
+// As rans_coding's encode_by; row: bytes of a row of the input, 0 where there are none. Any decoder of rANS reads it.
+Status rans_encode(const Workers& workers, std::size_t row, Bytes in, MutableBytes out, MutableBytes workspace,
+                   std::size_t* written) noexcept;
+
+// The same of any coding; others make nothing of rows.
+inline Status encode_rows(const Coding& with, const Workers& workers, std::size_t row, Bytes in, MutableBytes out,
+                          MutableBytes workspace, std::size_t* written) noexcept {
+    if (with.id == CodingId::rans) return rans_encode(workers, row, in, out, workspace, written);
+    return with.encode_by(workers, in, out, workspace, written);
+}
+
+}  // namespace bitpress
