@@ -16,6 +16,37 @@ void count(Bytes symbols, RansModel* model) noexcept {
     kernels()->histogram(symbols.data(), symbols.size(), model->counts);
 }
 
+constexpr std::size_t least_for_estimate = std::size_t{1} << 19;
+constexpr std::size_t block_bytes = 4096;
+constexpr std::size_t sample_bytes = block_bytes / 8;
+constexpr unsigned most_unseen = 8;
+
+struct Range {
+    std::uint8_t low = 255;
+    std::uint8_t high = 0;
+};
+
+void widen(const std::uint8_t* p, std::size_t n, Range* range) noexcept {
+    for (std::size_t i = 0; i < n; ++i) {
+        range->low = p[i] < range->low ? p[i] : range->low;
+        range->high = p[i] > range->high ? p[i] : range->high;
+    }
+}
+
+// Block by block: with a number that the compiler knows, it takes vectors.
+Range range_of(Bytes chunk) noexcept {
+    std::uint8_t low = 255, high = 0;
+    std::size_t at = 0;
+    for (; chunk.size() - at >= block_bytes; at += block_bytes) {
+        const std::uint8_t* const p = chunk.data() + at;
+        for (std::size_t i = 0; i < block_bytes; ++i) low = p[i] < low ? p[i] : low;
+        for (std::size_t i = 0; i < block_bytes; ++i) high = p[i] > high ? p[i] : high;
+    }
+    Range range{low, high};
+    widen(chunk.data() + at, chunk.size() - at, &range);
+    return range;
+}
+
 // Takes the gaps instead of the bitmap where they take less; of few survivors also where they take little more, for
 // they decode faster then, and slower where there are more. Of very few survivors either takes next to nothing, and the
 // gaps are far fewer symbols.
@@ -32,18 +63,45 @@ void try_gaps(std::size_t n, RansEncoder* encoder) noexcept {
     encoder->map_kind = RansMap::gaps;
 }
 
+// Counts an eighth of a large chunk, scaled, and one of each other value that may occur: between the least and the
+// greatest. False where that would not do: one value may be half of all, too many values were not seen, or rows are to
+// be told apart.
+bool estimate(Bytes chunk, RansEncoder* encoder) noexcept {
+    if (chunk.size() < least_for_estimate || encoder->row != 0) return false;
+    std::uint8_t* const sample = encoder->bitmap;  // not in use yet
+    const std::size_t blocks = chunk.size() / block_bytes;
+    for (std::size_t b = 0; b < blocks; ++b) {
+        const std::size_t at = b * block_bytes + (b + b / 8) % 8 * sample_bytes;
+        std::memcpy(sample + b * sample_bytes, chunk.data() + at, sample_bytes);
+    }
+    count({sample, blocks * sample_bytes}, &encoder->plain);
+    const Range range = range_of(chunk);
+    unsigned unseen = 0;
+    for (unsigned s = 0; s < 256; ++s) {
+        std::uint64_t& here = encoder->plain.counts[s];
+        if (16 * here >= 7 * blocks * sample_bytes) return false;
+        here *= 8;
+        if (here != 0 || s < range.low || s > range.high) continue;
+        here = 1;
+        ++unseen;
+    }
+    return unseen <= most_unseen;
+}
+
 // Makes the models of a chunk that is not empty.
-void analyse(Bytes chunk, RansEncoder* encoder) noexcept {
-    if (encoder->analysed == chunk.data()) return;
+void analyse(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexcept {
+    if (may_estimate && encoder->analysed == chunk.data()) return;
     encoder->analysed = chunk.data();
-    count(chunk, &encoder->plain);
+    encoder->estimated = may_estimate && estimate(chunk, encoder);
+    if (!encoder->estimated) count(chunk, &encoder->plain);
     make_rans_model(&encoder->plain);
+    encoder->may_group = encoder->may_split = false;
+    if (encoder->estimated) return;
     const std::uint64_t* const counts = encoder->plain.counts;
     unsigned most = 0;
     for (unsigned s = 1; s < 256; ++s) most = counts[s] > counts[most] ? s : most;
     const std::size_t n = chunk.size();
     const auto fills = static_cast<std::size_t>(counts[most]);
-    encoder->may_group = false;
     if (encoder->row != 0 && fills < n) {
         const std::size_t past = static_cast<std::size_t>(chunk.data() - encoder->begin) % encoder->row;
         const std::size_t first = encoder->row - past;
@@ -128,13 +186,15 @@ const RansEncodeTable& symbols_for(const RansFrequencies& frequencies, RansEncod
         if (f == 0) continue;
         const std::uint64_t reciprocal = f == 1 ? 0xFFFFFFFFU : (std::uint64_t{1} << 32) / f;
         table.symbol[s] = reciprocal | f << 32 | start << 48;
-        start += f;
+        start += 2 * f;
     }
     make_rans_table(frequencies, &encoder->slots);
-    table.slot[rans_sum] = table.slot[rans_sum + 1] = 0;
+    table.slot[2 * rans_sum] = table.slot[2 * rans_sum + 1] = 0;
     for (std::uint32_t slot = 0; slot < rans_sum; ++slot) {
         const std::uint32_t entry = encoder->slots.entry[slot];
-        table.slot[(table.symbol[entry & 255] >> 48) + (entry >> 8) % rans_sum] = static_cast<std::uint16_t>(slot);
+        const std::uint64_t at = (table.symbol[entry & 255] >> 48) + (entry >> 8) % rans_sum;
+        table.slot[at] = static_cast<std::uint16_t>(slot);
+        table.slot[at + (entry >> 20)] = static_cast<std::uint16_t>(slot + rans_sum);
     }
     return table;
 }
@@ -203,7 +263,7 @@ void begin_rans(const std::uint8_t* input, std::size_t row, RansEncoder* encoder
 }
 
 Bytes share_rans_tables(RansEncoder* encoder, Bytes chunk) noexcept {
-    analyse(chunk, encoder);
+    analyse(chunk, true, encoder);
     unsigned distinct = 0;
     for (const std::uint64_t n : encoder->plain.counts) distinct += n != 0;
     if (distinct < 2) return {};
@@ -222,11 +282,10 @@ Bytes share_rans_tables(RansEncoder* encoder, Bytes chunk) noexcept {
     return {encoder->shared_table, bytes};
 }
 
-bool encode_rans_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept {
-    RansEncoder& encoder = *static_cast<RansEncoder*>(opaque);
-    if (chunk.size() < 2) return false;
-    analyse(chunk, &encoder);
-    const Choice choice = choose(encoder, may_share);
+namespace {
+
+bool encode_analysed(RansEncoder& encoder, const Choice& choice, Bytes chunk, MutableBytes out,
+                     ChunkEntry* entry) noexcept {
     std::uint8_t* const front = encoder.front;
     const std::size_t front_bytes = write_front(encoder, choice, front);
     if (front_bytes > out.size()) return false;
@@ -251,6 +310,20 @@ bool encode_rans_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes o
     entry->shared = choice.shared;
     entry->size = front_bytes + written.size();
     return true;
+}
+
+}  // namespace
+
+bool encode_rans_chunk(void* opaque, bool may_share, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept {
+    RansEncoder& encoder = *static_cast<RansEncoder*>(opaque);
+    if (chunk.size() < 2) return false;
+    analyse(chunk, true, &encoder);
+    const Choice choice = choose(encoder, may_share);
+    const bool fits = encode_analysed(encoder, choice, chunk, out, entry);
+    if (!encoder.estimated) return fits;
+    if (fits && entry->size * rans_byte_cost <= choice.overall + choice.overall / 64) return true;
+    analyse(chunk, false, &encoder);  // the estimate was wrong
+    return encode_analysed(encoder, choose(encoder, may_share), chunk, out, entry);
 }
 
 }  // namespace bitpress

@@ -18,6 +18,7 @@ struct RansEncoder {
     RansModel plain, survivors, map, other_map;
     RansMap map_kind;
     std::uint8_t fill;
+    bool estimated;  // the counts of `plain`: then no split is considered
     bool may_split;
     std::size_t survivor_bytes, gap_bytes;
     // Rows, where the caller names them.

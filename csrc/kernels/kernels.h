@@ -31,10 +31,11 @@ struct RansTable {
     uint8_t value[16];
 };
 
-// The same for encoding, where a symbol of frequency f has its slots, by rank, from slot[start] on.
+// The same for encoding, where a symbol of frequency f has its slots, by rank, from slot[start] on; from start + f on
+// each once more, with 4096 added, for a quotient that is one too small and its rank.
 struct RansEncodeTable {
-    uint64_t symbol[256];     // of each that occurs: floor(2^32 / f), 2^32 - 1 where f is 1 | f << 32 | start << 48
-    uint16_t slot[4096 + 2];  // the last two are 0
+    uint64_t symbol[256];         // of each that occurs: floor(2^32 / f), 2^32 - 1 where f is 1 | f << 32 | start << 48
+    uint16_t slot[2 * 4096 + 2];  // the last two are 0
 };
 
 // What the next bits of a Huffman stream mean: docs/format.md, section 5. `bits` bits are the index; an entry holds

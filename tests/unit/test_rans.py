@@ -123,3 +123,30 @@ def test_public_object() -> None:
         bp.rans.decode(bp.rans.encode(data), max_size=10)
     with pytest.raises(ValueError, match="max_size"):
         bp.rans.decode(b"", max_size=-1)
+
+
+def estimated_chunks() -> dict[str, np.ndarray]:
+    """Chunks of 2^19 bytes and more, and one that is smaller."""
+    rng = np.random.Generator(np.random.PCG64(8))
+    normal = np.clip(np.rint(rng.normal(size=(1 << 19) + 4000) * 9) + 100, 60, 140).astype(np.uint8)
+    outliers = normal.copy()
+    outliers[[3, 70_000, 200_000]] = [0, 255, 10]
+    half = np.where(rng.random(normal.size) < 0.45, 100, normal).astype(np.uint8)
+    elsewhere = normal.copy()  # what is counted is not like the rest
+    few = np.where(np.arange(512) % 4 == 0, np.arange(512) // 4 % 100 + 50, np.arange(512) % 7 + 60)
+    for b in range(elsewhere.size // 4096):
+        elsewhere[4096 * b + (b + b // 8) % 8 * 512 :][:512] = few
+    return {"normal": normal, "outliers": outliers, "half": half, "elsewhere": elsewhere, "small": normal[: 1 << 18]}
+
+
+def test_estimated_counts_equal_the_oracle() -> None:
+    taken = {}
+    for name, data in estimated_chunks().items():
+        blob = _core.encode("rans", data)
+        assert blob == reference.encode(data.tobytes())
+        assert _core.decode("rans", blob) == data.tobytes()
+        taken[name] = reference.estimate(data.tobytes()) is not None
+        counts = np.bincount(data)
+        entropy = -(counts[counts > 0] * np.log2(counts[counts > 0] / data.size)).sum() / 8
+        assert len(blob) < 1.003 * entropy + 1000
+    assert taken == {"normal": True, "outliers": False, "half": False, "elsewhere": True, "small": False}

@@ -37,13 +37,9 @@ uint8_t* rans_encode(const RansEncodeTable* table, uint32_t* states, unsigned st
             store_le(at - 2, static_cast<uint16_t>(x));  // kept where the state has to be renewed
             const unsigned renew = x >> 20 >= f ? 1 : 0;
             at -= 2 * renew;
-            x >>= 16 * renew;  // below f * 2^20: what follows misses the quotient by one at most
-            uint32_t quotient = static_cast<uint32_t>((x * (symbol & 0xFFFFFFFFU)) >> 32);
-            uint32_t rank = x - quotient * f;
-            const uint32_t more = rank >= f ? 1 : 0;
-            quotient += more;
-            rank -= f & (0U - more);
-            states[k] = quotient << 12 | table->slot[(symbol >> 48) + rank];
+            x >>= 16 * renew;  // below f * 2^20: the quotient is right or one too small
+            const auto quotient = static_cast<uint32_t>((x * (symbol & 0xFFFFFFFFU)) >> 32);
+            states[k] = (quotient << 12) + table->slot[(symbol >> 48) + (x - quotient * f)];
         }
     }
     return at;

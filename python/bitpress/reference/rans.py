@@ -5,6 +5,8 @@ Sources: Duda, "Asymmetric numeral systems" (2009); Giesen, "Interleaved entropy
 
 from __future__ import annotations
 
+from collections import Counter
+
 from . import rans_rows
 from .frame import (
     CODED,
@@ -28,11 +30,24 @@ STATES = (1, 8, 32, 128)
 LEAST = (0, 2048, 16384, 131072)  # coded bytes
 BITMAP, GAPS, SHARED = 0, 1, 2  # kinds of a split chunk's map; added where its tables are the frame's
 ESCAPE = 255
+LEAST_FOR_ESTIMATE = 2**19
 
 
 def states_log(cost: int) -> int:
     """Which number of states the encoder takes for a chunk of this cost (2**-16 bits)."""
     return max(log for log in range(4) if cost >> 19 >= LEAST[log])
+
+
+def estimate(chunk: bytes) -> dict[int, int] | None:
+    """Counts of a large chunk from an eighth of it; None where they have to be exact."""
+    if len(chunk) < LEAST_FOR_ESTIMATE:
+        return None
+    blocks = len(chunk) // 4096
+    seen = Counter(b"".join(chunk[4096 * b + (b + b // 8) % 8 * 512 :][:512] for b in range(blocks)))
+    unseen = set(range(min(chunk), max(chunk) + 1)) - seen.keys()
+    if 16 * max(seen.values()) >= 7 * 512 * blocks or len(unseen) > 8:
+        return None
+    return {**{s: 8 * n for s, n in seen.items()}, **dict.fromkeys(unseen, 1)}
 
 
 def _write(sequences: list[tuple[bytes, dict[int, int]]], log: int) -> bytes:
@@ -92,9 +107,11 @@ class _Split:
 class _Analysis:
     """What may be done with a chunk of two bytes or more that are not all equal."""
 
-    def __init__(self, chunk: bytes) -> None:
-        self.plain = Model(chunk)
-        may_split = max(self.plain.counts.values()) >= len(chunk) // 2
+    def __init__(self, chunk: bytes, may_estimate: bool = True) -> None:
+        estimated = estimate(chunk) if may_estimate else None
+        self.estimated = estimated is not None
+        self.plain = Model(chunk, estimated)
+        may_split = not estimated and max(self.plain.counts.values()) >= len(chunk) // 2
         self.split = _Split(chunk, self.plain.counts) if may_split else None
 
     def splits(self, plain: int, split: int) -> bool:
@@ -110,7 +127,7 @@ class _Encoder:
         first = data[: 2**CHUNK_LOG]
         if len(data) == len(first) or len(set(first)) == 1:
             return
-        it = _Analysis(first)
+        it = _Analysis(first, may_estimate=not self.row)
         if it.split and it.splits(it.plain.whole, it.split.whole):
             self.shared_kind = it.split.kind
             models = [it.split.survivors, it.split.map]
@@ -123,7 +140,15 @@ class _Encoder:
         """An encode_chunk of ``write_frame``."""
         if len(chunk) == 1:
             return STORED, 0, chunk
-        it = _Analysis(chunk)
+        it = _Analysis(chunk, may_estimate=not self.row)
+        result, overall = self.coded(chunk, it, may_share, start)
+        size = len(result[2])
+        if it.estimated and (size >= len(chunk) or size * BYTE > overall + overall // 64):
+            result, _ = self.coded(chunk, _Analysis(chunk, may_estimate=False), may_share, start)
+        return result
+
+    def coded(self, chunk: bytes, it: _Analysis, may_share: bool, start: int) -> tuple[tuple[int, int, bytes], int]:
+        """The chunk, and what it was taken to cost in all."""
         groups = rans_rows.group(chunk, start, self.row, it.plain) if self.row else None
         plain, split = it.plain, it.split
         plain_cost, plain_whole, plain_shares = plain.cost, plain.whole, False
@@ -143,7 +168,7 @@ class _Encoder:
         ):
             log = states_log(groups.cost)
             front = groups.head + b"".join(model.table for model in groups.parts)
-            return FILL, log, front + _write([(model.symbols, model.f) for model in groups.parts], log)
+            return (FILL, log, front + _write([(model.symbols, model.f) for model in groups.parts], log)), groups.whole
         if split is not None and splits:
             models = [split.survivors, split.map]
             front = bytes([split.fill, split.kind + (SHARED if split_shares else 0)]) + split.head
@@ -151,11 +176,11 @@ class _Encoder:
             used = self.shared if split_shares else [model.f for model in models]
             log = states_log(split_cost)
             parts = [(model.symbols, f) for model, f in zip(models, used, strict=True)]
-            return FILL, log, front + _write(parts, log)
+            return (FILL, log, front + _write(parts, log)), split_whole
         log = states_log(plain_cost)
         if plain_shares:
-            return CODED_SHARED, log, _write([(chunk, self.shared[0])], log)
-        return CODED, log, plain.table + _write([(chunk, plain.f)], log)
+            return (CODED_SHARED, log, _write([(chunk, self.shared[0])], log)), plain_whole
+        return (CODED, log, plain.table + _write([(chunk, plain.f)], log)), plain_whole
 
 
 def encode(data: bytes, row: int = 0) -> bytes:

@@ -136,11 +136,11 @@ def slots(f: dict[int, int]) -> list[tuple[int, int]]:
 
 
 class Model:
-    """A sequence of symbols and the frequencies made for it."""
+    """A sequence of symbols and the frequencies made for it, or for other counts."""
 
-    def __init__(self, symbols: bytes) -> None:
+    def __init__(self, symbols: bytes, counts: dict[int, int] | None = None) -> None:
         self.symbols = symbols
-        self.counts = dict(Counter(symbols))
+        self.counts = counts or dict(Counter(symbols))
         self.f = frequencies(self.counts)
         self.table = write_table(self.f)
         self.cost = cost(self.counts, self.f)
