@@ -89,7 +89,9 @@ struct PlannedValue {
 struct Step {
     const Operator* op = nullptr;  // null: an alias, nothing to run
     void* params = nullptr;
-    unsigned parts = 1;                // workers that share it
+    unsigned parts = 1;      // workers that share it
+    std::uint64_t work = 0;  // about how many multiply-adds, of these products, or element visits
+    Products products = Products::none;
     std::uint64_t scratch = 0;         // offset in the arena
     std::uint64_t scratch_floats = 0;  // the operator's own; unpacked stored inputs follow
 };
@@ -103,6 +105,12 @@ struct SessionBytes {
     std::uint64_t arena = 0;  // what run() needs, at any alignment
     std::uint64_t tile = 0;   // of these, at most at once: dequantized weights
     std::uint64_t work = 0;   // about how many multiply-adds or element visits a run makes
+};
+
+// Told of a run's progress, on the caller's thread: before each step, with its node, and with no_value after the last.
+struct Observer {
+    void* self = nullptr;
+    void (*before)(void* self, std::uint32_t node) noexcept = nullptr;
 };
 
 struct PlanOptions {
@@ -122,12 +130,13 @@ class Session {
     const Model& model() const noexcept { return *model_; }
     const SessionBytes& bytes() const noexcept { return bytes_; }
     const PlannedValue& value(std::uint32_t index) const noexcept { return values_[index]; }
+    const Step& step(std::uint32_t node) const noexcept { return steps_[node]; }
 
     // Buffers hold the values' exact bytes, aligned to their element, and do not overlap. arena: bytes().arena at
     // least. workers: any number; those that were not planned for have nothing to do. Their number does not change a
     // bit of the outputs.
     Status run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs, MutableBytes arena,
-               const Workers& workers = one_worker) const noexcept;
+               const Workers& workers = one_worker, const Observer& observer = {}) const noexcept;
 
   private:
     friend class Planner;

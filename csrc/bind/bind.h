@@ -28,5 +28,6 @@ void register_session(pybind11::module_& module);
 void register_float_kernels(pybind11::module_& module);
 void register_integer_kernels(pybind11::module_& module);
 void register_rounding(pybind11::module_& module);
+void register_probe(pybind11::module_& module);
 
 }  // namespace bitpress::bind

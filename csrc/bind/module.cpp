@@ -18,4 +18,5 @@ PYBIND11_MODULE(_core, module) {
     bitpress::bind::register_float_kernels(module);
     bitpress::bind::register_integer_kernels(module);
     bitpress::bind::register_rounding(module);
+    bitpress::bind::register_probe(module);
 }

@@ -12,6 +12,7 @@
 
 #include "bind/bind.h"
 #include "bind/pool.h"
+#include "bind/steps.h"
 
 namespace py = pybind11;
 
@@ -81,7 +82,7 @@ class PySession {
         return list;
     }
 
-    py::list run(const std::vector<Array>& arrays) {
+    py::list run(const std::vector<Array>& arrays, const Observer& observer = {}) {
         const Guard guard(&busy_, name_);
         Shapes shapes;
         shapes.reserve(arrays.size());
@@ -107,11 +108,38 @@ class PySession {
         Status status;
         {
             const py::gil_scoped_release unlocked;
-            status = session_->run(in, out, arena_.bytes(), pool_.workers());
+            status = session_->run(in, out, arena_.bytes(), pool_.workers(), observer);
         }
         raise_for(status, name_);
         return results;
     }
+
+    // `runs` runs, each as (node, nanoseconds from its begin, nanoseconds it took) of every step.
+    py::list profile(const std::vector<Array>& arrays, unsigned runs) {
+        py::list all;
+        for (unsigned number = 0; number < runs; ++number) {
+            StepClock clock(model_->graph().nodes().size());
+            run(arrays, {&clock, StepClock::note});
+            all.append(clock.steps());
+        }
+        return all;
+    }
+
+    // Of each node of the last plan: name, operator, bytes that it reads and writes, work, whether that is
+    // multiply-adds of floats (1), 16-bit integers (2) or bytes (3), workers.
+    py::list nodes() const {
+        py::list list;
+        const std::span<const GraphNode> all = model_->graph().nodes();
+        for (std::uint32_t n = 0; n < all.size() && session_ != nullptr; ++n) {
+            const Step& step = session_->step(n);
+            list.append(py::make_tuple(text(all[n].name), operator_name(all[n].op), traffic(*session_, all[n]),
+                                       step.work, static_cast<int>(step.products), step.parts));
+        }
+        return list;
+    }
+
+    // Those of the last plan; empty before there is one.
+    const Shapes& shapes() const noexcept { return shapes_; }
 
     void plan_for(const Shapes& shapes) {
         const Guard guard(&busy_, name_);
@@ -275,7 +303,12 @@ void register_session(py::module_& module) {
         .def("inputs", &PySession::inputs)
         .def("outputs", &PySession::outputs)
         .def("plan", &PySession::plan_for, py::arg("shapes"))
-        .def("run", &PySession::run, py::arg("arrays"))
+        .def(
+            "run", [](PySession& session, const std::vector<Array>& arrays) { return session.run(arrays); },
+            py::arg("arrays"))
+        .def("profile", &PySession::profile, py::arg("arrays"), py::arg("runs"))
+        .def("nodes", &PySession::nodes)
+        .def("shapes", &PySession::shapes)
         .def("memory", &PySession::memory);
     const py::dict operators;
 #define BP_OP(name, number) operators[#name] = number;

@@ -77,6 +77,7 @@ Status plan_conv(PlanContext& context) noexcept {
         return Status::too_large;
     }
     context.work = work;
+    context.products = Products::f32;
     p.depthwise = p.in_channels == 1 && p.groups > 1 ? 1 : 0;
     if (takes_integers(context, p)) return plan_integer(context, &p);
     return p.depthwise != 0 ? plan_depthwise(context, &p) : plan_products(context, &p);

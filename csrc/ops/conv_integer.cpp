@@ -174,6 +174,7 @@ bool takes_integers(const PlanContext& context, const ConvParams& p) noexcept {
 
 Status plan_integer(PlanContext& context, ConvParams* p) noexcept {
     p->integer = 1;
+    context.products = Products::s16;
     p->block_k = smaller(p->k, most_k);
     const std::uint64_t even = round_up(p->block_k, 2);
     p->block_n = smaller(round_up(p->n, panel), larger(panel_codes / even / panel * panel, 4 * panel));

@@ -39,7 +39,7 @@ Status plan_blocks(PlanContext& context, MatrixParams* p) noexcept {
     } else {
         p->block_n = p->trans_b != 0 ? panel : smaller(round_up(p->n, panel), 128);
     }
-    share_matrix(context, p);
+    p->block_n = share_matrix(context, *p);
     if (!takes_dots(*p)) p->panel_floats = p->block_n * p->block_k;
     if (!in_place) p->tile_floats = p->trans_b != 0 ? p->block_n * p->block_k : p->block_n;
     const Layout at(*p);
@@ -54,6 +54,7 @@ Status plan_product(PlanContext& context, MatrixParams* p) noexcept {
         return Status::too_large;
     }
     context.work = work;
+    context.products = Products::f32;
     if (matrix_takes_bytes(context, *p)) return plan_byte_matrix(context, p);
     return matrix_takes_integers(context, *p) ? plan_integer_matrix(context, p) : plan_blocks(context, p);
 }
@@ -266,13 +267,15 @@ void fill_c(const MatrixParams& p, const float* c, const Block& block, float* y)
     }
 }
 
-void share_matrix(PlanContext& context, MatrixParams* p) noexcept {
+std::uint64_t share_matrix(PlanContext& context, const MatrixParams& p) noexcept {
     constexpr std::uint64_t units = 16;
-    const std::uint64_t matrices = p->batch.total();
+    const std::uint64_t matrices = p.batch.total();
     const std::uint64_t time = context.work / 32;
-    if (context.share(units, time) < 2) return;
-    if (matrices * p->blocks() < units && p->block_n >= 8 * panel) p->block_n = 4 * panel;
-    context.share(matrices * p->blocks(), time);
+    if (context.share(units, time) < 2) return p.block_n;
+    const bool few = matrices * p.blocks() < units && p.block_n >= 8 * panel;
+    const std::uint64_t width = few ? 4 * panel : p.block_n;
+    context.share(matrices * ((p.n - 1) / width + 1), time);
+    return width;
 }
 
 const Operator op_Gemm = {

@@ -166,6 +166,7 @@ Status plan_byte_matrix(PlanContext& context, MatrixParams* p) noexcept {
     const Scheme& scheme = context.inputs[1].stored->scheme;
     const bool dots = p->trans_b != 0 && p->m <= dots_rows && scales_in_place(*context.inputs[1].stored);
     p->integer = dots ? 3 : 2;
+    context.products = Products::s8;
     p->block_k = smaller(p->k, scheme.granularity == Granularity::group ? scheme.group_size : usual_k);
     p->block_n = smaller(round_up(p->n, panel), columns);
     p->block_m = smaller(p->m, most_rows);
@@ -173,7 +174,7 @@ Status plan_byte_matrix(PlanContext& context, MatrixParams* p) noexcept {
         p->block_n = smaller(round_up(p->n, panel), dots_columns);
         context.share(p->blocks(), context.work / 16);
     } else {
-        share_matrix(context, p);
+        p->block_n = share_matrix(context, *p);
     }
     const Layout at(*p);
     context.tile_floats = dots ? 0 : context.parts * (at.own - at.panels);

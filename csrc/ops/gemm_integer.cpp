@@ -113,11 +113,12 @@ Status plan_integer_matrix(PlanContext& context, MatrixParams* p) noexcept {
     const Scheme& scheme = context.inputs[1].stored->scheme;
     const std::uint64_t blocks = (p->k - 1) / most_k + 1;
     p->integer = 1;
-    p->block_k = smaller(p->k, round_up((p->k - 1) / blocks + 1, 2));
+    context.products = Products::s16;
+    p->block_k = larger(smaller(p->k, round_up((p->k - 1) / blocks + 1, 2)), 1);
     if (scheme.granularity == Granularity::group) p->block_k = larger(smaller(p->k, scheme.group_size), 1);
     p->block_n = smaller(round_up(p->n, panel), columns);
     p->block_m = smaller(p->m, most_rows);
-    share_matrix(context, p);
+    p->block_n = share_matrix(context, *p);
     const Layout at(*p);
     context.tile_floats = context.parts * (at.own - at.panels);
     context.scratch_floats = at.first + context.parts * at.own;

@@ -29,8 +29,8 @@ struct Block {
 // A block of the output to what is added to the product: beta * c, or 0. y: the output.
 void fill_c(const MatrixParams& params, const float* c, const Block& block, float* y) noexcept;
 
-// Sets how workers share a product: by blocks of columns, half as wide where there would be few.
-void share_matrix(PlanContext& context, MatrixParams* params) noexcept;
+// Lets workers share a product by blocks of columns: how wide these are, less than block_n where there would be few.
+std::uint64_t share_matrix(PlanContext& context, const MatrixParams& params) noexcept;
 
 // Products of stored integers with activations as integers.
 bool matrix_takes_integers(const PlanContext& context, const MatrixParams& params) noexcept;

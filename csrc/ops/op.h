@@ -26,6 +26,9 @@ struct Operand {
 // to 8-bit codes where the weights have 2 to 4 bits, else to 16-bit ones.
 enum class Activations : std::uint8_t { float32, int16, int8 };
 
+// What the multiply-adds of an operator are of: floats, 16-bit integers, bytes; none: element visits.
+enum class Products : std::uint8_t { none, f32, s16, s8 };
+
 // What plan() reads and fills.
 struct PlanContext {
     GraphNode node;
@@ -39,7 +42,8 @@ struct PlanContext {
     std::uint64_t scratch_floats = 0;  // arena that run() needs besides inputs and outputs
     std::uint64_t tile_floats = 0;     // of these: dequantized weights
     std::uint64_t work = 0;            // about how many multiply-adds or element visits run() makes
-    unsigned parts = 1;                // workers that share this run: run() has scratch for each
+    Products products = Products::none;
+    unsigned parts = 1;  // workers that share this run: run() has scratch for each
 
     // Lets workers share a run of so many units that takes about so long on one core: none without a unit, nor for less
     // time than it takes to wake it. Sets and gives parts.

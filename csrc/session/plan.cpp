@@ -250,6 +250,8 @@ Status Planner::plan_node(std::uint32_t n) noexcept {
     BP_TRY(read_operands(context.node, *step.op));
     BP_TRY(step.op->plan(context));
     step.parts = context.parts;
+    step.work = context.work;
+    step.products = context.products;
     if (context.scratch_floats > max_elements) return Status::too_large;
     BP_TRY(place_outputs(n, context));
     BP_TRY(place_scratch(n, context));

@@ -102,7 +102,7 @@ Status check_buffer(const void* data, std::uint64_t bytes, const PlannedValue& v
 }  // namespace
 
 Status Session::run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs, MutableBytes arena,
-                    const Workers& workers) const noexcept {
+                    const Workers& workers, const Observer& observer) const noexcept {
     const Graph& graph = model_->graph();
     if (inputs.size() != graph.inputs().size() || outputs.size() != graph.outputs().size()) return Status::bad_argument;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -115,8 +115,11 @@ Status Session::run(std::span<const Bytes> inputs, std::span<const MutableBytes>
     if (workers.count < 1 || workers.count > max_workers) return Status::bad_argument;
     const Buffers buffers = {inputs, outputs, aligned(arena).data(), workers};
     for (std::uint32_t n = 0; n < graph.nodes().size(); ++n) {
-        if (steps_[n].op != nullptr) BP_TRY(run_step(n, buffers));
+        if (steps_[n].op == nullptr) continue;
+        if (observer.before != nullptr) observer.before(observer.self, n);
+        BP_TRY(run_step(n, buffers));
     }
+    if (observer.before != nullptr) observer.before(observer.self, no_value);
     return copy_outputs(buffers);
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import re
 import time
@@ -17,6 +18,8 @@ from .terminal import facts, human, print_json
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from bitpress.profile import Profile
 
 __all__ = ["EXAMPLES", "SUMMARY", "command", "read_inputs"]
 
@@ -111,6 +114,10 @@ def command(
     memory_limit: Annotated[
         int, typer.Option(min=0, metavar="BYTES", help="Refuse to take more than this for weights, arena and results.")
     ] = 1 << 33,
+    profile: Annotated[bool, typer.Option("--profile", help="Run ten times more; print each operator's time.")] = False,
+    trace: Annotated[
+        Path | None, typer.Option(help="Profile, and write a trace for Perfetto or chrome://tracing.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Run a pressed network on arrays, and print the shapes and the largest values of its outputs."""
@@ -126,6 +133,8 @@ def command(
     arrays = read_inputs(input or [], [value.name for value in session.inputs])
     if output is not None:
         output_path(output, file)
+    if trace is not None:
+        output_path(trace, file)
     if output_dir is not None and output_dir.exists() and not output_dir.is_dir():
         raise UsageProblem(f"{output_dir}: is not a directory")
     start = time.perf_counter()
@@ -135,10 +144,29 @@ def command(
         raise UsageProblem(str(error)) from error
     seconds = time.perf_counter() - start
     written = _write(outputs, output, output_dir)
-    _show(outputs, top, seconds, written, json)
+    measured = session.profile(arrays) if profile or trace is not None else None
+    if measured is not None and trace is not None:
+        measured.save(trace)
+        written.append(str(trace))
+    _show(outputs, top, seconds, written, json, measured)
 
 
-def _show(outputs: Mapping[str, np.ndarray], top: int, seconds: float, written: list[str], json: bool) -> None:
+def _profile_document(measured: Profile) -> dict[str, Any]:
+    return {
+        "seconds": measured.seconds,
+        "machine": dataclasses.asdict(measured.machine),
+        "steps": [dataclasses.asdict(step) for step in measured.steps],
+    }
+
+
+def _show(
+    outputs: Mapping[str, np.ndarray],
+    top: int,
+    seconds: float,
+    written: list[str],
+    json: bool,
+    measured: Profile | None,
+) -> None:
     from rich.text import Text
 
     from .terminal import console, one_line, show, table
@@ -157,6 +185,8 @@ def _show(outputs: Mapping[str, np.ndarray], top: int, seconds: float, written: 
             ],
             "written": written,
         }
+        if measured is not None:
+            document["profile"] = _profile_document(measured)
         print_json(document)
         return
     for name, array in outputs.items():
@@ -171,6 +201,8 @@ def _show(outputs: Mapping[str, np.ndarray], top: int, seconds: float, written: 
     if written:
         pairs["written"] = ", ".join(written)
     facts(pairs)
+    if measured is not None:
+        console().print(measured)
 
 
 def _plain(value: Any) -> Any:
