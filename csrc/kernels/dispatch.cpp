@@ -2,6 +2,9 @@
 #ifdef BITPRESS_WITH_AVX2
 #include <cpuid.h>
 #endif
+#if defined(BITPRESS_WITH_DOTPROD) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #ifndef BITPRESS_MINIMAL
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +54,18 @@ bool cpu_has_avx512() noexcept {
 }
 #endif
 
+#ifdef BITPRESS_WITH_DOTPROD
+bool cpu_has_dotprod() noexcept {
+#if defined(__linux__)
+    return (getauxval(AT_HWCAP) & 1U << 20U /* HWCAP_ASIMDDP */) != 0;
+#elif defined(__ARM_FEATURE_DOTPROD)
+    return true;  // what the compiler was told of the CPU, where no system can be asked
+#else
+    return false;
+#endif
+}
+#endif
+
 struct Tables {
     Kernels table[isa_count] = {};
     bool present[isa_count] = {};
@@ -77,6 +92,9 @@ struct Tables {
 #endif
 #ifdef BITPRESS_WITH_NEON
         add(Isa::neon, table[0], neon::fill);  // every 64-bit Arm has it
+#endif
+#ifdef BITPRESS_WITH_DOTPROD
+        if (cpu_has_dotprod()) add(Isa::dotprod, table[static_cast<int>(Isa::neon)], dotprod::fill);
 #endif
 #ifndef BITPRESS_MINIMAL
         const char* forced = getenv("BITPRESS_ISA");

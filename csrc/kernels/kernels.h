@@ -101,5 +101,8 @@ void fill(Kernels& table) noexcept;
 namespace neon {
 void fill(Kernels& table) noexcept;
 }
+namespace dotprod {
+void fill(Kernels& table) noexcept;
+}
 
 }  // namespace bitpress

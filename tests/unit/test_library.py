@@ -11,6 +11,7 @@ import pytest
 
 LIBC = {"memcpy", "memset", "memmove", "memcmp", "memchr", "strlen", "strcmp", "strncmp", "getenv"}
 LIBC |= {"__memcpy_chk", "__memset_chk", "__memmove_chk", "__assert_fail", "__stack_chk_fail"}
+LIBC |= {"getauxval"}  # 64-bit Arm's probe
 LIBC |= {"_GLOBAL_OFFSET_TABLE_", "__cpu_model", "__cpu_indicator_init"}  # the linker's, libgcc's
 LIBM = re.compile(
     "(a?(sin|cos|tan)h?|atan2|exp2?|expm1|log(2|10|1p)?|pow|sqrt|fabs|floor|ceil|rint|nearbyint|round|trunc|erfc?"

@@ -45,12 +45,10 @@ inline uint32x4_t advance(uint32x4_t x, uint32x4_t reciprocal, uint32x4_t f, uin
                           const uint16_t* slot) noexcept {
     const uint64x2_t low = vmull_u32(vget_low_u32(x), vget_low_u32(reciprocal));
     const uint64x2_t high = vmull_high_u32(x, reciprocal);
-    const uint32x4_t quotient = vuzp2q_u32(vreinterpretq_u32_u64(low), vreinterpretq_u32_u64(high));  // or one less
-    const uint32x4_t rest = vmlsq_u32(x, quotient, f);
-    const uint32x4_t more = vcgeq_u32(rest, f);  // -1 where true
-    const uint32x4_t rank = vminq_u32(rest, vsubq_u32(rest, f));
-    const uint32x4_t slots = load_slots(slot, vaddq_u32(start, rank));
-    return vorrq_u32(vshlq_n_u32(vsubq_u32(quotient, more), 12), slots);
+    // Or one less: the slot table makes up for it.
+    const uint32x4_t quotient = vuzp2q_u32(vreinterpretq_u32_u64(low), vreinterpretq_u32_u64(high));
+    const uint32x4_t rank = vmlsq_u32(x, quotient, f);
+    return vaddq_u32(vshlq_n_u32(quotient, 12), load_slots(slot, vaddq_u32(start, rank)));
 }
 
 // Codes 8 symbols. Returns where the words now begin.

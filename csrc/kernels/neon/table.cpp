@@ -38,6 +38,29 @@ void fill(Kernels& table) noexcept {
     table.expand_bytes = expand_bytes;
     table.f16_to_f32 = f16_to_f32;
     table.bf16_to_f32 = bf16_to_f32;
+    // networks
+    table.quantize_columns_s16 = quantize_columns_s16;
+    table.widen_codes_s16 = widen_codes_s16;
+    table.quantize_row_s16 = quantize_row_s16;
+    table.panel_rows_s16 = panel_rows_s16;
+    table.panel_columns_s16 = panel_columns_s16;
+    table.gemm_s16 = gemm_s16;
+    table.quantize_row_s8 = quantize_row_s8;
+    table.panel_columns_u8 = panel_columns_u8;
+    table.panel_packed_u8 = panel_packed_u8;
+    table.gemm_u8s8 = gemm_u8s8;
+    table.dots_u8s8 = dots_u8s8;
+    table.gemm_f32 = gemm_f32;
+    table.gemv_f32 = gemv_f32;
+    table.pack_panel_f32 = pack_panel_f32;
+    table.depthwise_f32 = depthwise_f32;
+    table.strided_f32 = strided_f32;
+    table.binary_f32 = binary_f32;
+    table.affine_f32 = affine_f32;
+    table.sigmoid_f32 = sigmoid_f32;
+    table.gelu_f32 = gelu_f32;
+    table.softmax_f32 = softmax_f32;
+    table.layer_norm_f32 = layer_norm_f32;
 }
 
 }  // namespace bitpress::neon

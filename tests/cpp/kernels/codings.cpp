@@ -52,11 +52,13 @@ const RansTables& draw_rans(const Trial& t, std::uint64_t counts[256]) {
         starts[s] = start;
         if (f == 0) continue;
         encode.symbol[s] = (f == 1 ? 0xFFFFFFFFU : (std::uint64_t{1} << 32) / f) | f << 32 | start << 48;
-        start += f;
+        start += 2 * f;
     }
     for (unsigned slot = 0; slot < 4096; ++slot) {
         const std::uint32_t entry = rans_tables.decode.entry[slot];
-        encode.slot[starts[entry & 255] + (entry >> 8 & 4095)] = static_cast<std::uint16_t>(slot);
+        std::uint16_t* of = encode.slot + starts[entry & 255] + (entry >> 8 & 4095);
+        of[0] = static_cast<std::uint16_t>(slot);
+        of[entry >> 20] = static_cast<std::uint16_t>(slot + 4096);  // for a quotient that is one too small
     }
     return rans_tables;
 }

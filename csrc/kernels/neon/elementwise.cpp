@@ -1,0 +1,72 @@
+// Float loops with no reduction.
+#include "kernels/neon/vectors.h"
+
+namespace bitpress::neon {
+namespace {
+
+template <unsigned op>
+static float32x4_t apply(float32x4_t a, float32x4_t b) noexcept {
+    if (op == 0) return vaddq_f32(a, b);
+    if (op == 1) return vsubq_f32(a, b);
+    if (op == 2) return vmulq_f32(a, b);
+    return vdivq_f32(a, b);
+}
+
+template <unsigned op>
+static void binary(const float* a, size_t a_step, const float* b, size_t b_step, float* y, size_t n,
+                   const Clip& to) noexcept {
+    const float32x4_t a_fixed = vld1q_dup_f32(a);
+    const float32x4_t b_fixed = vld1q_dup_f32(b);
+    for (size_t i = 0; i < n; i += 4) {
+        const float32x4_t left = a_step == 0 ? a_fixed : load_some(a + i, n - i);
+        const float32x4_t right = b_step == 0 ? b_fixed : load_some(b + i, n - i);
+        store_some(y + i, n - i, clip(apply<op>(left, right), to));
+    }
+}
+
+}  // namespace
+
+// Interleaving loads read past their last element: strictly less.
+void strided_f32(const float* x, size_t stride, size_t n, float* y) noexcept {
+    size_t i = 0;
+    switch (stride) {
+        case 1:
+            for (; i < n; i += 4) store_some(y + i, n - i, load_some(x + i, n - i));
+            return;
+        case 2:
+            for (; i + 4 < n; i += 4) vst1q_f32(y + i, vld2q_f32(x + 2 * i).val[0]);
+            break;
+        case 3:
+            for (; i + 4 < n; i += 4) vst1q_f32(y + i, vld3q_f32(x + 3 * i).val[0]);
+            break;
+        case 4:
+            for (; i + 4 < n; i += 4) vst1q_f32(y + i, vld4q_f32(x + 4 * i).val[0]);
+            break;
+        default: break;
+    }
+    for (; i < n; ++i) y[i] = x[i * stride];
+}
+
+void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size_t b_step, float* y, size_t n,
+                float low, float high) noexcept {
+    if (n == 0) return;
+    const Clip to(low, high);
+    switch (op) {
+        case 0: binary<0>(a, a_step, b, b_step, y, n, to); break;
+        case 1: binary<1>(a, a_step, b, b_step, y, n, to); break;
+        case 2: binary<2>(a, a_step, b, b_step, y, n, to); break;
+        default: binary<3>(a, a_step, b, b_step, y, n, to); break;
+    }
+}
+
+void affine_f32(const float* x, size_t n, float scale, float shift, float low, float high, float* y) noexcept {
+    const Clip to(low, high);
+    const float32x4_t factor = vdupq_n_f32(scale);
+    const float32x4_t offset = vdupq_n_f32(shift);
+    for (size_t i = 0; i < n; i += 4) {
+        const float32x4_t product = vmulq_f32(load_some(x + i, n - i), factor);
+        store_some(y + i, n - i, clip(vaddq_f32(product, offset), to));
+    }
+}
+
+}  // namespace bitpress::neon
