@@ -92,6 +92,7 @@ void decode_into(const py::object& blob, std::uint64_t first, std::uint64_t last
 void register_bounded(py::module_& module) {
     module.def("bounded_encode", &encode, py::arg("values"), py::arg("element"), py::arg("dims"), py::arg("relative"),
                py::arg("limit"));
+    module.def("bounded_workspace", &bounded::decode_workspace, "Bytes beside its output that decoding needs.");
     module.def("bounded_info", &info, py::arg("blob"), "element, dims, relative, step or grid, chunks.");
     module.def("bounded_chunk_start", &chunk_start, py::arg("blob"), py::arg("chunk"),
                "How many elements stand before a chunk.");

@@ -81,13 +81,22 @@ inline std::int64_t plus(std::int64_t a, std::int64_t b) noexcept {
     return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
 }
 
+// The elements of other rows around one.
+struct Far {
+    std::int32_t n, nn, nw, ne, p, pw, pn, pnw;
+};
+
 // The part of a prediction that comes from other rows than the element's own, rounding included.
-inline std::int64_t far_part(const Predictor& model, const Rows::Neighbours& near, std::ptrdiff_t j) noexcept {
+inline std::int64_t far_sum(const Predictor& model, const Far& at) noexcept {
     const std::int16_t* const w = model.weight;
     std::int64_t sum = static_cast<std::int64_t>(model.bias) * (1 << weight_bits) + (1 << (weight_bits - 1));
-    sum += times(near.n[j], w[2]) + times(near.nn[j], w[3]) + times(near.n[j - 1], w[4]) + times(near.n[j + 1], w[5]);
-    sum += times(near.p[j], w[6]) + times(near.p[j - 1], w[7]) + times(near.pn[j], w[8]) + times(near.pn[j - 1], w[9]);
+    sum += times(at.n, w[2]) + times(at.nn, w[3]) + times(at.nw, w[4]) + times(at.ne, w[5]);
+    sum += times(at.p, w[6]) + times(at.pw, w[7]) + times(at.pn, w[8]) + times(at.pnw, w[9]);
     return sum;  // below 2^50
+}
+inline std::int64_t far_part(const Predictor& model, const Rows::Neighbours& near, std::ptrdiff_t j) noexcept {
+    return far_sum(model, {near.n[j], near.nn[j], near.n[j - 1], near.n[j + 1], near.p[j], near.p[j - 1], near.pn[j],
+                           near.pn[j - 1]});
 }
 
 // How busy the neighbourhood is, from other rows.

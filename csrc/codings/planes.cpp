@@ -7,7 +7,7 @@
 namespace bitpress {
 namespace {
 
-constexpr unsigned chunk_log = planes_max_chunk_log;            // 256 KiB of elements
+constexpr unsigned chunk_log = planes_max_chunk_log;             // 256 KiB of elements
 constexpr std::size_t encode_workspace = std::size_t{13} << 17;  // enough for the codings of planes, which check it
 constexpr std::size_t coder_slack = 64;  // what their bounds add to a chunk of planes, for each worker
 

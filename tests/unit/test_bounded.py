@@ -223,3 +223,22 @@ def test_arguments() -> None:
             bp.bounded.decode(blob, out=other)
     assert bp.bounded.decode(bp.bounded.encode(np.zeros((3, 0, 2)), absolute=1)).shape == (3, 0, 2)
     assert bp.bounded.decode(bp.bounded.encode(np.float64(3.25), relative=1e-3)).shape == ()
+
+
+def test_decoding_needs_its_output_and_64_kib() -> None:
+    assert _core.bounded_workspace() <= 65536
+
+
+@pytest.mark.parametrize("shape", [(300_000,), (257,), (3, 70_000), (40_000, 2), (3, 150, 150), (5, 128, 129)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_and_planes_longer_than_what_is_kept(shape: tuple[int, ...], dtype: type) -> None:
+    """Tokens that wait are moved, magnitudes found again: one mistake, and all that follows is off."""
+    rng = np.random.Generator(np.random.PCG64(6))
+    values = rng.normal(size=shape)
+    for axis in range(len(shape)):
+        values = values + np.roll(values, 1, axis)
+    values = values.astype(dtype)
+    values.flat[::101] *= 1e6  # magnitudes above 2^16
+    for bound in (0.1, 1e-3):
+        blob = bp.bounded.encode(values, absolute=bound)
+        assert np.abs(bp.bounded.decode(blob).astype(np.float64) - values).max() <= bound
