@@ -68,7 +68,8 @@ StoredTensor File::tensor(std::uint32_t index) const noexcept {
     out.shape.rank = p[17] & 15U;
     for (unsigned i = 0; i < out.shape.rank; ++i) out.shape.dims[i] = number(first_number++);
     out.scheme.structure = static_cast<Structure>(p[17] >> 4);
-    out.scheme.values = static_cast<Values>(p[18] & 15U);
+    out.bounded = (p[18] & 15U) == bounded_values;
+    out.scheme.values = out.bounded ? Values::keep : static_cast<Values>(p[18] & 15U);
     out.scheme.bits = out.scheme.values == Values::integer && p[18] >> 4 == 0 ? max_bits : p[18] >> 4;
     out.scheme.affine = (p[19] & 1U) != 0;
     out.scheme.granularity = static_cast<Granularity>((p[19] >> 1) & 3U);
@@ -105,8 +106,9 @@ Status File::streams_of(std::uint32_t index, const StoredTensor& tensor, Streams
             s.stored = number(out->numbers_end++);
         }
         s.layout = static_cast<Layout>(p[15]);
-        s.code_bits = s.layout != Layout::plain ? tensor.scheme.bits : 0;
-        s.frame = s.layout != Layout::plain ? tensor.survivors : s.decoded;
+        const bool codes = s.layout == Layout::codes || s.layout == Layout::wide;
+        s.code_bits = codes ? tensor.scheme.bits : 0;
+        s.frame = codes ? tensor.survivors : s.decoded;
         s.kind = class_of(tensor, s.stored);
         s.offset = load_le<std::uint64_t>(p + 8) & offset_mask;
         s.checksum = load_le<std::uint64_t>(p);

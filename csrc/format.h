@@ -32,7 +32,8 @@ struct StoredTensor {
     std::uint64_t survivors = 0;  // elements stored: all of a dense tensor's
     std::uint32_t first_stream = 0;
     std::uint32_t stream_count = 0;
-    bool plain = false;  // stands under its own name, dtype and shape (docs/format.md, "Names in the JSON")
+    bool bounded = false;  // its elements, kept from here on, are within a bound of what they were
+    bool plain = false;    // stands under its own name, dtype and shape (docs/format.md, "Names in the JSON")
 };
 
 // A tensor whose elements are held as what they differ by from a base's, which another file has: how 1, exclusive or;

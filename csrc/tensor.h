@@ -34,7 +34,10 @@ inline constexpr int dtype_count = 20;
 unsigned dtype_bits(Dtype dtype) noexcept;
 
 enum class Structure : std::uint8_t { dense = 0, bitmap = 1 /* reserved: nm = 2, block = 3 */ };
-enum class Values : std::uint8_t { keep = 0, integer = 3 /* reserved: f16 = 1, bf16 = 2, codebook = 4, bounded = 5 */ };
+enum class Values : std::uint8_t {
+    keep = 0,
+    integer = 3 /* reserved: f16 = 1, bf16 = 2, codebook = 4; 5: StoredTensor::bounded */
+};
 enum class Granularity : std::uint8_t { tensor = 0, axis = 1, group = 2 };
 // What a stream holds. `data` is raw elements (all of them, or a bitmap's survivors).
 enum class Role : std::uint8_t {

@@ -11,6 +11,7 @@ from third_hash import xxh64
 
 class Stream(Protocol):
     coding: int
+    array: object
 
 
 class Tensor(Protocol):
@@ -36,7 +37,7 @@ def read_base(sections: dict[int, tuple[int, bytes]], tensors: list[Tensor]) -> 
     for index, how, zeros, base_sum in struct.iter_unpack("<IB3sQ", content):
         must(last < index < len(tensors) and how in (1, 2) and zeros == b"\0\0\0", "a record of the base")
         tensor = tensors[index]
-        kept = not tensor.bitmap and not tensor.code_bits
+        kept = not tensor.bitmap and not tensor.code_bits and tensor.streams[0].array is None
         must(kept and tensor.streams[0].coding != 0, "a delta that cannot be one")
         deltas[tensor.name] = how, base_sum
         last = index

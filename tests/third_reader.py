@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from third_bounded import bounded
 from third_codings import Bits, Refused, must
 from third_delta import read_base
 from third_graph import list_graph
@@ -45,6 +46,7 @@ class Stream:
     padded: int = 0
     codes: int = 0  # how many its frame holds, one a byte; 0: it is plain
     bits: int = 0
+    array: tuple[bool, tuple[int, ...]] | None = None  # of a bounded frame: whether F64, and its dims
 
 
 @dataclass
@@ -167,9 +169,10 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
         must(dtype < len(TYPES) and shape_byte & 15 <= 8 and shape_byte >> 4 <= 1, "type, rank or structure")
         values = value_byte & 15
         code_bits = 16 if value_byte == 3 else value_byte >> 4
-        must(values in (0, 3), "values")
-        must(values or code_bits == flag_byte == 0, "bits and flags")
-        must(not values or TYPES[dtype][0] in ("F16", "BF16", "F32", "F64"), "integer values of this type")
+        must(values in (0, 3, 5), "values")
+        must(values == 3 or code_bits == flag_byte == 0, "bits and flags")
+        must(values != 5 or (shape_byte >> 4 == 0 and TYPES[dtype][0] in ("F32", "F64")), "bounded values of this type")
+        must(values != 3 or TYPES[dtype][0] in ("F16", "BF16", "F32", "F64"), "integer values of this type")
         granularity, axis, rank = flag_byte >> 1 & 3, flag_byte >> 3 & 7, shape_byte & 15
         must(granularity <= 2 and flag_byte >> 6 == 0, "granularity")
         must(axis < rank if granularity == 1 else axis == 0, "axis")
@@ -193,7 +196,8 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             next_stream += 1
             coding = word >> 48 & 255
             layout = word >> 56
-            must(coding in (0, 1, 2, 3, 4) and layout in (0, 1, 2), "coding or layout")
+            must(coding in (0, 1, 2, 3, 4) and layout in (0, 1, 2, 3), "coding or layout")
+            must((layout == 3) == (values == 5) and (layout != 3 or coding == 2), "a layout of bounded values")
             coded_codes = coding != 0 and role == "codes"
             must(layout != 1 or (coded_codes and code_bits < 8), "a layout of codes")
             must((layout == 2) == (coded_codes and code_bits > 8), "a layout of wide codes")
@@ -203,7 +207,9 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
                 stored = numbers[next_number]
                 next_number += 1
             tensor.streams.append(Stream(role, coding, stored, decoded, word & (1 << 48) - 1, checksum))
-            if layout:
+            if layout == 3:
+                tensor.streams[-1].array = tensor.dtype == "F64", tuple(shape)
+            elif layout:
                 tensor.streams[-1].codes, tensor.streams[-1].bits = survivors, code_bits
         yield tensor
     must((next_name, next_number, next_stream) == (len(names), len(numbers), len(streams)), "records end sections")
@@ -313,6 +319,10 @@ def check_json(text: bytes, m: int, tensors: list[Tensor], metadata: dict[str, s
 def undo(stored: bytes, stream: Stream) -> bytes:
     if stream.coding == 0:
         return stored
+    if stream.array is not None:
+        dims, out = bounded(stored)
+        must(stream.array == (bool(stored[0] & 1), dims), "another array")
+        return out
     if stream.bits > 8:
         return wide_codes(stored, stream.coding, stream.bits, stream.codes)
     out = coded(stored, stream.coding)

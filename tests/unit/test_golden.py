@@ -55,7 +55,8 @@ def test_both_readers_find_the_same(name: str) -> None:
     for tensor_name, tensor in third.tensors.items():
         packed = container.held(tensor_name)
         assert (packed.dtype, list(packed.shape)) == (tensor.dtype, tensor.shape)
-        assert {role.name.lower(): bytes(stream) for role, stream in packed.streams.items()} == tensor.decoded
+        if not container.tensors[tensor_name].bounded:  # its stream is a frame, which unpacking undoes
+            assert {role.name.lower(): bytes(stream) for role, stream in packed.streams.items()} == tensor.decoded
         assert bytes(packed.to_bytes()) == tensor.data
 
 

@@ -29,6 +29,7 @@ EXAMPLES = """bitpress compress net.onnx -o net.bp
 bitpress compress model.safetensors -o model.bp --bits 4 --group-size 64 --affine
 bitpress compress net.pt -o net.bp --sparsity 0.9 --global --coding auto
 bitpress compress model.safetensors -o model.bp --lossless
+bitpress compress activations.safetensors -o activations.bp --bounded 1e-3 --bound range
 bitpress compress tuned.safetensors -o tuned.bp --lossless --base model.safetensors
 bitpress compress net.onnx -o net.bp --bits 4 --calibration inputs.npz
 bitpress compress net.onnx -o net.bp --size 2.1MB --calibration inputs.npz
@@ -48,6 +49,14 @@ class Range(str, enum.Enum):
     MINMAX = "minmax"
     MSE = "mse"
     OUTPUT = "output"
+
+
+class Bound(str, enum.Enum):
+    """What an error is measured by."""
+
+    ABSOLUTE = "absolute"
+    RELATIVE = "relative"
+    RANGE = "range"
 
 
 class Per(str, enum.Enum):
@@ -123,6 +132,8 @@ def _recipe(path: Path | None, lossless: bool, words: Mapping[str, Any], ignore:
         if given:
             raise typer.BadParameter(f"does not go with {given}", param_hint="--lossless")
         return Recipe.lossless(coding=words.get("coding", "planes"), ignore=tuple(ignore))
+    if "bounded" in words or "bound" in words:
+        return Recipe.from_dict({"rules": [{"pattern": "*", **words}], "ignore": ignore})
     rule = {"pattern": "*", "op": ["", *WEIGHTED], "min_elements": 1024, "min_rank": 2, **words}
     return Recipe.from_dict({"rules": [rule], "ignore": ignore})
 
@@ -180,6 +191,11 @@ def command(
         ),
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="Keep every weight bit for bit.")] = False,
+    bounded: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="ERROR", help="Keep each float32 and float64 element within this error: for data."),
+    ] = None,
+    bound: Annotated[Bound | None, typer.Option(help="What --bounded is measured by.  [default: absolute]")] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Some inputs of the network, .npz: codes by error feedback, biases corrected.")
     ] = None,
@@ -221,7 +237,7 @@ def command(
         "sparsity": sparsity,
     }
     options |= {"threshold": threshold, "scope": "model" if whole else None, "coding": coding}
-    options |= {"method": method, "range": range_}
+    options |= {"method": method, "range": range_, "bounded": bounded, "bound": bound}
     words = {
         key: value.value if isinstance(value, enum.Enum) else value
         for key, value in options.items()

@@ -21,6 +21,8 @@ LARGE = 4096  # stored bytes from which a stream is a tensor of its own
 MAX_JSON = 100_000_000  # safetensors' own limit
 KINDS = 6  # large, small pressed, small plain of 8, 4, 2 and 1 bytes an element
 RAW = 0
+BOUNDED = 5  # of a record's values
+BOUNDED_LAYOUT = 3
 _PLAIN_KIND = {name: {64: 2, 32: 3, 16: 4}.get(dtype.bits, 5) for name, dtype in DTYPES.items()}
 _MULTIPLE = (64, 8, 1, 1, 1, 1)  # of what, by kind, a stream with its padding is a multiple
 
@@ -35,7 +37,7 @@ class StreamRecord:
     decoded: int  # bytes when its coding is undone
     offset: int = 0
     checksum: int = 0
-    layout: int = 0  # 1, 2: it holds codes, which are packed when the coding is undone
+    layout: int = 0  # 1, 2: it holds codes, which are packed when the coding is undone; 3: a bounded frame
 
     @property
     def large(self) -> bool:
@@ -54,6 +56,17 @@ class TensorRecord:
     survivors: int
     streams: list[StreamRecord] = field(default_factory=list)
     delta: tuple[int, int] | None = None  # how it is held against its base, and the base's checksum
+
+    @property
+    def bounded(self) -> bool:
+        """Whether its elements are within a bound of what they were: its stream is a bounded frame."""
+        return self.scheme[1] == BOUNDED
+
+    def most(self, stream: StreamRecord) -> int:
+        """The most that a stream takes stored: one that its coding does not make shorter is stored as it is, but for
+        a bounded frame, which then has its heads on top.
+        """
+        return stream.decoded + (stream.decoded // 4096 + 128 if self.bounded else 0)
 
     @property
     def plain(self) -> bool:

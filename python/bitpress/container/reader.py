@@ -18,7 +18,18 @@ from ..graph import Graph
 from ..scheme import Scheme
 from ..tensor import PackedTensor, Role
 from .base import Base, Delta
-from .layout import DTYPE_NAMES, MANIFEST, METADATA, RAW, Entry, StreamRecord, TensorRecord, header_entries, header_text
+from .layout import (
+    BOUNDED_LAYOUT,
+    DTYPE_NAMES,
+    MANIFEST,
+    METADATA,
+    RAW,
+    Entry,
+    StreamRecord,
+    TensorRecord,
+    header_entries,
+    header_text,
+)
 
 __all__ = ["Container", "map_file", "verify"]
 
@@ -192,9 +203,9 @@ class Container:
         return text if text.startswith(self.name) else f"{self.name}: tensor {name!r}: {text.removeprefix(f'{name}: ')}"
 
     def decoded(self, name: str, stream: StreamRecord) -> memoryview:
-        """One of a tensor's streams with its coding undone; where it is raw, a view of the file."""
+        """One of a tensor's streams with its coding undone; where it is raw or a bounded frame, a view of the file."""
         stored = self.stored(name, stream.role)
-        if stream.coding == RAW:
+        if stream.coding == RAW or stream.layout == BOUNDED_LAYOUT:
             return stored
         if stream.layout:
             tensor = self.tensors[name]
@@ -308,7 +319,9 @@ def verify(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> lis
 def _bad_tensors(container: Container) -> Iterator[str]:
     for name in container.tensors:
         try:
-            container.held(name)
+            held = container.held(name)
+            if container.tensors[name].bounded:
+                held.to_bytes()  # decodes each chunk
         except FormatError as error:
             yield str(error)
 

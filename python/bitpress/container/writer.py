@@ -9,15 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from .. import _core
-from ..codings import encode_codes, encode_stream
+from ..codings import CODING_NUMBERS, encode_codes, encode_stream
 from ..dtypes import DTYPES
 from ..errors import SchemeError, ShapeError, UnsupportedError
-from ..scheme import Structure
+from ..scheme import Bounded, Scheme, Structure
 from ..tensor import PackedTensor, Role, TensorSpec
 from . import manifest
 from .atomic import replacing
 from .base import Base, differ
 from .layout import (
+    BOUNDED_LAYOUT,
     LARGE,
     MANIFEST,
     MAX_JSON,
@@ -113,8 +114,12 @@ def _blank(spec: TensorSpec) -> TensorRecord:
     """A tensor's record with the most that its streams can take."""
     elements = spec.elements
     scheme = spec.scheme.numbers
+    bounded = isinstance(spec.scheme.values, Bounded)
+    if bounded and spec.dtype not in ("F32", "F64"):
+        raise SchemeError(f"tensor {spec.name!r}: bounded values stand for F32 and F64, not {spec.dtype}")
     try:
-        sizes = _core.stream_sizes(DTYPES[spec.dtype].number, tuple(spec.shape), scheme, elements)
+        decoded = Scheme().numbers if bounded else scheme
+        sizes = _core.stream_sizes(DTYPES[spec.dtype].number, tuple(spec.shape), decoded, elements)
     except (ValueError, OverflowError) as error:
         raise SchemeError(f"tensor {spec.name!r}: {spec.dtype} {list(spec.shape)} as {spec.scheme}: {error}") from None
     streams = [StreamRecord(role, RAW, sizes[role], sizes[role]) for role in roles_of(spec.scheme)]
@@ -159,7 +164,7 @@ class _Plan:
 
     def most(self) -> int:
         """The most that all streams can take, padding included."""
-        return sum(stream.decoded + 64 for tensor in self.tensors for stream in tensor.streams)
+        return sum(tensor.most(stream) + 64 for tensor in self.tensors for stream in tensor.streams)
 
     def bound(self) -> int:
         """Room for the length word, the JSON and the manifest that is enough whatever the codings do: a multiple of
@@ -173,7 +178,7 @@ class _Plan:
             dims = sum(len(str(dim)) + 1 for dim in tensor.shape)
             # Nothing is coded yet: what may stay plain stands under its own name with a pad, or, as all others, each
             # large stream under its role's.
-            large = sum(stream.decoded >= LARGE for stream in tensor.streams)
+            large = sum(tensor.most(stream) >= LARGE for stream in tensor.streams)
             if tensor.plain:
                 text += name + dims + entry + large * (entry + len("bitpress.pad.") + digits)
             text += large * (name + entry + len("bitpress.scales:") + digits)
@@ -219,8 +224,12 @@ class _Output:
             file.seek(self.start)
 
     def add(self, tensor: TensorRecord, record: StreamRecord, data: Any, coding: str) -> None:
-        record.decoded = memoryview(data).nbytes
-        if record.role == Role.CODES:
+        if not tensor.bounded:
+            record.decoded = memoryview(data).nbytes
+        stored: Any = data
+        if tensor.bounded:
+            record.coding, record.layout = CODING_NUMBERS["rans"], BOUNDED_LAYOUT
+        elif record.role == Role.CODES:
             bits = tensor.scheme[2]
             dense = tensor.scheme[0] == Structure.DENSE and len(tensor.shape) > 1
             row = math.prod(tensor.shape[1:]) if dense else 0

@@ -1,0 +1,104 @@
+"""The words of a recipe's document: which there are, what scheme they spell, and the document in a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import SchemeError
+from .scheme import Scheme, split_coding
+
+__all__ = ["PLAIN_WORDS", "WORDS", "parsed", "scheme_of"]
+
+MAX_BYTES = 10_000_000  # a recipe file is read whole
+
+PLAIN_WORDS = (
+    *("op", "min_elements", "min_rank", "sparsity", "threshold", "scope"),
+    *("method", "range", "shrink", "damp", "correct", "inputs", "rate"),
+)
+WORDS: dict[str, tuple[type, ...]] = {
+    "pattern": (str,),
+    "op": (str, list),
+    "min_elements": (int,),
+    "min_rank": (int,),
+    "lossless": (bool,),
+    "bounded": (int, float),
+    "bound": (str,),
+    "bits": (int,),
+    "symmetric": (bool,),
+    "per": (str,),
+    "axis": (int,),
+    "group_size": (int,),
+    "sparse": (bool,),
+    "sparsity": (int, float),
+    "threshold": (int, float),
+    "scope": (str,),
+    "coding": (str,),
+    "method": (str,),
+    "range": (str,),
+    "shrink": (int, float),
+    "damp": (int, float),
+    "correct": (bool,),
+    "inputs": (str,),
+    "rate": (int, float),
+}
+
+
+def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
+    """The scheme, and whether its axis is the output channels'."""
+    coding: Any = words.get("coding", "planes" if words.get("lossless") else "huffman")
+    split_coding(coding)
+    sparse = words.get("sparse", "sparsity" in words or "threshold" in words)
+    if "bounded" in words:
+        wrong = words.keys() & {"lossless", "bits", "symmetric", "per", "axis", "group_size", "sparse", "sparsity"}
+        wrong |= words.keys() & {"threshold", "coding", "method"}
+        if wrong:
+            raise SchemeError(f"bounded does not go with {', '.join(sorted(wrong))}")
+        return Scheme.bounded(float(words["bounded"]), words.get("bound", "absolute")), False
+    if "bound" in words:
+        raise SchemeError("bound goes with bounded alone")
+    if words.get("lossless"):
+        wrong = words.keys() & {"bits", "symmetric", "per", "axis", "group_size"}
+        if wrong:
+            raise SchemeError(f"lossless does not go with {', '.join(sorted(wrong))}")
+        return Scheme.lossless(sparse=sparse, coding=coding), False
+    per = words.get("per", "group" if "group_size" in words else "channel")
+    if per not in ("tensor", "channel", "group"):
+        raise SchemeError(f"per must be tensor, channel or group, not {per!r}")
+    if "axis" in words and per != "channel":
+        raise SchemeError(f"axis does not go with per {per}")
+    if "group_size" in words and per != "group":
+        raise SchemeError(f"group_size does not go with per {per}")
+    scheme = Scheme.int(
+        words.get("bits", 8),
+        symmetric=words.get("symmetric", True),
+        axis=words.get("axis", 0) if per == "channel" else None,
+        group_size=words.get("group_size", 64) if per == "group" else None,
+        sparse=sparse,
+        coding=coding,
+    )
+    return scheme, per == "channel" and "axis" not in words
+
+
+def parsed(path: Path) -> Any:
+    """What a JSON or YAML file holds; SchemeError where it is neither."""
+    if path.stat().st_size > MAX_BYTES:
+        raise SchemeError("too long for a recipe")
+    try:
+        text = path.read_text("utf-8")
+        if path.suffix.lower() not in (".yaml", ".yml"):
+            return json.loads(text)
+    except UnicodeDecodeError:
+        raise SchemeError("not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        raise SchemeError(f"not JSON: {error}") from None
+    try:
+        import yaml
+    except ModuleNotFoundError:
+        raise SchemeError("YAML needs PyYAML: pip install pyyaml, or write the recipe as JSON") from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SchemeError(f"not YAML: {' '.join(str(error).split())}") from None
