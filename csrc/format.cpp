@@ -21,17 +21,20 @@ bool reserved_name(Bytes name) noexcept {
 
 unsigned roles_of(const Scheme& scheme, Role (&roles)[max_streams]) noexcept {
     unsigned count = 0;
-    const bool integer = scheme.values == Values::integer;
-    roles[count++] = integer ? Role::codes : Role::data;
+    const bool coded = scheme.values != Values::keep;
+    const bool book = scheme.values == Values::codebook;
+    roles[count++] = coded ? Role::codes : Role::data;
     if (scheme.structure == Structure::bitmap) roles[count++] = Role::mask;
-    if (integer) roles[count++] = Role::scales;
-    if (integer && scheme.affine) roles[count++] = Role::zeros;
+    if (coded && !(book && scheme.granularity == Granularity::tensor)) roles[count++] = Role::scales;
+    if (scheme.affine) roles[count++] = Role::zeros;
+    if (book) roles[count++] = Role::codebook;
     return count;
 }
 
 // Numbers of a tensor before its streams' stored lengths.
 unsigned fixed_numbers(const StoredTensor& tensor) noexcept {
     return tensor.shape.rank + (tensor.scheme.granularity == Granularity::group ? 1U : 0U) +
+           (tensor.scheme.values == Values::codebook ? 1U : 0U) +
            (tensor.scheme.structure == Structure::bitmap ? 1U : 0U);
 }
 
@@ -77,6 +80,7 @@ StoredTensor File::tensor(std::uint32_t index) const noexcept {
     if (out.scheme.granularity == Granularity::group) {
         out.scheme.group_size = static_cast<std::uint32_t>(number(first_number++));
     }
+    if (out.scheme.values == Values::codebook) out.scheme.vector = static_cast<std::uint8_t>(number(first_number++));
     if (out.scheme.structure == Structure::bitmap) {
         out.survivors = number(first_number);
     } else {
@@ -108,7 +112,7 @@ Status File::streams_of(std::uint32_t index, const StoredTensor& tensor, Streams
         s.layout = static_cast<Layout>(p[15]);
         const bool codes = s.layout == Layout::codes || s.layout == Layout::wide;
         s.code_bits = codes ? tensor.scheme.bits : 0;
-        s.frame = codes ? tensor.survivors : s.decoded;
+        s.frame = codes ? tensor.survivors / elements_a_code(tensor.scheme) : s.decoded;
         s.kind = class_of(tensor, s.stored);
         s.offset = load_le<std::uint64_t>(p + 8) & offset_mask;
         s.checksum = load_le<std::uint64_t>(p);

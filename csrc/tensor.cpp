@@ -14,11 +14,15 @@ bool known(const Scheme& scheme) noexcept {
     if (scheme.structure != Structure::dense && scheme.structure != Structure::bitmap) return false;
     if (scheme.values == Values::keep) {
         return scheme.bits == 0 && !scheme.affine && scheme.granularity == Granularity::tensor && scheme.axis == 0 &&
-               scheme.group_size == 0;
+               scheme.group_size == 0 && scheme.vector == 0;
     }
-    return scheme.values == Values::integer && scheme.bits >= 1 && scheme.bits <= max_bits &&
-           (scheme.granularity == Granularity::axis || scheme.axis == 0) &&
-           (scheme.granularity == Granularity::group ? scheme.group_size != 0 : scheme.group_size == 0);
+    const bool grid = scheme.bits >= 1 && (scheme.granularity == Granularity::axis || scheme.axis == 0) &&
+                      (scheme.granularity == Granularity::group ? scheme.group_size != 0 : scheme.group_size == 0);
+    if (scheme.values == Values::codebook) {
+        const unsigned longest = scheme.structure == Structure::bitmap ? 1 : 8;
+        return grid && scheme.bits <= 8 && !scheme.affine && scheme.vector >= 1 && scheme.vector <= longest;
+    }
+    return grid && scheme.values == Values::integer && scheme.bits <= max_bits && scheme.vector == 0;
 }
 
 bool floating(Dtype dtype) noexcept {
@@ -31,9 +35,21 @@ bool tail_is_zero(Bytes stream, std::uint64_t count, unsigned bits) noexcept {
     return used == 0 || stream.empty() || (stream.back() >> used) == 0;
 }
 
+// The greatest magnitude of a codebook's entries, all of which must be finite.
+Status greatest_entry(Bytes book, float* greatest) noexcept {
+    *greatest = 0.0F;
+    for (std::size_t i = 0; i < book.size(); i += 4) {
+        const float magnitude = fabsf(load_le<float>(book.data() + i));
+        if (!(magnitude < HUGE_VALF)) return Status::corrupt;
+        if (magnitude > *greatest) *greatest = magnitude;
+    }
+    return Status::ok;
+}
+
 Status check_steps(const TensorView& view) noexcept {
     const Bytes scales = view.stream(Role::scales);
-    const float levels = static_cast<float>(1U << view.scheme.bits);
+    float levels = static_cast<float>(1U << view.scheme.bits);
+    if (view.scheme.values == Values::codebook) BP_TRY(greatest_entry(view.stream(Role::codebook), &levels));
     for (std::size_t i = 0; i < scales.size(); i += 4) {
         const float scale = load_le<float>(scales.data() + i);
         const float most = scale * levels;
@@ -117,7 +133,13 @@ Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::
         return Status::ok;
     }
     if (!floating(dtype)) return Status::unsupported;
-    bytes[static_cast<int>(Role::codes)] = packed_bytes(stored, scheme.bits);
+    const std::uint64_t vector = elements_a_code(scheme);
+    if (grid.count % vector != 0) return Status::unsupported;
+    bytes[static_cast<int>(Role::codes)] = packed_bytes(stored / vector, scheme.bits);
+    if (scheme.values == Values::codebook) {
+        bytes[static_cast<int>(Role::codebook)] = grid.count == 0 ? 0 : 4 * vector << scheme.bits;
+        if (scheme.granularity == Granularity::tensor) return Status::ok;
+    }
     bytes[static_cast<int>(Role::scales)] = 4 * grid.scales;
     if (scheme.affine) bytes[static_cast<int>(Role::zeros)] = grid.scales * (is_wide(scheme.bits) ? 2 : 1);
     return Status::ok;
@@ -142,7 +164,9 @@ Status validate(const TensorView& view) noexcept {
     if (view.scheme.values == Values::keep) {
         return tail_is_zero(view.stream(Role::data), stored, dtype_bits(view.dtype)) ? Status::ok : Status::corrupt;
     }
-    if (!tail_is_zero(view.stream(Role::codes), stored, view.scheme.bits)) return Status::corrupt;
+    if (!tail_is_zero(view.stream(Role::codes), stored / elements_a_code(view.scheme), view.scheme.bits)) {
+        return Status::corrupt;
+    }
     return check_steps(view);
 }
 

@@ -36,7 +36,8 @@ unsigned dtype_bits(Dtype dtype) noexcept;
 enum class Structure : std::uint8_t { dense = 0, bitmap = 1 /* reserved: nm = 2, block = 3 */ };
 enum class Values : std::uint8_t {
     keep = 0,
-    integer = 3 /* reserved: f16 = 1, bf16 = 2, codebook = 4; 5: StoredTensor::bounded */
+    integer = 3,
+    codebook = 4 /* reserved: f16 = 1, bf16 = 2; 5: StoredTensor::bounded */
 };
 enum class Granularity : std::uint8_t { tensor = 0, axis = 1, group = 2 };
 // What a stream holds. `data` is raw elements (all of them, or a bitmap's survivors).
@@ -45,20 +46,24 @@ enum class Role : std::uint8_t {
     codes = 1,
     mask = 2,
     scales = 3,
-    zeros = 4 /* reserved: codebook = 5, table = 6 */
+    zeros = 4,
+    codebook = 5 /* reserved: table = 6 */
 };
-inline constexpr int role_count = 5;
+inline constexpr int role_count = 6;
 inline constexpr unsigned max_rank = 8;
 
 struct Scheme {
     Structure structure = Structure::dense;
     Values values = Values::keep;
-    std::uint8_t bits = 0;  // 1..16 for integer values, else 0
+    std::uint8_t bits = 0;  // 1..16 for integer values, 1..8 for a codebook, else 0
     bool affine = false;
     Granularity granularity = Granularity::tensor;
     std::uint8_t axis = 0;         // for Granularity::axis
     std::uint32_t group_size = 0;  // for Granularity::group
+    std::uint8_t vector = 0;       // elements that a code of a codebook stands for, 1..8; else 0
 };
+// How many consecutive elements one code stands for: 1 but for a codebook of vectors.
+inline std::uint64_t elements_a_code(const Scheme& scheme) noexcept { return scheme.vector > 1 ? scheme.vector : 1; }
 
 struct Shape {
     unsigned rank = 0;
@@ -70,7 +75,8 @@ Status element_count(const Shape& shape, std::uint64_t* count) noexcept;
 // Scales are shared by runs of consecutive elements (row-major): run r covers `run` elements and uses scale
 // r % scales. Per tensor: one run. Per axis k: run = product of the dims after k, scales = dims[k]. Per group: the
 // tensor is rows x columns (dims[0] x the rest; a vector is one row), each row is cut into groups of group_size
-// columns, the last may be short; then row is its length and run the group size.
+// columns, the last may be short; then row is its length and run the group size. A codebook per tensor has no scales in
+// its streams: its entries are the values.
 struct Grid {
     std::uint64_t count = 0;  // elements
     std::uint64_t row = 0;    // elements a row: a run never crosses the end of a row
@@ -85,8 +91,8 @@ Status make_grid(const Shape& shape, const Scheme& scheme, Grid* grid) noexcept;
 std::uint64_t packed_bytes(std::uint64_t count, unsigned bits) noexcept;
 
 // The exact length of each stream, by role, of a tensor of which `stored` elements are stored (all of them where
-// dense). unsupported where the dtype cannot have such values (integer: f16, bf16, f32, f64; bitmap: whole bytes an
-// element).
+// dense). unsupported where the dtype cannot have such values (integer and codebook: f16, bf16, f32, f64; bitmap: whole
+// bytes an element), or a codebook of vectors such elements (a bitmap, or a number of them that vectors do not divide).
 Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::uint64_t stored,
                     std::uint64_t (&bytes)[role_count]) noexcept;
 
@@ -110,14 +116,14 @@ struct TensorView {
 // shape and scheme imply, mask population equal to the survivors. Call once; the functions below rely on it.
 Status validate(const TensorView& view) noexcept;
 
-// Elements first..first+out.size()-1 as float. Integer values and f32/f16/bf16 keep only. For a bitmap,
+// Elements first..first+out.size()-1 as float. Integer values, codebooks and f32/f16/bf16 keep only. For a bitmap,
 // survivors_before is the number of mask bits set before `first` (0 for first == 0); it is advanced to the end of the
 // range.
 Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float> out,
                     std::uint64_t* survivors_before) noexcept;
 
-// The codes of elements first..first+out.size()-1 of a view with integer values; 0 where a bitmap holds none. Wide
-// codes need wide room; narrow codes, bytes.
+// Codes first..first+out.size()-1 of a view with integer values or a codebook, one an element (or vector); 0 where a
+// bitmap holds none. Wide codes need wide room; narrow codes, bytes.
 Status unpack_codes(const TensorView& view, std::uint64_t first, MutableBytes out,
                     std::uint64_t* survivors_before) noexcept;
 Status unpack_codes(const TensorView& view, std::uint64_t first, std::span<std::uint16_t> out,

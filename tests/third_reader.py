@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from third_bounded import bounded
-from third_codings import Bits, Refused, must
+from third_codings import Refused, must
 from third_delta import read_base
 from third_graph import list_graph
 from third_hash import xxh64
-from third_values import element, float32
+from third_values import elements_of, product, scale_count
 from third_wide import coded, wide_codes
 
 # -- section 3
@@ -30,7 +30,7 @@ from third_wide import coded, wide_codes
 TYPES = [("BOOL", 8), ("U8", 8), ("I8", 8), ("F8_E5M2", 8), ("F8_E4M3", 8), ("I16", 16), ("U16", 16), ("F16", 16),
          ("BF16", 16), ("I32", 32), ("U32", 32), ("F32", 32), ("I64", 64), ("U64", 64), ("F64", 64), ("F8_E8M0", 8),
          ("F4", 4), ("F6_E2M3", 6), ("F6_E3M2", 6), ("C64", 64)]  # fmt: skip
-ROLES = {"data": 0, "codes": 1, "mask": 2, "scales": 3, "zeros": 4}
+ROLES = {"data": 0, "codes": 1, "mask": 2, "scales": 3, "zeros": 4, "codebook": 5}
 LARGE = 4096
 
 
@@ -62,6 +62,7 @@ class Tensor:
     axis: int
     group: int
     survivors: int
+    vector: int = 0  # elements an entry of its codebook; 0: it has none
     streams: list[Stream] = field(default_factory=list)
     data: bytes = b""  # the elements, decoded
     decoded: dict[str, bytes] = field(default_factory=dict)
@@ -82,13 +83,6 @@ class File:
     metadata: dict[str, str]
     graph: list[str]
     deltas: dict[str, tuple[int, int]]  # whose data is not their elements yet
-
-
-def product(numbers: list[int]) -> int:
-    out = 1
-    for number in numbers:
-        out *= number
-    return out
 
 
 def up(value: int, multiple: int) -> int:
@@ -169,15 +163,16 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
         must(dtype < len(TYPES) and shape_byte & 15 <= 8 and shape_byte >> 4 <= 1, "type, rank or structure")
         values = value_byte & 15
         code_bits = 16 if value_byte == 3 else value_byte >> 4
-        must(values in (0, 3, 5), "values")
-        must(values == 3 or code_bits == flag_byte == 0, "bits and flags")
+        must(values in (0, 3, 4, 5), "values")
+        must(values in (3, 4) or code_bits == flag_byte == 0, "bits and flags")
+        must(values != 4 or (1 <= code_bits <= 8 and not flag_byte & 1), "bits and flags of a codebook")
         must(values != 5 or (shape_byte >> 4 == 0 and TYPES[dtype][0] in ("F32", "F64")), "bounded values of this type")
-        must(values != 3 or TYPES[dtype][0] in ("F16", "BF16", "F32", "F64"), "integer values of this type")
+        must(values not in (3, 4) or TYPES[dtype][0] in ("F16", "BF16", "F32", "F64"), "codes of this type")
         granularity, axis, rank = flag_byte >> 1 & 3, flag_byte >> 3 & 7, shape_byte & 15
         must(granularity <= 2 and flag_byte >> 6 == 0, "granularity")
         must(axis < rank if granularity == 1 else axis == 0, "axis")
         bitmap = shape_byte >> 4 == 1
-        more = (granularity == 2) + bitmap
+        more = (granularity == 2) + (values == 4) + bitmap
         must(number + rank + more <= len(numbers), "numbers")
         shape = numbers[number : number + rank]
         must(product(shape) < 1 << 63, "shape")
@@ -186,8 +181,21 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
         must(granularity != 2 or 1 <= group < 1 << 32, "group size")
         survivors = numbers[next_number - 1] if bitmap else product(shape)
         must(survivors <= product(shape), "survivors")
+        vector = numbers[number + rank + (granularity == 2)] if values == 4 else 0
+        must(values != 4 or 1 <= vector <= (1 if bitmap else 8), "vectors of a codebook")
+        must(product(shape) % (vector or 1) == 0, "elements of a codebook of vectors")
         tensor = Tensor(
-            name, *TYPES[dtype], shape, bitmap, code_bits, bool(flag_byte & 1), granularity, axis, group, survivors
+            name,
+            *TYPES[dtype],
+            shape,
+            bitmap,
+            code_bits,
+            bool(flag_byte & 1),
+            granularity,
+            axis,
+            group,
+            survivors,
+            vector,
         )
         must(not bitmap or code_bits or tensor.bits % 8 == 0, "a bitmap of elements that are not whole bytes")
         for role, decoded in lengths(tensor):
@@ -210,7 +218,7 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             if layout == 3:
                 tensor.streams[-1].array = tensor.dtype == "F64", tuple(shape)
             elif layout:
-                tensor.streams[-1].codes, tensor.streams[-1].bits = survivors, code_bits
+                tensor.streams[-1].codes, tensor.streams[-1].bits = survivors // (vector or 1), code_bits
         yield tensor
     must((next_name, next_number, next_stream) == (len(names), len(numbers), len(streams)), "records end sections")
 
@@ -220,25 +228,16 @@ def lengths(tensor: Tensor) -> Iterator[tuple[str, int]]:
     if not tensor.code_bits:
         yield "data", -(-tensor.survivors * tensor.bits // 8)
     else:
-        yield "codes", -(-tensor.survivors * tensor.code_bits // 8)
+        yield "codes", -(-(tensor.survivors // (tensor.vector or 1)) * tensor.code_bits // 8)
     if tensor.bitmap:
         yield "mask", -(-tensor.elements // 8)
-    if tensor.code_bits:
+    if tensor.code_bits and (not tensor.vector or tensor.granularity):
         count = scale_count(tensor)
         yield "scales", 4 * count
         if tensor.affine:
             yield "zeros", count * (2 if tensor.code_bits > 8 else 1)
-
-
-def scale_count(tensor: Tensor) -> int:
-    if tensor.elements == 0:
-        return 0
-    if tensor.granularity == 1:
-        return tensor.shape[tensor.axis]
-    if tensor.granularity == 2:
-        rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
-        return rows * -(-(tensor.elements // rows) // tensor.group)
-    return 1
+    if tensor.vector:
+        yield "codebook", 4 * tensor.vector * 2**tensor.code_bits if tensor.elements else 0
 
 
 def read_order(sections: dict[int, tuple[int, bytes]], names: list[str]) -> None:
@@ -332,58 +331,6 @@ def undo(stored: bytes, stream: Stream) -> bytes:
         return packed.to_bytes(stream.decoded, "little")
     must(len(out) == stream.decoded, "decoded length")
     return out
-
-
-# -- section 4
-
-
-def elements_of(tensor: Tensor) -> bytes:
-    """The tensor's elements in its own type, row-major."""
-    mask = [True] * tensor.elements
-    if tensor.bitmap:
-        raw = tensor.decoded["mask"]
-        mask = [bool(raw[i // 8] >> i % 8 & 1) for i in range(8 * len(raw))]
-        must(not any(mask[tensor.elements :]), "mask bits after the last element")
-        mask = mask[: tensor.elements]
-        must(sum(mask) == tensor.survivors, "population of the mask")
-    if not tensor.code_bits:
-        data = tensor.decoded["data"]
-        if not tensor.bitmap:
-            unused = -tensor.survivors * tensor.bits % 8
-            must(unused == 0 or data[-1] >> 8 - unused == 0, "bits after the last element")
-            return data
-        size = tensor.bits // 8
-        pieces = (data[i : i + size] for i in range(0, len(data), size))
-        return b"".join(next(pieces) if held else bytes(size) for held in mask)
-    bits = Bits(tensor.decoded["codes"])
-    codes = [bits.number(tensor.code_bits) for _ in range(tensor.survivors)]
-    bits.rest_of_byte()
-    scales = [scale for (scale,) in struct.iter_unpack("<f", tensor.decoded["scales"])]
-    for scale in scales:
-        must(0 < scale < float("inf"), "a scale")
-        must(scale * 2**tensor.code_bits < 2.0**128 - 2.0**103, "a scale whose values are not finite")
-    middle = 0.5 if tensor.code_bits == 1 else 2.0 ** (tensor.code_bits - 1)
-    kind = "<H" if tensor.code_bits > 8 else "<B"
-    stored_zeros = [float(zero) for (zero,) in struct.iter_unpack(kind, tensor.decoded.get("zeros", b""))]
-    zeros = stored_zeros if tensor.affine else [middle] * len(scales)
-    must(all(zero < 2**tensor.code_bits for zero in zeros), "a zero that is no code")
-    out = bytearray()
-    survivors = iter(codes)
-    for i, held in enumerate(mask):
-        k = scale_index(tensor, i)
-        value = float32(scales[k] * float32(next(survivors) - zeros[k])) if held else 0.0
-        out += element(tensor.dtype, value)
-    return bytes(out)
-
-
-def scale_index(tensor: Tensor, i: int) -> int:
-    if tensor.granularity == 1:
-        return i // product(tensor.shape[tensor.axis + 1 :]) % tensor.shape[tensor.axis]
-    if tensor.granularity == 2:
-        rows = tensor.shape[0] if len(tensor.shape) > 1 else 1
-        columns = tensor.elements // rows
-        return i // columns * -(-columns // tensor.group) + i % columns // tensor.group
-    return 0
 
 
 def main() -> None:

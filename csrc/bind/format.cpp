@@ -59,9 +59,10 @@ py::tuple tensor_record(const Opened& opened, std::uint32_t index) {
     const StoredTensor t = opened.file.tensor(index);
     const py::tuple shape(t.shape.rank);
     for (unsigned k = 0; k < t.shape.rank; ++k) shape[k] = t.shape.dims[k];
-    const py::tuple scheme = py::make_tuple(
-        static_cast<int>(t.scheme.structure), t.bounded ? 5 : static_cast<int>(t.scheme.values), t.scheme.bits,
-        t.scheme.affine, static_cast<int>(t.scheme.granularity), t.scheme.axis, t.scheme.group_size);
+    const int values = t.bounded ? 5 : static_cast<int>(t.scheme.values);
+    const py::tuple scheme =
+        py::make_tuple(static_cast<int>(t.scheme.structure), values, t.scheme.bits, t.scheme.affine,
+                       static_cast<int>(t.scheme.granularity), t.scheme.axis, t.scheme.group_size, t.scheme.vector);
     return py::make_tuple(text_of(t.name), static_cast<int>(t.dtype), shape, scheme, t.survivors, t.first_stream,
                           t.stream_count, t.plain);
 }

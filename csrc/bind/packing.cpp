@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 
 #include <cstring>
+#include <vector>
 
 #include "bind/bind.h"
 #include "codings/wide.h"
@@ -65,6 +66,16 @@ Floats dequantize(const std::string& isa, const Bytes8& codes, const Floats& sca
     } else {
         named(isa).dequantize_each(codes.data(), count(codes), scale.data(), zero.data(), x.mutable_data());
     }
+    return x;
+}
+
+Floats look_up(const std::string& isa, const Bytes8& codes, unsigned bits, unsigned vector, const Floats& book) {
+    need(bits >= 1 && bits <= 8 && vector >= 1 && vector <= 8 && count(book) == std::size_t{vector} << bits);
+    for (std::size_t i = 0; i < count(codes); ++i) need(codes.data()[i] >> bits == 0);
+    std::vector<std::uint8_t> stored(4 * count(book));
+    for (std::size_t i = 0; i < count(book); ++i) store_le(stored.data() + 4 * i, book.data()[i]);
+    Floats x(codes.size() * vector);
+    named(isa).look_up(codes.data(), count(codes), bits, vector, stored.data(), x.mutable_data());
     return x;
 }
 
@@ -211,6 +222,7 @@ void register_packing(py::module_& module) {
     kernels.def("join_wide", &join_wide);
     kernels.def("quantize", &quantize);
     kernels.def("dequantize", &dequantize);
+    kernels.def("look_up", &look_up);
     kernels.def("min_max", &min_max);
     kernels.def("min_max_each", &min_max_each);
     kernels.def("mask_nonzero", &mask_nonzero);

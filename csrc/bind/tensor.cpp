@@ -46,16 +46,17 @@ class Buffer {
     Py_buffer view_ = {};
 };
 
-// (structure, values, bits, affine, granularity, axis, group_size): docs/format.md's numbers.
+// (structure, values, bits, affine, granularity, axis, group_size, vector): docs/format.md's numbers.
 Scheme scheme_from(const py::tuple& t) {
-    if (t.size() != 7) throw py::value_error("a scheme is seven numbers");
+    if (t.size() != 8) throw py::value_error("a scheme is eight numbers");
     return {static_cast<Structure>(t[0].cast<std::uint8_t>()),
             static_cast<Values>(t[1].cast<std::uint8_t>()),
             t[2].cast<std::uint8_t>(),
             t[3].cast<bool>(),
             static_cast<Granularity>(t[4].cast<std::uint8_t>()),
             t[5].cast<std::uint8_t>(),
-            t[6].cast<std::uint32_t>()};
+            t[6].cast<std::uint32_t>(),
+            t[7].cast<std::uint8_t>()};
 }
 
 Shape shape_from(const py::tuple& dims) {
@@ -85,7 +86,7 @@ py::dict new_streams(const Sizes& bytes, MutableBytes (&streams)[role_count]) {
 
 py::dict used(const py::dict& streams, const Sizes& bytes, const Scheme& scheme) {
     const bool keep = scheme.values == Values::keep;
-    const bool wanted[role_count] = {keep, !keep, scheme.structure == Structure::bitmap, !keep, !keep && scheme.affine};
+    const bool wanted[role_count] = {keep, !keep, scheme.structure == Structure::bitmap, !keep, scheme.affine, false};
     py::dict result;
     for (int role = 0; role < role_count; ++role) {
         if (wanted[role] || bytes[role] != 0) result[py::int_(role)] = streams[py::int_(role)];
@@ -216,11 +217,11 @@ void register_tensor(py::module_& module) {
     module.def("unpack_values", &unpack_into, py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("streams"),
                py::arg("name"), py::arg("first"), py::arg("out"),
                "Elements first.. of a tensor, as float32, into out. Validates the streams.");
-    module.def(
-        "unpack_bytes", &unpack_bytes, py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("streams"),
-        py::arg("name"), py::arg("out"),
-        "All elements kept as they are, or all codes of integer values (uint8, or uint16 where they have more than "
-        "8 bits), into out. Validates the streams.");
+    module.def("unpack_bytes", &unpack_bytes, py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("streams"),
+               py::arg("name"), py::arg("out"),
+               "All elements kept as they are, or all codes of integer values and codebooks (uint8, or uint16 where "
+               "they have more than "
+               "8 bits), into out. Validates the streams.");
     module.def(
         "validate_tensor",
         [](unsigned dtype, const py::tuple& dims, const py::tuple& scheme, const py::dict& streams,
@@ -259,7 +260,7 @@ void register_tensor(py::module_& module) {
             Sizes bytes;
             raise_for(stream_sizes(static_cast<Dtype>(dtype), shape_from(dims), scheme_from(scheme), stored, bytes),
                       "");
-            return py::make_tuple(bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]);
+            return py::make_tuple(bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
         },
         py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("stored"), "Bytes of each stream, by role.");
 }

@@ -1,44 +1,13 @@
 // File::open: everything that must hold of a container before any of it is used.
 #include "codings/bounded.h"
 #include "format/parts.h"
+#include "format/text.h"
 
 namespace bitpress {
 
 using namespace format;  // NOLINT(google-build-using-namespace): its own parts
 
 namespace {
-
-// Shortest-form UTF-8 without surrogates.
-bool valid_utf8(Bytes text) noexcept {
-    for (std::size_t i = 0; i < text.size();) {
-        const unsigned lead = text[i++];
-        if (lead < 0x80) continue;
-        const unsigned more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
-        if (lead < 0xC2 || lead > 0xF4 || text.size() - i < more) return false;
-        // The second byte's range excludes overlong forms, surrogates and what lies beyond U+10FFFF.
-        const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-        const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-        if (text[i] < low || text[i] > high) return false;
-        for (unsigned k = 1; k < more; ++k) {
-            if ((text[i + k] & 0xC0) != 0x80) return false;
-        }
-        i += more;
-    }
-    return true;
-}
-
-const std::uint8_t* find_text(Bytes in, const char* text) noexcept {
-    const std::size_t n = strlen(text);
-    const std::uint8_t* p = in.data();
-    const std::uint8_t* const end = p + in.size();
-    while (static_cast<std::size_t>(end - p) >= n) {
-        p = static_cast<const std::uint8_t*>(memchr(p, text[0], static_cast<std::size_t>(end - p) - n + 1));
-        if (p == nullptr) return nullptr;
-        if (memcmp(p, text, n) == 0) return p;
-        ++p;
-    }
-    return nullptr;
-}
 
 // Whether a bounded frame's array has the tensor's type and dims.
 bool is_array_of(const StoredTensor& tensor, Bytes stored) noexcept {
@@ -210,7 +179,10 @@ struct File::Reader {
             const bool held = structure == 0 && (dtype == Dtype::f32 || dtype == Dtype::f64);
             return held ? Status::ok : refuse(Status::corrupt, "bounded values of what has none", i);
         }
-        if (values != 3) return refuse(Status::unsupported, "unknown kind of values", i);
+        if (values != 3 && values != 4) return refuse(Status::unsupported, "unknown kind of values", i);
+        if (values == 4 && (bits < 1 || bits > 8 || (p[19] & 1U) != 0)) {
+            return refuse(Status::corrupt, "fields that a codebook does not have", i);
+        }
         if (granularity > 2) return refuse(Status::unsupported, "unknown granularity", i);
         if (p[19] >> 6 != 0) return refuse(Status::corrupt, "a zero field is not zero", i);
         if (granularity == 1 ? axis >= rank : axis != 0) return refuse(Status::corrupt, "no such axis", i);
@@ -239,14 +211,19 @@ struct File::Reader {
         }
         const unsigned rank = p[17] & 15U;
         const bool bitmap = p[17] >> 4 != 0;
-        const bool integer = (p[18] & 15U) == 3;
+        const unsigned values = p[18] & 15U;
+        const bool book = values == 4;
         const bool grouped = (p[19] >> 1 & 3U) == 2;
-        const unsigned fixed = rank + (grouped ? 1U : 0U) + (bitmap ? 1U : 0U);
-        const unsigned stream_count = 1U + (bitmap ? 1U : 0U) + (integer ? 1U : 0U) + (p[19] & 1U);
+        const bool scaled = values == 3 || (book && (p[19] >> 1 & 3U) != 0);
+        const unsigned fixed = rank + (grouped ? 1U : 0U) + (book ? 1U : 0U) + (bitmap ? 1U : 0U);
+        const unsigned stream_count = 1U + (bitmap ? 1U : 0U) + (scaled ? 1U : 0U) + (p[19] & 1U) + (book ? 1U : 0U);
         if (fixed > out.number_count() - at->number) return refuse(Status::corrupt, "too few numbers", i);
         if (stream_count > out.stream_count_ - at->stream) return refuse(Status::corrupt, "too few streams", i);
         if (grouped && out.number(at->number + rank) - 1 >= 0xFFFFFFFFU) {
             return refuse(Status::corrupt, "its group size is not 1..2^32-1", i);
+        }
+        if (book && out.number(at->number + rank + (grouped ? 1U : 0U)) - 1 >= (bitmap ? 1U : 8U)) {
+            return refuse(Status::corrupt, "the vectors of its codebook are not of 1 to 8 elements", i);
         }
         Streams streams;
         BP_TRY(lengths(i, &streams, total));

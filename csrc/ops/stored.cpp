@@ -7,7 +7,7 @@ namespace bitpress {
 
 Status stored_dtype(const TensorView& view, Dtype* out) noexcept {
     const bool halves = view.dtype == Dtype::f16 || view.dtype == Dtype::bf16;
-    *out = view.scheme.values == Values::integer || halves ? Dtype::f32 : view.dtype;
+    *out = view.scheme.values != Values::keep || halves ? Dtype::f32 : view.dtype;
     return among(*out, any_type) ? Status::ok : Status::unsupported;
 }
 

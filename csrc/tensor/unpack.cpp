@@ -132,6 +132,58 @@ void unpack_integers(const Kernels& k, const TensorView& view, const Grid& grid,
     }
 }
 
+// Elements first..first+n-1 of a codebook of vectors, before scales; n <= block_elements.
+void vectors_block(const Kernels& k, const TensorView& view, std::uint64_t first, std::size_t n, float* out) noexcept {
+    const unsigned vector = view.scheme.vector;
+    const std::size_t skip = static_cast<std::size_t>(first % vector);
+    const std::size_t count = (skip + n + vector - 1) / vector;
+    std::uint8_t codes[block_elements];
+    float values[block_elements + 16];
+    unpack_block(k, view.stream(Role::codes), first / vector, count, view.scheme.bits, codes);
+    k.look_up(codes, count, view.scheme.bits, vector, view.stream(Role::codebook).data(), values);
+    memcpy(out, values + skip, n * sizeof(float));
+}
+
+// x[i] *= its scale.
+void scale_block(const Steps& steps, const Grid& grid, RunCursor& cursor, std::size_t n, float* x) noexcept {
+    if (grid.run < long_run) {
+        float scale[block_elements];
+        float zero[block_elements];
+        spread_steps(steps, grid, cursor, n, scale, zero);
+        for (std::size_t i = 0; i < n; ++i) x[i] *= scale[i];
+        return;
+    }
+    for (std::size_t i = 0; i < n;) {
+        const std::size_t m = cursor.left() < n - i ? static_cast<std::size_t>(cursor.left()) : n - i;
+        const float scale = steps.scale(cursor.scale());
+        cursor.advance(m);
+        for (const std::size_t end = i + m; i < end; ++i) x[i] *= scale;
+    }
+}
+
+void unpack_codebook(const Kernels& k, const TensorView& view, const Grid& grid, std::uint64_t first,
+                     std::span<float> out, std::uint64_t* survivors) noexcept {
+    const bool bitmap = view.scheme.structure == Structure::bitmap;
+    const bool scaled = view.scheme.granularity != Granularity::tensor;
+    const Steps steps = {view.stream(Role::scales).data(), nullptr, view.scheme.bits};
+    RunCursor cursor(grid, first);
+    std::uint8_t codes[block_elements];
+    std::uint8_t mask[block_elements / 8];
+    for (std::size_t done = 0; done < out.size();) {
+        const std::size_t n = next_block(out.size() - done);
+        float* const to = out.data() + done;
+        if (view.scheme.vector > 1) {
+            vectors_block(k, view, first + done, n, to);
+        } else {
+            codes_block(k, view, first + done, n, mask, survivors, codes);
+            k.look_up(codes, n, view.scheme.bits, 1, view.stream(Role::codebook).data(), to);
+        }
+        if (scaled) scale_block(steps, grid, cursor, n, to);
+        if (bitmap) k.clear_unmasked(mask, n, to);
+        done += n;
+    }
+}
+
 template <class Code>
 Status unpack_all_codes(const TensorView& view, std::uint64_t first, std::span<Code> out,
                         std::uint64_t* survivors) noexcept {
@@ -139,10 +191,11 @@ Status unpack_all_codes(const TensorView& view, std::uint64_t first, std::span<C
     if (k == nullptr) return Status::unsupported;
     Grid grid;
     BP_TRY(make_grid(view.shape, view.scheme, &grid));
-    BP_TRY(check_range(grid, first, out.size()));
-    if (view.scheme.values != Values::integer || is_wide(view.scheme.bits) != (sizeof(Code) == 2)) {
+    if (view.scheme.values == Values::keep || is_wide(view.scheme.bits) != (sizeof(Code) == 2)) {
         return Status::bad_argument;
     }
+    grid.count /= elements_a_code(view.scheme);
+    BP_TRY(check_range(grid, first, out.size()));
     std::uint8_t mask[block_elements / 8];
     for (std::size_t done = 0; done < out.size();) {
         const std::size_t n = next_block(out.size() - done);
@@ -170,8 +223,10 @@ Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float
         }
         return Status::ok;
     }
-    (is_wide(view.scheme.bits) ? unpack_integers<std::uint16_t> : unpack_integers<std::uint8_t>)(*k, view, grid, first,
-                                                                                                 out, survivors_before);
+    const auto unpack = view.scheme.values == Values::codebook ? unpack_codebook
+                        : is_wide(view.scheme.bits)            ? unpack_integers<std::uint16_t>
+                                                               : unpack_integers<std::uint8_t>;
+    unpack(*k, view, grid, first, out, survivors_before);
     return Status::ok;
 }
 

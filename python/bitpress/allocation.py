@@ -98,7 +98,9 @@ def _rules(exact: Model, base: Recipe) -> Iterator[tuple[str, Rule]]:
     specs = {spec.name: spec for spec in exact.specs()}
     for layer in layers_of(exact.graph, {name: spec.shape for name, spec in specs.items()}):
         rule = base.rule_for(layer.weight, layer.shape, specs[layer.weight].dtype, layer.node.op)
-        if rule is not None and rule.is_calibrated and not rule.prunes:
+        if rule is None or not isinstance(rule.scheme.values, Integer):
+            continue
+        if rule.is_calibrated and not rule.prunes:
             yield layer.weight, rule
 
 

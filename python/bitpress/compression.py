@@ -17,7 +17,7 @@ from .methods import magnitude, method
 from .model import Model
 from .plans import LazyTensors, Plan, Reader
 from .recipe import Recipe
-from .scheme import Granularity, Integer, Scheme
+from .scheme import Coded, Granularity, Scheme
 from .tensor import PackedTensor, TensorSpec
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _plan(spec: TensorSpec, recipe: Recipe, readers: Sequence[Node]) -> Plan:
     method(rule.method)
     scheme = rule.scheme
     values = scheme.values
-    if isinstance(values, Integer) and values.granularity is Granularity.AXIS:
+    if isinstance(values, Coded) and values.granularity is Granularity.AXIS:
         axis = _channel_axis(name, len(spec.shape), node) if rule.channel else values.axis
         if axis >= len(spec.shape):
             raise SchemeError(f"{name}: no axis {axis} in a tensor of {len(spec.shape)} dimensions")

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from .dtypes import FLOATS
 from .errors import SchemeError
-from .recipe_words import PLAIN_WORDS, WORDS, parsed, scheme_of
-from .scheme import Bound, Bounded, Coding, Granularity, Integer, Keep, Scheme, Structure
+from .recipe_words import PLAIN_WORDS, WORDS, parsed, scheme_of, scheme_words
+from .scheme import Bound, Bounded, Coded, Coding, Keep, Scheme
 
 __all__ = ["Recipe", "Rule"]
 
@@ -32,12 +32,12 @@ class Rule:
     """Tensors whose name matches ``pattern`` (shell wildcards), and whose consumer is ``op`` where given, get a scheme.
 
     ``op``: an operator's name or several; the empty name stands for "no graph tells". ``min_elements``, ``min_rank``:
-    smaller tensors are not matched. Integer values and pruning match floating tensors only (F16, BF16, F32, F64).
+    smaller tensors are not matched. Codes and pruning match floating tensors only (F16, BF16, F32, F64).
     ``channel``: a scheme per axis takes the axis of the output channels, as the consumer reads the tensor (0 where no
     graph tells). ``sparsity``: the share of smallest magnitudes that is set to zero first, of each tensor, or of all
     that the rule matches together where ``scope`` is ``"model"``. ``threshold``: magnitudes below it are set to zero.
     ``method`` names the file in ``methods/`` that picks the codes: "round", "feedback" or "rate", of which the last two
-    need calibration.
+    need calibration, or "kmeans", for codebooks.
     ``range``: what a scale spans: all of its weights ("minmax"), or the part that a search finds best for the weights
     ("mse") or for the layer's output ("output", which needs calibration). ``shrink`` (0..1) and ``damp`` (of feedback):
     how far the inputs' second moments are taken toward their diagonal, and the share of its mean that is added to it.
@@ -87,8 +87,8 @@ class Rule:
     @property
     def is_calibrated(self) -> bool:
         """Whether it needs to know the inputs of a layer."""
-        values = isinstance(self.scheme.values, Integer)
-        return values and (self.method in ("feedback", "rate") or self.range == "output" or self.correct)
+        coded = isinstance(self.scheme.values, Coded)
+        return coded and (self.method in ("feedback", "rate") or self.range == "output" or self.correct)
 
     @property
     def is_bounded(self) -> bool:
@@ -118,21 +118,7 @@ class Rule:
 
     def to_dict(self) -> dict[str, Any]:
         """The rule in the words of ``Recipe.from_dict``."""
-        words: dict[str, Any] = {"pattern": self.pattern, "coding": self.scheme.coding}
-        match self.scheme.values:
-            case Keep():
-                words["lossless"] = True
-            case Bounded(error, kind):
-                return {"pattern": self.pattern, "bounded": error, "bound": kind, **self._words()}
-            case Integer(bits, symmetric, granularity, axis, group_size):
-                words |= {"bits": bits, "symmetric": symmetric}
-                words["per"] = {0: "tensor", 1: "channel", 2: "group"}[int(granularity)]
-                if granularity is Granularity.AXIS and not self.channel:
-                    words["axis"] = axis
-                if granularity is Granularity.GROUP:
-                    words["group_size"] = group_size
-        words["sparse"] = self.scheme.structure is Structure.BITMAP
-        return words | self._words()
+        return {"pattern": self.pattern, **scheme_words(self.scheme, channel=self.channel), **self._words()}
 
     def _words(self) -> dict[str, Any]:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in self._rest().items()}
@@ -191,6 +177,34 @@ class Recipe:
             scope=scope,
         )
         return cls((rule,), ignore)
+
+    @classmethod
+    def codebook(
+        cls,
+        bits: builtins.int = 4,
+        *,
+        vector: builtins.int = 1,
+        axis: builtins.int | None = None,
+        group_size: builtins.int | None = None,
+        range: Range = "minmax",
+        correct: bool = False,
+        sparsity: float | None = None,
+        coding: Coding = "huffman",
+        **words: Any,
+    ) -> Recipe:
+        """Shared weights (`Codebook`), by k-means: ``Recipe.int`` with a table a tensor for steps.
+
+        Entries are not scaled unless ``axis`` or ``group_size`` is given. ``range`` "output" weighs errors by what they
+        do to a layer's output, and ``correct`` its biases; both need calibration. ``words`` are the others of
+        ``Recipe.int``. Tensors that vectors do not divide are refused: ``ignore`` them.
+        """
+        plain = cls.int(8, axis=axis, group_size=group_size, sparsity=sparsity, **words)
+        scheme = Scheme.codebook(
+            bits, vector=vector, axis=axis, group_size=group_size, sparse=sparsity is not None, coding=coding
+        )
+        settings: dict[str, Any] = {"method": "kmeans", "range": range, "correct": correct}
+        rules = (replace(rule, scheme=scheme, channel=False, **settings) for rule in plain.rules)
+        return cls(tuple(rules), plain.ignore)
 
     @classmethod
     def feedback(
@@ -283,10 +297,11 @@ class Recipe:
         """A recipe from plain dicts and lists: ``{"rules": [...], "ignore": [patterns], "metadata": {...}}``.
 
         A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``; or ``bounded`` (an
-        error) and ``bound`` ("absolute" (the default), "relative" or "range"); or ``bits``, ``symmetric``, ``per``
-        ("tensor", "channel" (the default) or "group"), ``axis``, ``group_size``; ``sparse``, ``sparsity``,
-        ``threshold``, ``scope``; ``coding``; ``method``, ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``,
-        ``rate``. SchemeError names the rule and what is wrong.
+        error) and ``bound`` ("absolute" (the default), "relative" or "range"); or ``bits``, ``symmetric`` (or
+        ``codebook``, ``vector``), ``per`` ("tensor" (a codebook's default), "channel" (otherwise) or "group"),
+        ``axis``, ``group_size``; ``sparse``, ``sparsity``, ``threshold``, ``scope``; ``coding``; ``method``,
+        ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``, ``rate``. SchemeError names the rule and what is
+        wrong.
         """
         if not isinstance(document, Mapping):
             raise SchemeError("a recipe must be an object with rules")
@@ -339,6 +354,8 @@ def _rule(words: Any) -> Rule:
     if isinstance(words.get("op"), list) and not all(isinstance(op, str) for op in words["op"]):
         raise SchemeError("op must be a text or a list of texts")
     rest: dict[str, Any] = {key: words[key] for key in PLAIN_WORDS if key in words}
+    if words.get("codebook"):
+        rest.setdefault("method", "kmeans")
     if isinstance(rest.get("op"), list):
         rest["op"] = tuple(rest["op"])
     scheme, channel = scheme_of(words)

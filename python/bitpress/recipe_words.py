@@ -1,4 +1,4 @@
-"""The words of a recipe's document: which there are, what scheme they spell, and the document in a file."""
+"""The words of a recipe's document: which there are, a scheme in them, both ways, and the document in a file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SchemeError
-from .scheme import Scheme, split_coding
+from .scheme import Bounded, Codebook, Coded, Granularity, Integer, Scheme, Structure, split_coding
 
-__all__ = ["PLAIN_WORDS", "WORDS", "parsed", "scheme_of"]
+__all__ = ["PLAIN_WORDS", "WORDS", "parsed", "scheme_of", "scheme_words"]
 
 MAX_BYTES = 10_000_000  # a recipe file is read whole
 
@@ -28,6 +28,8 @@ WORDS: dict[str, tuple[type, ...]] = {
     "bound": (str,),
     "bits": (int,),
     "symmetric": (bool,),
+    "codebook": (bool,),
+    "vector": (int,),
     "per": (str,),
     "axis": (int,),
     "group_size": (int,),
@@ -46,13 +48,48 @@ WORDS: dict[str, tuple[type, ...]] = {
 }
 
 
+def scheme_words(scheme: Scheme, *, channel: bool) -> dict[str, Any]:
+    """The words of a scheme; ``channel``: its axis is the output channels', and is not told."""
+    words: dict[str, Any] = {"coding": scheme.coding}
+    match scheme.values:
+        case Bounded(error, kind):
+            return {"bounded": error, "bound": kind}
+        case Integer(bits, symmetric) as values:
+            words |= {"bits": bits, "symmetric": symmetric, **_per(values, channel)}
+        case Codebook(bits, vector) as values:
+            words |= {"codebook": True, "bits": bits, "vector": vector, **_per(values, channel)}
+        case _:
+            words["lossless"] = True
+    return words | {"sparse": scheme.structure is Structure.BITMAP}
+
+
+def _per(values: Coded, channel: bool) -> dict[str, Any]:
+    words: dict[str, Any] = {"per": {0: "tensor", 1: "channel", 2: "group"}[int(values.granularity)]}
+    if values.granularity is Granularity.AXIS and not channel:
+        words["axis"] = values.axis
+    if values.granularity is Granularity.GROUP:
+        words["group_size"] = values.group_size
+    return words
+
+
 def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
     """The scheme, and whether its axis is the output channels'."""
     coding: Any = words.get("coding", "planes" if words.get("lossless") else "huffman")
     split_coding(coding)
     sparse = words.get("sparse", "sparsity" in words or "threshold" in words)
     if "bounded" in words:
-        wrong = words.keys() & {"lossless", "bits", "symmetric", "per", "axis", "group_size", "sparse", "sparsity"}
+        wrong = words.keys() & {
+            "lossless",
+            "bits",
+            "symmetric",
+            "codebook",
+            "vector",
+            "per",
+            "axis",
+            "group_size",
+            "sparse",
+            "sparsity",
+        }
         wrong |= words.keys() & {"threshold", "coding", "method"}
         if wrong:
             raise SchemeError(f"bounded does not go with {', '.join(sorted(wrong))}")
@@ -60,30 +97,34 @@ def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
     if "bound" in words:
         raise SchemeError("bound goes with bounded alone")
     if words.get("lossless"):
-        wrong = words.keys() & {"bits", "symmetric", "per", "axis", "group_size"}
+        wrong = words.keys() & {"bits", "symmetric", "codebook", "vector", "per", "axis", "group_size"}
         if wrong:
             raise SchemeError(f"lossless does not go with {', '.join(sorted(wrong))}")
         return Scheme.lossless(sparse=sparse, coding=coding), False
-    per = words.get("per", "group" if "group_size" in words else "channel")
+    book = words.get("codebook", False)
+    wrong = words.keys() & ({"symmetric"} if book else {"vector"})
+    if wrong:
+        raise SchemeError(f"{min(wrong)} does not go {'with' if book else 'without'} codebook")
+    usual = "tensor" if book and "axis" not in words else "channel"
+    per = words.get("per", "group" if "group_size" in words else usual)
     if per not in ("tensor", "channel", "group"):
         raise SchemeError(f"per must be tensor, channel or group, not {per!r}")
     if "axis" in words and per != "channel":
         raise SchemeError(f"axis does not go with per {per}")
     if "group_size" in words and per != "group":
         raise SchemeError(f"group_size does not go with per {per}")
-    scheme = Scheme.int(
-        words.get("bits", 8),
-        symmetric=words.get("symmetric", True),
-        axis=words.get("axis", 0) if per == "channel" else None,
-        group_size=words.get("group_size", 64) if per == "group" else None,
-        sparse=sparse,
-        coding=coding,
-    )
+    axis = words.get("axis", 0) if per == "channel" else None
+    group_size = words.get("group_size", 64) if per == "group" else None
+    shared: dict[str, Any] = {"axis": axis, "group_size": group_size, "sparse": sparse, "coding": coding}
+    if book:
+        scheme = Scheme.codebook(words.get("bits", 4), vector=words.get("vector", 1), **shared)
+    else:
+        scheme = Scheme.int(words.get("bits", 8), symmetric=words.get("symmetric", True), **shared)
     return scheme, per == "channel" and "axis" not in words
 
 
 def parsed(path: Path) -> Any:
-    """What a JSON or YAML file holds; SchemeError where it is neither."""
+    """A JSON or (by its name) YAML file; SchemeError where it is neither, or too long."""
     if path.stat().st_size > MAX_BYTES:
         raise SchemeError("too long for a recipe")
     try:

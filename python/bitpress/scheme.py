@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import enum
 import math
 import re
@@ -13,7 +14,19 @@ import numpy as np
 from .dtypes import DTYPES
 from .errors import SchemeError
 
-__all__ = ["Bounded", "Coding", "Granularity", "Integer", "Keep", "Scheme", "Structure", "Values", "split_coding"]
+__all__ = [
+    "Bounded",
+    "Codebook",
+    "Coded",
+    "Coding",
+    "Granularity",
+    "Integer",
+    "Keep",
+    "Scheme",
+    "Structure",
+    "Values",
+    "split_coding",
+]
 
 
 class Structure(enum.IntEnum):
@@ -33,7 +46,7 @@ class Granularity(enum.IntEnum):
 
 Coding = str
 """One of ``CODINGS``, or ``auto:SPEED``: see `split_coding`."""
-Numbers = tuple[int, int, int, bool, int, int, int]
+Numbers = tuple[int, int, int, bool, int, int, int, int]
 CODINGS: tuple[str, ...] = ("raw", "huffman", "rans", "lzw", "planes", "auto")
 _KINDS: dict[str, str] = {f"{word}{bits}": f"{word[0]}{bits}" for word in ("int", "uint") for bits in (8, 16, 32, 64)}
 
@@ -80,8 +93,44 @@ class Keep:
         raise SchemeError(f"{dtype} elements under a scheme for {self.kind}")
 
 
+class Coded:
+    """What integers and codebooks share: values told by codes of so many bits and, in runs of elements, by scales."""
+
+    bits: int
+    granularity: Granularity
+    axis: int
+    group_size: int
+
+    def _check(self, most_bits: int) -> None:
+        if not 1 <= self.bits <= most_bits:
+            raise SchemeError(f"bits must be 1..{most_bits}, not {self.bits}")
+        if self.granularity is Granularity.GROUP and not 1 <= self.group_size < 2**32:
+            raise SchemeError(f"group_size must be 1..2**32-1, not {self.group_size}")
+        if self.granularity is Granularity.AXIS and not 0 <= self.axis < 8:
+            raise SchemeError(f"axis must be 0..7, not {self.axis}")
+
+    @property
+    def code_dtype(self) -> type[np.uint8] | type[np.uint16]:
+        """What codes and zeros are held in where they are not packed: uint8, or uint16 above 8 bits."""
+        return np.uint8 if self.bits <= 8 else np.uint16
+
+    @property
+    def runs(self) -> tuple[int, int, int]:
+        """Granularity, axis and group size as docs/format.md's numbers: 0 where the granularity has none."""
+        on_axis = self.axis if self.granularity is Granularity.AXIS else 0
+        return int(self.granularity), on_axis, self.group_size if self.granularity is Granularity.GROUP else 0
+
+    def _where(self) -> str:
+        match self.granularity:
+            case Granularity.AXIS:
+                return f" axis {self.axis}"
+            case Granularity.GROUP:
+                return f" group {self.group_size}"
+        return ""
+
+
 @dataclass(frozen=True)
-class Integer:
+class Integer(Coded):
     """Uniform quantization to ``bits``-bit codes, 1 to 16: ``value = scale * (code - zero)``.
 
     Codes are packed without waste; more than 8 bits pay under a coding, where codes near the middle take few bits and
@@ -99,17 +148,40 @@ class Integer:
     group_size: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 16:
-            raise SchemeError(f"bits must be 1..16, not {self.bits}")
-        if self.granularity is Granularity.GROUP and not 1 <= self.group_size < 2**32:
-            raise SchemeError(f"group_size must be 1..2**32-1, not {self.group_size}")
-        if self.granularity is Granularity.AXIS and not 0 <= self.axis < 8:
-            raise SchemeError(f"axis must be 0..7, not {self.axis}")
+        self._check(16)
+
+    def __str__(self) -> str:
+        return f"int{self.bits}{'' if self.symmetric else ' affine'}{self._where()}"
+
+
+@dataclass(frozen=True)
+class Codebook(Coded):
+    """Shared values: a code of 1 to 8 bits names one of 2**bits entries of a table that the tensor brings along.
+
+    An entry is ``vector`` consecutive elements (row-major, 1 to 8; product quantization where more than one, of which
+    the tensor must hold a whole number). Where scales are per axis or group, as those of `Integer`, a value is
+    ``scale * entry``; per tensor it is the entry. Entries and scales are float32.
+    """
+
+    bits: int = 4
+    vector: int = 1
+    granularity: Granularity = Granularity.TENSOR
+    axis: int = 0
+    group_size: int = 0
+
+    def __post_init__(self) -> None:
+        self._check(8)
+        if not 1 <= self.vector <= 8:
+            raise SchemeError(f"vector must be 1..8 elements, not {self.vector}")
 
     @property
-    def code_dtype(self) -> type[np.uint8] | type[np.uint16]:
-        """What codes and zeros are held in where they are not packed: uint8, or uint16 above 8 bits."""
-        return np.uint8 if self.bits <= 8 else np.uint16
+    def has_scales(self) -> bool:
+        """Whether entries are scaled."""
+        return self.granularity is not Granularity.TENSOR
+
+    def __str__(self) -> str:
+        vectors = f" of {self.vector}" if self.vector > 1 else ""
+        return f"codebook{self.bits}{vectors}{self._where()}"
 
 
 Bound = Literal["absolute", "relative", "range"]
@@ -135,8 +207,11 @@ class Bounded:
         if self.kind == "relative" and self.error is not None and self.error >= 1:
             raise SchemeError(f"a relative bound must be below 1, not {self.error}")
 
+    def __str__(self) -> str:
+        return "bounded" if self.error is None else f"bounded {self.error:g} {self.kind}"
 
-Values = Keep | Integer | Bounded
+
+Values = Keep | Integer | Codebook | Bounded
 
 
 @dataclass(frozen=True)
@@ -151,6 +226,8 @@ class Scheme:
         split_coding(self.coding)
         if isinstance(self.values, Bounded) and (self.structure or self.coding not in ("rans", "raw")):
             raise SchemeError("bounded values are dense, and in frames of rans, whatever else is coded")
+        if isinstance(self.values, Codebook) and self.values.vector > 1 and self.structure is not Structure.DENSE:
+            raise SchemeError("a codebook of vectors holds dense tensors only")
 
     @classmethod
     def int(
@@ -164,14 +241,22 @@ class Scheme:
         coding: Coding = "raw",
     ) -> Scheme:
         """Integer codes: per tensor unless ``axis`` or ``group_size`` is given; ``sparse`` keeps zeros in a bitmap."""
-        if axis is not None and group_size is not None:
-            raise SchemeError("give axis or group_size, not both")
-        granularity = Granularity.TENSOR
-        if axis is not None:
-            granularity = Granularity.AXIS
-        elif group_size is not None:
-            granularity = Granularity.GROUP
-        values = Integer(bits, symmetric, granularity, axis or 0, group_size or 0)
+        values = Integer(bits, symmetric, *_runs(axis, group_size))
+        return cls(Structure.BITMAP if sparse else Structure.DENSE, values, coding)
+
+    @classmethod
+    def codebook(
+        cls,
+        bits: builtins.int = 4,
+        *,
+        vector: builtins.int = 1,
+        axis: builtins.int | None = None,
+        group_size: builtins.int | None = None,
+        sparse: bool = False,
+        coding: Coding = "raw",
+    ) -> Scheme:
+        """Shared values, or vectors of them; scaled where ``axis`` or ``group_size`` is given: see `Codebook`."""
+        values = Codebook(bits, vector, *_runs(axis, group_size))
         return cls(Structure.BITMAP if sparse else Structure.DENSE, values, coding)
 
     @classmethod
@@ -195,28 +280,31 @@ class Scheme:
 
     @property
     def numbers(self) -> Numbers:
-        """structure, values, bits, affine, granularity, axis, group size: docs/format.md's numbers."""
+        """structure, values, bits, affine, granularity, axis, group size, vector: docs/format.md's numbers."""
         match self.values:
-            case Integer(bits, symmetric, granularity, axis, group_size):
-                on_axis = axis if granularity is Granularity.AXIS else 0
-                grouped = group_size if granularity is Granularity.GROUP else 0
-                return int(self.structure), 3, bits, not symmetric, int(granularity), on_axis, grouped
+            case Integer(bits, symmetric) as values:
+                return int(self.structure), 3, bits, not symmetric, *values.runs, 0
+            case Codebook(bits, vector) as values:
+                return int(self.structure), 4, bits, False, *values.runs, vector
             case Bounded():
-                return int(self.structure), 5, 0, False, 0, 0, 0
-        return int(self.structure), 0, 0, False, 0, 0, 0
+                return int(self.structure), 5, 0, False, 0, 0, 0, 0
+        return int(self.structure), 0, 0, False, 0, 0, 0, 0
 
     @classmethod
     def from_numbers(cls, numbers: Numbers, coding: Coding = "raw") -> Scheme:
         """The inverse of ``numbers``; SchemeError where they name none."""
-        structure, values, bits, affine, granularity, axis, group_size = numbers
+        structure, values, bits, affine, granularity, axis, group_size, vector = numbers
         try:
-            if values == 0 and numbers[2:] == (0, False, 0, 0, 0):
+            if values == 0 and numbers[2:] == (0, False, 0, 0, 0, 0):
                 return cls(Structure(structure), Keep(), coding)
-            if values == 5 and numbers[2:] == (0, False, 0, 0, 0):
+            if values == 5 and numbers[2:] == (0, False, 0, 0, 0, 0):
                 return cls(Structure(structure), Bounded(), coding)
-            if values == 3:
+            if values == 3 and vector == 0:
                 chosen = Integer(bits, not affine, Granularity(granularity), axis, group_size)
                 return cls(Structure(structure), chosen, coding)
+            if values == 4 and not affine:
+                book = Codebook(bits, vector, Granularity(granularity), axis, group_size)
+                return cls(Structure(structure), book, coding)
         except ValueError as error:
             raise SchemeError(str(error)) from None
         raise SchemeError(f"no scheme has the numbers {numbers}")
@@ -230,15 +318,17 @@ class Scheme:
         match self.values:
             case Keep(kind):
                 parts.append("keep" if kind is None else f"keep {kind.lower()}")
-            case Integer(bits, symmetric, granularity, axis, group_size):
-                where = {
-                    Granularity.TENSOR: "",
-                    Granularity.AXIS: f" axis {axis}",
-                    Granularity.GROUP: f" group {group_size}",
-                }[granularity]
-                parts.append(f"int{bits}{'' if symmetric else ' affine'}{where}")
-            case Bounded(error, kind):
-                parts.append("bounded" if error is None else f"bounded {error:g} {kind}")
+            case values:
+                parts.append(str(values))
         if self.coding != "raw":
             parts.append(self.coding)
         return " + ".join(parts)
+
+
+def _runs(axis: int | None, group_size: int | None) -> tuple[Granularity, int, int]:
+    """Which elements share a scale: granularity, axis, group size."""
+    if axis is not None and group_size is not None:
+        raise SchemeError("give axis or group_size, not both")
+    if axis is not None:
+        return Granularity.AXIS, axis, 0
+    return (Granularity.TENSOR, 0, 0) if group_size is None else (Granularity.GROUP, 0, group_size)

@@ -25,7 +25,8 @@ from .dtypes import (
     to_float32,
 )
 from .errors import CorruptError, FormatError, SchemeError, ShapeError, UnsupportedError
-from .scheme import Bounded, Granularity, Integer, Keep, Numbers, Scheme, Structure
+from .scheme import Bounded, Codebook, Coded, Granularity, Integer, Keep, Numbers, Scheme, Structure
+from .tensor_report import Report
 
 __all__ = ["PackedTensor", "Report", "Role", "TensorSpec", "pack", "pack_bytes"]
 
@@ -41,6 +42,7 @@ class Role(enum.IntEnum):
     MASK = 2
     SCALES = 3
     ZEROS = 4
+    CODEBOOK = 5
 
 
 _Arguments = tuple[int, tuple[int, ...], Numbers, dict[Role, memoryview], str]
@@ -67,43 +69,6 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a packed tensor takes, before any coding: every byte, by the stream that holds it."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    scheme: Scheme
-    elements: int
-    survivors: int  # elements stored: all of them where dense
-    streams: Mapping[str, int]  # bytes by role
-    source_bytes: int
-    max_error: float | None = None  # against the original, where report() was given it
-    rms_error: float | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all streams."""
-        return sum(self.streams.values())
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Bits an element, scales and mask included; 0 for a tensor without elements."""
-        return 8 * self.nbytes / self.elements if self.elements else 0.0
-
-    def __str__(self) -> str:
-        shape = "x".join(map(str, self.shape)) or "scalar"
-        ratio = f", {self.source_bytes / self.nbytes:.2f}x smaller" if self.nbytes else ""
-        lines = [
-            f"{self.dtype} {shape} as {self.scheme}: {self.nbytes} of {self.source_bytes} bytes{ratio}, "
-            f"{self.bits_per_weight:.3f} bits a weight, {self.survivors} of {self.elements} elements stored"
-        ]
-        lines += [f"  {role:<7} {size:>12} bytes" for role, size in self.streams.items()]
-        if self.max_error is not None and self.rms_error is not None:
-            lines.append(f"  error: at most {self.max_error:.4g}, rms {self.rms_error:.4g}")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
 class PackedTensor:
     """One tensor held by a scheme. ``streams`` have no coding applied: the container codes them when it writes.
 
@@ -125,28 +90,37 @@ class PackedTensor:
         *,
         zeros: Codes | None = None,
         mask: npt.NDArray[np.bool_] | None = None,
+        book: npt.NDArray[np.float32] | None = None,
+        shape: tuple[int, ...] | None = None,
         dtype: str = "F32",
     ) -> PackedTensor:
         """A tensor from codes that a method picked, in the tensor's shape; ``mask`` says which a bitmap stores.
 
-        ``scales`` and ``zeros`` (affine schemes) are [scales], in the order of docs/format.md. Raises SchemeError where
+        ``scales`` and ``zeros`` (affine schemes) are [scales], in the order of docs/format.md; ``book`` (codebooks) is
+        [2**bits, vector]. Where a code stands for a vector, ``shape`` is the tensor's. Raises SchemeError where
         the scheme has no codes or a code does not fit its bits, FormatError where sizes do not fit each other.
         """
-        if not isinstance(scheme.values, Integer):
+        values = scheme.values
+        if not isinstance(values, Coded):
             raise SchemeError(f"a tensor held as {scheme} has no codes")
-        bits, kind = scheme.values.bits, scheme.values.code_dtype
+        bits, kind = values.bits, values.code_dtype
         stored = codes.astype(kind, copy=False).reshape(-1)
-        streams = {Role.SCALES: array_bytes(np.asarray(scales, np.float32))}
+        streams = {}
+        if isinstance(values, Integer) or values.has_scales:
+            streams[Role.SCALES] = array_bytes(np.asarray(scales, np.float32))
+        if isinstance(values, Codebook):
+            entries = np.zeros(0, np.float32) if book is None or not codes.size else np.asarray(book, np.float32)
+            streams[Role.CODEBOOK] = array_bytes(entries)
         if scheme.structure is Structure.BITMAP:
             kept = np.ones(codes.shape, np.bool_) if mask is None else mask
             stored = stored[kept.reshape(-1)]
             streams[Role.MASK] = array_bytes(np.packbits(kept.reshape(-1), bitorder="little"))
-        if not scheme.values.symmetric:
+        if isinstance(values, Integer) and not values.symmetric:
             streams[Role.ZEROS] = array_bytes(np.zeros(0, kind) if zeros is None else np.asarray(zeros, kind))
         if stored.size and int(codes.max()) >> bits:
             raise SchemeError(f"{int(codes.max())} is not among the codes of {bits} bits")
         streams[Role.CODES] = memoryview(_core.pack_codes(stored, bits))
-        tensor = cls(dtype, tuple(codes.shape), scheme, streams)
+        tensor = cls(dtype, tuple(codes.shape) if shape is None else shape, scheme, streams)
         tensor.check()
         return tensor
 
@@ -175,7 +149,8 @@ class PackedTensor:
     def unpack(self, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         """The elements in the source's dtype and shape, into ``out`` where given (same shape and dtype).
 
-        Values kept come back bit for bit; integer values are ``scale * (code - zero)`` in float32, then rounded.
+        Values kept come back bit for bit; integer values are ``scale * (code - zero)`` in float32, those of a codebook
+        its entries (times scales), then rounded.
         UnsupportedError for a dtype that neither numpy nor ml_dtypes has: use ``to_bytes``.
         """
         dtype = numpy_dtype(self.dtype)
@@ -191,7 +166,7 @@ class PackedTensor:
         """The elements in the source's dtype as bytes, little-endian and row-major; needs no dtype of numpy's."""
         if isinstance(self.scheme.values, Bounded):
             return self._kept().to_bytes()
-        if isinstance(self.scheme.values, Integer):
+        if isinstance(self.scheme.values, Coded):
             return array_bytes(from_float32(self.floats(), self.dtype))
         if self.scheme.structure is Structure.DENSE:
             self.check()
@@ -203,7 +178,7 @@ class PackedTensor:
     def floats(self, first: int = 0, count: int | None = None) -> npt.NDArray[np.float32]:
         """Elements ``first .. first + count - 1`` (row-major; all by default) as float32, shape [count].
 
-        For integer values, and F16, BF16 and F32 kept; what the runtime computes with.
+        For integer values, codebooks, and F16, BF16 and F32 kept; what the runtime computes with.
         """
         if not 0 <= first <= self.elements or (count is not None and not 0 <= count <= self.elements - first):
             raise ShapeError(f"elements {first}..{first}+{count} of a tensor of {self.elements}")
@@ -215,16 +190,24 @@ class PackedTensor:
         return values
 
     def codes(self) -> Codes:
-        """The integer codes in the tensor's shape, uint8 or (above 8 bits) uint16; 0 where a bitmap holds no element.
+        """The codes in the tensor's shape, uint8 or (above 8 bits) uint16; 0 where a bitmap holds no element.
 
-        SchemeError where values are kept.
+        [elements / vector] of a codebook of vectors. SchemeError where values are kept.
         """
-        if not isinstance(self.scheme.values, Integer):
+        values = self.scheme.values
+        if not isinstance(values, Coded):
             raise SchemeError(f"a tensor held as {self.scheme} has no codes")
         self.check()
-        codes: Codes = np.empty(self.elements, self.scheme.values.code_dtype)
+        vectors = isinstance(values, Codebook) and values.vector > 1
+        codes: Codes = np.empty(self.code_count if vectors else self.elements, values.code_dtype)
         _core.unpack_bytes(*self._arguments("tensor"), codes)
-        return codes.reshape(self.shape)
+        return codes if vectors else codes.reshape(self.shape)
+
+    def book(self) -> npt.NDArray[np.float32]:
+        """The entries of a codebook, [2**bits, vector]; empty for any other values, and where there are no elements."""
+        vector = self.scheme.values.vector if isinstance(self.scheme.values, Codebook) else 1
+        stored = np.frombuffer(self.streams.get(Role.CODEBOOK, b""), "<f4")
+        return stored.astype(np.float32, copy=False).reshape(-1, vector)
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """Which elements are stored, in the tensor's shape: all of them where dense."""
@@ -251,6 +234,16 @@ class PackedTensor:
         if self.scheme.structure is Structure.DENSE:
             return self.elements
         return _core.count_bits(self.streams[Role.MASK])
+
+    @property
+    def code_count(self) -> int:
+        """How many codes are stored: one a survivor, or a vector of a codebook; 0 where values are kept."""
+        match self.scheme.values:
+            case Codebook(_, vector):
+                return self.survivors // vector
+            case Integer():
+                return self.survivors
+        return 0
 
     def report(self, original: npt.ArrayLike | None = None) -> Report:
         """Every byte counted, by stream; with ``original``, also the largest and the rms error against it."""
@@ -293,7 +286,7 @@ def pack(array: npt.ArrayLike, scheme: Scheme | None = None, *, name: str | None
     """Hold an array by a scheme (as it is, by default).
 
     ``array``: any shape of at most 8 dimensions, any strides and byte order. ``Keep`` takes every dtype of
-    docs/format.md, integer values take float16, bfloat16 (ml_dtypes), float32 and float64. ``name`` is what errors call
+    docs/format.md; codes stand for float16, bfloat16 (ml_dtypes), float32 and float64. ``name`` is what errors call
     it. The result owns its bytes; only a read-only array that is kept as it is is referred to, not copied.
 
     Raises SchemeError where the scheme does not fit: NaN, infinity or magnitudes over about 1e38 under integer values,
@@ -331,6 +324,8 @@ def pack_bytes(
             streams = _pack_bounded(view, dtype, shape, values, name)
         case Integer() as values:
             streams = _pack_integer(view, dtype, shape, scheme, values, name)
+        case Codebook() as values:
+            return _pack_codebook(view, dtype, shape, scheme, values, name)
     return PackedTensor(
         dtype, tuple(shape), scheme, {Role(role): memoryview(stream) for role, stream in streams.items()}
     )
@@ -363,13 +358,31 @@ def _pack_bounded(
         raise SchemeError(f"{name}: {error}") from None
 
 
+def _check_coded(dtype: str, shape: tuple[int, ...], values: Coded, name: str) -> None:
+    if dtype not in FLOATS:
+        raise SchemeError(f"{name}: codes stand for {', '.join(FLOATS)}, not {dtype}")
+    if values.granularity is Granularity.AXIS and values.axis >= len(shape):
+        raise SchemeError(f"{name}: no axis {values.axis} in a tensor of {len(shape)} dimensions")
+
+
+def _pack_codebook(
+    view: memoryview, dtype: str, shape: tuple[int, ...], scheme: Scheme, values: Codebook, name: str
+) -> PackedTensor:
+    from .codebooks import cluster
+
+    _check_coded(dtype, shape, values, name)
+    x = to_float32(view, dtype).reshape(shape)
+    mask = x != 0 if scheme.structure is Structure.BITMAP else None
+    found = cluster(x, values, mask=mask, name=name)
+    return PackedTensor.from_codes(
+        found.codes, found.scales, scheme, mask=mask, book=found.book, shape=tuple(shape), dtype=dtype
+    )
+
+
 def _pack_integer(
     view: memoryview, dtype: str, shape: tuple[int, ...], scheme: Scheme, values: Integer, name: str
 ) -> Mapping[int, Buffer]:
-    if dtype not in FLOATS:
-        raise SchemeError(f"{name}: integer values stand for {', '.join(FLOATS)}, not {dtype}")
-    if values.granularity is Granularity.AXIS and values.axis >= len(shape):
-        raise SchemeError(f"{name}: no axis {values.axis} in a tensor of {len(shape)} dimensions")
+    _check_coded(dtype, shape, values, name)
     floats = to_float32(view, dtype)
     try:
         return _core.pack_values(floats, shape, scheme.numbers, name)

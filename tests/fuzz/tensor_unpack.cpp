@@ -32,10 +32,14 @@ TensorView described(Input& in) {
     for (unsigned k = 0; k < view.shape.rank && k < max_rank; ++k) view.shape.dims[k] = in.dim();
     const std::uint8_t kinds = in.byte();
     view.scheme.structure = static_cast<Structure>(kinds % 16 == 15 ? 2 : kinds & 1);
-    view.scheme.values = (kinds & 2) != 0 ? Values::integer : Values::keep;
+    view.scheme.values = (kinds & 2) == 0 ? Values::keep : (kinds & 32) != 0 ? Values::codebook : Values::integer;
     view.scheme.granularity = static_cast<Granularity>(kinds >> 2 & 3);
     view.scheme.affine = (kinds & 16) != 0;
-    view.scheme.bits = view.scheme.values == Values::integer ? in.byte() % 18 : 0;
+    view.scheme.bits = view.scheme.values != Values::keep ? in.byte() % 18 : 0;
+    if (view.scheme.values == Values::codebook) {
+        view.scheme.vector = in.byte() % 9;
+        if (view.scheme.bits > 9) view.scheme.bits -= 8;
+    }
     if (view.scheme.granularity == Granularity::axis) view.scheme.axis = in.byte() % 6;
     if (view.scheme.granularity == Granularity::group) view.scheme.group_size = in.byte();
     return view;
@@ -79,7 +83,7 @@ struct Streams {
                 out[a] = out[b];
                 out[b] = old;
             }
-        } else if (role == static_cast<int>(Role::scales)) {
+        } else if (role == static_cast<int>(Role::scales) || role == static_cast<int>(Role::codebook)) {
             for (std::size_t i = 0; i + 4 <= out.size(); i += 4) {
                 const std::uint8_t kind = in.byte();
                 store_le(out.data() + i, kind < 250 ? static_cast<float>(kind + 1) / 64.0F : load_le<float>(noise(in)));
@@ -103,11 +107,11 @@ void check(const TensorView& view, std::size_t cut) {
     require(element_count(view.shape, &count) == Status::ok, "valid, but of no size");
     const std::size_t n = static_cast<std::size_t>(count);
     cut += n / 16;  // few parts, for speed
-    const bool integer = view.scheme.values == Values::integer;
+    const bool has_codes = view.scheme.values != Values::keep;
     std::unique_ptr<float[]> whole(new float[n]), parts(new float[n]);
     std::uint64_t survivors = 0;
     const Status status = unpack_range(view, 0, {whole.get(), n}, &survivors);
-    if (integer) require(status == Status::ok, "valid, but not unpacked");
+    if (has_codes) require(status == Status::ok, "valid, but not unpacked");
     if (status == Status::ok && n > 0) {
         std::uint64_t before = 0;
         for (std::size_t i = 0; i < n; i += cut) {
@@ -116,18 +120,20 @@ void check(const TensorView& view, std::size_t cut) {
         }
         require(before == survivors, "parts hold other survivors");
         require(std::memcmp(whole.get(), parts.get(), n * sizeof(float)) == 0, "parts differ");
-        for (std::size_t i = 0; integer && i < n; ++i) require(whole[i] - whole[i] == 0.0F, "a value is not finite");
+        for (std::size_t i = 0; has_codes && i < n; ++i) require(whole[i] - whole[i] == 0.0F, "a value is not finite");
     }
     require(unpack_range(view, count, {whole.get(), 1}, &survivors) == Status::bad_argument || n == 0, "past the end");
-    if (integer) {
+    if (has_codes) {
         std::unique_ptr<std::uint16_t[]> wide(new std::uint16_t[n]);
-        const Memory codes(n, 0);
+        const std::size_t count_of_codes = n / static_cast<std::size_t>(elements_a_code(view.scheme));
+        const Memory codes(count_of_codes, 0);
         std::uint64_t before = 0;
         const bool is = is_wide(view.scheme.bits);
-        const Status status_of_codes = is ? unpack_codes(view, 0, std::span<std::uint16_t>(wide.get(), n), &before)
-                                          : unpack_codes(view, 0, codes.span(), &before);
+        const Status status_of_codes =
+            is ? unpack_codes(view, 0, std::span<std::uint16_t>(wide.get(), count_of_codes), &before)
+               : unpack_codes(view, 0, codes.span(), &before);
         require(status_of_codes == Status::ok, "no codes");
-        for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t i = 0; i < count_of_codes; ++i) {
             require((is ? wide[i] : codes.span()[i]) >> view.scheme.bits == 0, "a code is too large");
         }
     } else {

@@ -94,6 +94,13 @@ def schemes(path: Path) -> None:
         tensors[f"wide{bits}"] = bp.pack(weights((5, 3, 7), bits), bp.Scheme.int(bits, axis=0))
     tensors["wide.affine"] = bp.pack(weights((9, 11), 29), bp.Scheme.int(13, group_size=5, symmetric=False))
     tensors["wide.bitmap"] = bp.pack(weights((9, 11), 30), bp.Scheme.int(11, sparse=True))
+    for bits in range(1, 9):
+        book = bp.Scheme.codebook(bits, vector=1 + bits % 4, axis=bits % 3 if bits % 2 else None)
+        tensors[f"codebook{bits}"] = bp.pack(weights((6, 4, 8), 30 + bits), book)
+    tensors["codebook.vector8"] = bp.pack(weights((5, 16), 40), bp.Scheme.codebook(3, vector=8, group_size=5))
+    tensors["codebook.bitmap"] = bp.pack(weights((9, 11), 41), bp.Scheme.codebook(4, axis=1, sparse=True))
+    tensors["codebook.half"] = bp.pack(weights((7, 5), 42).astype(np.float16), bp.Scheme.codebook(5))
+    tensors["codebook.empty"] = bp.pack(np.zeros((0, 4), np.float32), bp.Scheme.codebook(4, axis=1))
     store(path, tensors)
 
 
@@ -106,6 +113,7 @@ def coded(path: Path) -> None:
         rare = np.where(np.arange(4000) % 500 == 7, 1000, 1).reshape(40, 100)  # mostly small codes
         tensors[f"{coding}.wide"] = bp.pack(weights((40, 100), 7) * rare, bp.Scheme.int(14, coding=coding))
         tensors[f"{coding}.bitmap"] = bp.pack(weights((30, 50), 2), bp.Scheme.int(4, sparse=True, coding=coding))
+        tensors[f"{coding}.book"] = bp.pack(weights((30, 50), 3), bp.Scheme.codebook(3, vector=2, coding=coding))
         tensors[f"{coding}.small"] = bp.pack(weights((11, 6), 3), bp.Scheme.int(8, coding=coding))
         tensors[f"{coding}.words"] = bp.pack(weights((50, 30), 4), bp.Scheme.lossless(coding=coding))
         tensors[f"{coding}.noise"] = bp.pack(noise(900, 5), bp.Scheme.lossless(coding=coding))

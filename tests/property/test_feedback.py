@@ -13,6 +13,7 @@ import bitpress as bp
 from bitpress.methods import Layout, Settings, Statistics, feedback, grids
 from bitpress.methods import round as nearest
 from bitpress.reference import quantize as oracle
+from bitpress.runs import scale_index
 
 LAYOUTS = {
     "conv": (Layout(), (6, 3, 2, 2)),
@@ -126,7 +127,7 @@ def test_grids_are_the_formats(case: tuple) -> None:
     w, scheme, _ = case
     values = scheme.values
     where = {1: {"axis": values.axis}, 2: {"group_size": values.group_size}}.get(int(values.granularity), {})
-    index = grids.scale_index(w.shape, values)
+    index = scale_index(w.shape, values)
     np.testing.assert_array_equal(index, oracle.scale_index(w.shape, **where))
     rounded, grid = packed(w, scheme, nearest), grids.min_max(w, index, values)
     np.testing.assert_array_equal(grid.scales, rounded.scales())

@@ -129,6 +129,15 @@ def test_quantize_and_back(isa: str, x: np.ndarray, bits: int, symmetric: bool, 
 
 
 @every_isa
+@given(bits=st.integers(1, 8), vector=st.integers(1, 8), size=sizes, seed=st.integers(0, 99))
+def test_look_up(isa: str, bits: int, vector: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    book = rng.standard_normal((2**bits, vector)).astype(np.float32)
+    codes = rng.integers(0, 2**bits, size, dtype=np.uint8)
+    np.testing.assert_array_equal(kernels.look_up(isa, codes, bits, vector, book), book[codes].reshape(-1))
+
+
+@every_isa
 @given(x=vectors, poison=st.sampled_from([None, np.nan, np.inf, -np.inf]), data=st.data())
 def test_min_max(isa: str, x: np.ndarray, poison: float | None, data: st.DataObject) -> None:
     if poison is None:

@@ -99,6 +99,8 @@ def test_lossless_gives_each_dtype_back(tmp_path: Path, every_dtype: dict, dtype
         (["--bits", "4", "--affine", "--per", "tensor", "--coding", "raw"], "int4 affine"),
         (["--bits", "3", "--group-size", "16", "--coding", "lzw"], "int3 group 16"),
         (["--sparsity", "0.9", "--bits", "6"], "bitmap + int6 axis 0"),
+        (["--codebook"], "codebook4"),
+        (["--codebook", "--bits", "6", "--vector", "2", "--group-size", "8"], "codebook6 of 2 group 8"),
         (["--sparsity", "0.9", "--global"], "bitmap + int8 axis 0"),
         (["--threshold", "0.3"], "bitmap + int8 axis 0"),
         (["--lossless", "--coding", "lzw"], "keep"),
@@ -297,6 +299,7 @@ def test_bad_input_is_one_line_and_no_output(folder: Path, tmp_path: Path) -> No
     [
         ["compress", "x"],
         ["compress", "x", "-o", "y", "--bits", "17"],
+        ["compress", "x", "-o", "y", "--vector", "9"],
         ["compress", "x", "-o", "y", "--per", "row"],
         ["compress", "x", "-o", "y", "--lossless", "--bits", "4"],
         ["compress", "x", "-o", "y", "--recipe", "r.json", "--bits", "4"],

@@ -34,6 +34,9 @@ SCHEMES = {
     "int1": bp.Scheme.int(1),
     "int4 groups": bp.Scheme.int(4, group_size=7, coding="auto"),
     "int2 bitmap groups": bp.Scheme.int(2, group_size=64, sparse=True, symmetric=False, coding="auto"),
+    "int16": bp.Scheme.int(16, coding="rans"),
+    "codebook": bp.Scheme.codebook(3, group_size=9, coding="huffman"),
+    "codebook bitmap": bp.Scheme.codebook(5, sparse=True, coding="auto"),
 }
 
 

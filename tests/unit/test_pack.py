@@ -12,6 +12,7 @@ from bitpress.tensor import PackedTensor, Role, pack_bytes
 rng = np.random.default_rng(3)
 weights = rng.standard_normal((6, 10)).astype(np.float32)
 INT4 = bp.Scheme.int(4, axis=0)
+BOOK = bp.Scheme.codebook(4, vector=2, axis=0)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_half_floats_at_the_end_of_their_range_stay_finite() -> None:
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "complex64", ml_dtypes.float8_e4m3fn])
 def test_integer_values_are_for_floats(dtype: str) -> None:
     array = np.ones(4).astype(dtype)
-    with pytest.raises(bp.SchemeError, match=r"^n: integer values stand for F16, BF16, F32, F64, not"):
+    with pytest.raises(bp.SchemeError, match=r"^n: codes stand for F16, BF16, F32, F64, not"):
         bp.pack(array, INT4, name="n")
     assert bp.pack(array).unpack().tobytes() == array.tobytes()
 
@@ -218,13 +219,18 @@ def test_sizes_that_cannot_be_are_refused_at_once(shape: tuple[int, ...], scheme
 
 
 def test_numbers_of_a_scheme() -> None:
-    for scheme in (bp.Scheme(), INT4, bp.Scheme.int(1, symmetric=False, group_size=9, sparse=True)):
+    for scheme in (bp.Scheme(), INT4, bp.Scheme.int(1, symmetric=False, group_size=9, sparse=True), BOOK):
         assert bp.Scheme.from_numbers(scheme.numbers) == scheme
     for wrong in [
-        (2, 0, 0, False, 0, 0, 0),
-        (0, 1, 0, False, 0, 0, 0),
-        (0, 0, 3, False, 0, 0, 0),
-        (0, 3, 17, False, 0, 0, 0),
+        (2, 0, 0, False, 0, 0, 0, 0),
+        (0, 1, 0, False, 0, 0, 0, 0),
+        (0, 0, 3, False, 0, 0, 0, 0),
+        (0, 3, 17, False, 0, 0, 0, 0),
+        (0, 3, 8, False, 0, 0, 0, 1),
+        (0, 4, 9, False, 0, 0, 0, 1),
+        (0, 4, 4, False, 0, 0, 0, 0),
+        (0, 4, 4, True, 0, 0, 0, 1),
+        (1, 4, 4, False, 0, 0, 0, 2),
     ]:
         with pytest.raises(bp.SchemeError):
             bp.Scheme.from_numbers(wrong)

@@ -142,6 +142,8 @@ def _calibrated(words: Mapping[str, Any]) -> dict[str, Any]:
     """The words of a rule for layers whose inputs are known."""
     from bitpress.recipe import Recipe
 
+    if words.get("codebook"):
+        return {"range": "output", "correct": True} | dict(words)
     (rule,) = Recipe.feedback(**({"bits": words["bits"]} if "bits" in words else {})).rules
     known = rule.to_dict()
     return {key: known[key] for key in ("bits", "method", "shrink", "correct")} | dict(words)
@@ -170,11 +172,17 @@ def _save(model: Model, target: Path, base: Path | None) -> None:
 def command(
     source: Annotated[Path, typer.Argument(help=".onnx, .safetensors (or its .index.json), .pt, or a folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    bits: Annotated[int | None, typer.Option(min=1, max=16, help="Bits a code.  [default: 8]")] = None,
+    bits: Annotated[int | None, typer.Option(min=1, max=16, help="Bits a code.  [default: 8; --codebook: 4]")] = None,
     symmetric: Annotated[
         bool | None, typer.Option("--symmetric/--affine", help="Codes around zero, or with a zero point.")
     ] = None,
-    per: Annotated[Per | None, typer.Option(help="What shares a step.  [default: channel]")] = None,
+    codebook: Annotated[
+        bool, typer.Option("--codebook", help="Shared weights: codes name entries of a table, found by k-means.")
+    ] = False,
+    vector: Annotated[int | None, typer.Option(min=1, max=8, help="Weights an entry of a --codebook.")] = None,
+    per: Annotated[
+        Per | None, typer.Option(help="What shares a step.  [default: channel; --codebook: tensor, unscaled]")
+    ] = None,
     group_size: Annotated[int | None, typer.Option(min=1, help="Weights a step, in a row.")] = None,
     sparsity: Annotated[
         float | None, typer.Option(min=0, max=1, help="Share of the smallest weights set to zero first.")
@@ -232,6 +240,8 @@ def command(
     options: dict[str, Any] = {
         "bits": bits,
         "symmetric": symmetric,
+        "codebook": codebook or None,
+        "vector": vector,
         "per": per,
         "group_size": group_size,
         "sparsity": sparsity,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..dtypes import DTYPES
-from ..scheme import Integer, Scheme, Structure
+from ..scheme import Codebook, Coded, Integer, Numbers, Scheme, Structure
 from ..tensor import Role
 
 __all__ = ["Entry", "StreamRecord", "TensorRecord", "header_entries", "header_text", "place", "roles_of"]
@@ -47,12 +47,12 @@ class StreamRecord:
 
 @dataclass
 class TensorRecord:
-    """One tensor as it stands in the file; ``scheme`` is docs/format.md's seven numbers."""
+    """One tensor as it stands in the file; ``scheme`` is docs/format.md's eight numbers."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    scheme: tuple[int, int, int, bool, int, int, int]
+    scheme: Numbers
     survivors: int
     streams: list[StreamRecord] = field(default_factory=list)
     delta: tuple[int, int] | None = None  # how it is held against its base, and the base's checksum
@@ -67,6 +67,11 @@ class TensorRecord:
         a bounded frame, which then has its heads on top.
         """
         return stream.decoded + (stream.decoded // 4096 + 128 if self.bounded else 0)
+
+    @property
+    def codes(self) -> int:
+        """How many codes it has, where it has any: one a survivor, or a vector of a codebook."""
+        return self.survivors // max(self.scheme[7], 1)
 
     @property
     def plain(self) -> bool:
@@ -105,12 +110,14 @@ class Entry:
 
 def roles_of(scheme: Scheme) -> list[Role]:
     """The streams of a scheme, in the order of the file."""
-    integer = isinstance(scheme.values, Integer)
-    roles = [Role.CODES if integer else Role.DATA]
+    values = scheme.values
+    roles = [Role.CODES if isinstance(values, Coded) else Role.DATA]
     if scheme.structure is Structure.BITMAP:
         roles.append(Role.MASK)
-    if isinstance(scheme.values, Integer):
-        roles += [Role.SCALES] if scheme.values.symmetric else [Role.SCALES, Role.ZEROS]
+    if isinstance(values, Integer):
+        roles += [Role.SCALES] if values.symmetric else [Role.SCALES, Role.ZEROS]
+    if isinstance(values, Codebook):
+        roles += [Role.SCALES, Role.CODEBOOK] if values.has_scales else [Role.CODEBOOK]
     return roles
 
 

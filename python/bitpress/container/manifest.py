@@ -35,10 +35,12 @@ def metadata_text(metadata: Mapping[str, str]) -> bytes:
 
 
 def _numbers(tensor: TensorRecord) -> list[int]:
-    structure, _, _, _, granularity, _, group_size = tensor.scheme
+    structure, _, _, _, granularity, _, group_size, vector = tensor.scheme
     numbers = list(tensor.shape)
     if granularity == 2:
         numbers.append(group_size)
+    if vector:
+        numbers.append(vector)
     if structure == 1:
         numbers.append(tensor.survivors)
     numbers += [stream.stored for stream in tensor.streams if stream.coding != RAW]
@@ -54,7 +56,7 @@ def _sections(tensors: Sequence[TensorRecord], metadata: bytes, graph: bytes) ->
     streams = bytearray()
     name_at = stream_at = 0
     for tensor, name, kth in zip(tensors, names, order, strict=True):
-        structure, values, bits, affine, granularity, axis, _ = tensor.scheme
+        structure, values, bits, affine, granularity, axis = tensor.scheme[:6]
         records += _TENSOR.pack(
             name_at, len(numbers), stream_at, kth, DTYPES[tensor.dtype].number, len(tensor.shape) | structure << 4,
             values | bits % 16 << 4, affine | granularity << 1 | axis << 3,

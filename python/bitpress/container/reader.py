@@ -209,7 +209,7 @@ class Container:
             return stored
         if stream.layout:
             tensor = self.tensors[name]
-            return memoryview(decode_codes(stored, stream.coding, tensor.scheme[2], tensor.survivors))
+            return memoryview(decode_codes(stored, stream.coding, tensor.scheme[2], tensor.codes))
         return memoryview(decode_stream(stored, stream.coding, stream.decoded))
 
     def _add_record(self, index: int) -> None:

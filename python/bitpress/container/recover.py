@@ -118,9 +118,13 @@ def _records(sections: dict[int, bytes], length: int) -> tuple[list[TensorRecord
         granularity = flags >> 1 & 3
         group = numbers[number] if granularity == 2 else 0
         number += granularity == 2
+        kind, bits = values & 15, values >> 4
+        bits = 16 if kind == 3 and bits == 0 else bits
+        vector = numbers[number] if kind == 4 else 0
+        number += kind == 4
         survivors = numbers[number] if structure == 1 else math.prod(shape)
         number += structure == 1
-        scheme = (structure, values & 15, values >> 4, bool(flags & 1), granularity, flags >> 3 & 7, group)
+        scheme = (structure, kind, bits, bool(flags & 1), granularity, flags >> 3 & 7, group, vector)
         sizes = _core.stream_sizes(dtype, shape, scheme, survivors)
         name = sections[NAMES][name_at:name_end].decode("utf-8")
         tensor = TensorRecord(name, DTYPE_NAMES[dtype], shape, scheme, survivors)

@@ -150,6 +150,14 @@ def _check_item(spec: TensorSpec, item: PackedTensor) -> None:
     item.check(spec.name)
 
 
+def _codes_a_row(tensor: TensorRecord) -> int:
+    """How many codes an index of the first axis has; 0 where rows have no whole number, or are not told apart."""
+    if tensor.scheme[0] != Structure.DENSE or len(tensor.shape) < 2:
+        return 0
+    codes, rest = divmod(math.prod(tensor.shape[1:]), max(tensor.scheme[7], 1))
+    return 0 if rest else codes
+
+
 class _Plan:
     """What stands before the first stream: how much room it needs, and its bytes once all is known."""
 
@@ -181,8 +189,8 @@ class _Plan:
             large = sum(tensor.most(stream) >= LARGE for stream in tensor.streams)
             if tensor.plain:
                 text += name + dims + entry + large * (entry + len("bitpress.pad.") + digits)
-            text += large * (name + entry + len("bitpress.scales:") + digits)
-            numbers += 8 * (len(tensor.streams) + len(tensor.shape) + 2)
+            text += large * (name + entry + len("bitpress.codebook:") + digits)
+            numbers += 8 * (len(tensor.streams) + len(tensor.shape) + 3)
         size = 8 + text + manifest.reserved(self.tensors, self.metadata, self.graph) + numbers + 8
         size += 16 * (self.deltas + 1) if self.deltas else 0
         return -(-size // 64) * 64
@@ -231,11 +239,9 @@ class _Output:
             record.coding, record.layout = CODING_NUMBERS["rans"], BOUNDED_LAYOUT
         elif record.role == Role.CODES:
             bits = tensor.scheme[2]
-            dense = tensor.scheme[0] == Structure.DENSE and len(tensor.shape) > 1
-            row = math.prod(tensor.shape[1:]) if dense else 0
-            record.coding, record.layout, stored = encode_codes(data, coding, bits, tensor.survivors, row)
+            record.coding, record.layout, stored = encode_codes(data, coding, bits, tensor.codes, _codes_a_row(tensor))
         else:
-            dtype = {Role.DATA: tensor.dtype, Role.SCALES: "F32"}.get(record.role, "U8")
+            dtype = {Role.DATA: tensor.dtype, Role.SCALES: "F32", Role.CODEBOOK: "F32"}.get(record.role, "U8")
             record.coding, stored = encode_stream(data, coding, dtype)
             if self.base is not None and not any(tensor.scheme[:2]) and coding != "raw":
                 record.coding, stored = self._against(self.base, tensor, data, coding, (record.coding, stored))

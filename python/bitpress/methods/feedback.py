@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..dtypes import FLOATS, Buffer, to_float32
 from ..errors import SchemeError
+from ..runs import scale_index
 from ..scheme import Integer, Scheme, Structure
 from ..tensor import PackedTensor
 from . import grids
@@ -44,7 +45,7 @@ def pack(
         return nearest.pack(data, dtype, shape, scheme, name=name, settings=settings)
     x = to_float32(data, dtype).reshape(shape)
     layout = statistics.layout
-    index = layout.matrices(grids.scale_index(shape, values))
+    index = layout.matrices(scale_index(shape, values))
     w = np.ascontiguousarray(layout.matrices(x))
     if (w.shape[0], w.shape[2]) != statistics.mean.shape:
         raise SchemeError(f"{name}: {w.shape} weights, but statistics of {statistics.mean.shape} inputs")

@@ -1,4 +1,4 @@
-"""Grids of integer codes in numpy: which scale an element has, how scales are picked, how elements are rounded.
+"""Grids of integer codes in numpy: how scales are picked, how elements are rounded.
 
 The arithmetic is docs/format.md's, section 4: float32, one operation at a time, ties to even; so that what a method
 expects of its codes is what a reader gets.
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SchemeError
-from ..scheme import Granularity, Integer
+from ..scheme import Integer
 
-__all__ = ["FACTORS", "Grid", "min_max", "scale_index", "search"]
+__all__ = ["FACTORS", "Grid", "min_max", "search"]
 
 Floats = npt.NDArray[np.float32]
 SMALLEST = np.float32(2.0**-126)
@@ -49,22 +49,6 @@ class Grid:
     def stored_zeros(self) -> npt.NDArray[np.uint8 | np.uint16] | None:
         """What an affine scheme stores."""
         return None if self.values.symmetric else self.zeros.astype(self.values.code_dtype)
-
-
-def scale_index(shape: tuple[int, ...], values: Integer) -> npt.NDArray[np.intp]:
-    """Which scale each element has, in the tensor's shape."""
-    if values.granularity is Granularity.AXIS:
-        along = [1] * len(shape)
-        along[values.axis] = shape[values.axis]
-        return np.broadcast_to(np.arange(shape[values.axis]).reshape(along), shape)
-    if values.granularity is Granularity.TENSOR:
-        return np.broadcast_to(np.zeros((), np.intp), shape)
-    rows = shape[0] if len(shape) > 1 else 1
-    size = int(np.prod(shape, dtype=np.int64))
-    columns = size // rows if rows else 0
-    groups = -(-columns // values.group_size)
-    index = np.arange(rows)[:, None] * groups + np.arange(columns)[None, :] // values.group_size
-    return index.reshape(shape)
 
 
 def min_max(x: Floats, index: npt.NDArray[np.intp], values: Integer, name: str = "tensor") -> Grid:

@@ -68,6 +68,11 @@ class Statistics:
         product = exact * self.diagonal[:, None, :] if self.hessian is None else exact @ self.hessian
         return np.asarray((product * exact).sum(2))
 
+    def strength(self, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        """The mean square of the input that each weight multiplies, in the tensor's ``shape``."""
+        like = self.layout.matrices(np.broadcast_to(np.zeros((), np.float64), shape))
+        return self.layout.tensor(np.broadcast_to(self.diagonal[:, None, :], like.shape), shape)
+
     def centred(self) -> Statistics:
         """Moments about the mean: what is left to a layer's weights where its bias takes all that the mean makes."""
         least = LEAST_VARIANCE * self.diagonal  # of an input that hardly varies

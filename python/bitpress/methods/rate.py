@@ -19,6 +19,7 @@ import numpy.typing as npt
 from .. import _core
 from ..dtypes import FLOATS, Buffer, to_float32
 from ..errors import SchemeError
+from ..runs import scale_index
 from ..scheme import Granularity, Integer, Scheme, Structure
 from ..tensor import PackedTensor
 from . import feedback, grids
@@ -61,7 +62,7 @@ def pack(
         raise SchemeError(f"{name}: {w.shape} weights, but statistics of {statistics.mean.shape} inputs")
     problem = _Problem.of(w, statistics, settings, 2 ** (values.bits - 1) - 1)
     codes = problem.solve()
-    scales = np.full(int(grids.scale_index(shape, values).max()) + 1, problem.step, np.float32)
+    scales = np.full(int(scale_index(shape, values).max()) + 1, problem.step, np.float32)
     middle = 2 ** (values.bits - 1)
     return PackedTensor.from_codes(
         layout.tensor((codes + middle).astype(values.code_dtype), shape), scales, scheme, dtype=dtype

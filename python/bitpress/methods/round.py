@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..dtypes import FLOATS, Buffer, to_float32
+from ..runs import scale_index
 from ..scheme import Integer, Scheme, Structure
 from ..tensor import Codes, PackedTensor, pack_bytes
 from . import grids
-from .layer import PLAIN, Layout, Settings
+from .layer import PLAIN, Settings
 
 __all__ = ["pack"]
 
@@ -33,13 +34,11 @@ def pack(
         return pack_bytes(data, dtype, shape, scheme, name=name)
     rows = (shape[0] if shape else 1, -1)
     x = to_float32(data, dtype).reshape(rows)
-    index = grids.scale_index(shape, values).reshape(rows)
+    index = scale_index(shape, values).reshape(rows)
     statistics = settings.statistics
     weight = None
     if settings.range == "output" and statistics is not None:
-        layout: Layout = statistics.layout
-        like = layout.matrices(np.broadcast_to(np.zeros((), np.float64), shape))
-        weight = layout.tensor(np.broadcast_to(statistics.diagonal[:, None, :], like.shape), shape).reshape(rows)
+        weight = statistics.strength(shape).reshape(rows)
     mask = x != 0 if scheme.structure is Structure.BITMAP else None
     grid = grids.search(x, index, values, weight, mask, name)
     codes: Codes = grid.codes(x, grid.scales[index], grid.zeros[index]).astype(values.code_dtype)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bitpress.dtypes import to_float32
 from bitpress.errors import BitpressError
-from bitpress.scheme import Integer
+from bitpress.scheme import Coded
 from bitpress.tensor import PackedTensor, Role
 
 __all__ = ["Histogram", "TensorStatistics", "codes_histogram", "entropy", "statistics_of", "values_histogram"]
@@ -142,10 +142,11 @@ def statistics_of(packed: PackedTensor) -> TensorStatistics:
     """Histograms and moments of one tensor."""
     values, moments, without = values_histogram(_values(packed))
     scheme = packed.scheme.values
-    if isinstance(scheme, Integer):
-        codes = codes_histogram(packed.streams[Role.CODES], scheme.bits, packed.survivors)
+    if isinstance(scheme, Coded):
+        held = packed.streams[Role.CODES]
+        codes = codes_histogram(held, scheme.bits, packed.code_count)
     else:
         data = packed.streams[Role.DATA]
         codes = codes_histogram(data, 8, data.nbytes)
-    name = "codes" if isinstance(scheme, Integer) else "bytes"
+    name = "codes" if isinstance(scheme, Coded) else "bytes"
     return TensorStatistics(values, codes, name, without_zeros=without, **moments)

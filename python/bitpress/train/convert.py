@@ -18,7 +18,7 @@ from ..graph import Graph
 from ..methods import method
 from ..model import Model
 from ..recipe import Recipe
-from ..scheme import Granularity, Integer, Structure
+from ..scheme import Coded, Granularity, Integer, Structure
 from ..tensor import PackedTensor, Role
 from .activations import remove_rounded_inputs
 from .prepare import names_of
@@ -82,7 +82,7 @@ def _rest(module: nn.Module, recipe: Recipe, done: dict[str, PackedTensor]) -> d
         rule = kept.rule_for(name, plain.shape, plain.dtype)
         if rule is not None and plain.elements:
             plain = method(rule.method).pack(plain.to_bytes(), plain.dtype, plain.shape, rule.scheme, name=name)
-            if isinstance(rule.scheme.values, Integer):
+            if isinstance(rule.scheme.values, Coded):
                 value.copy_(torch.from_numpy(plain.unpack().copy()))
         packed[name] = plain
     return packed

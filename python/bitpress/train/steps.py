@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..methods.grids import scale_index
+from ..runs import scale_index
 from ..scheme import Granularity, Integer
 
 __all__ = ["SMALLEST", "Runs", "codes_of", "fit_steps", "rounded"]

@@ -198,6 +198,19 @@ void check_dequantize_wide(const Trial& t) noexcept {
     t.same("x", x, n);
 }
 
+void check_look_up(const Trial& t) noexcept {
+    const std::size_t n = t.size(200);
+    const unsigned bits = 1 + static_cast<unsigned>(t.random.below(8));
+    const unsigned vector = t.random.one_in(2) ? 1 : 1 + static_cast<unsigned>(t.random.below(8));
+    const std::size_t entries = std::size_t{1} << bits;
+    const std::uint8_t* codes = t.bytes(n, entries);
+    const std::uint8_t* book = t.bytes(4 * entries * vector);
+    const auto x = t.out<float>(n * vector);
+    t.plain.look_up(codes, n, bits, vector, book, x.plain);
+    t.isa.look_up(codes, n, bits, vector, book, x.isa);
+    t.same("x", x, n * vector);
+}
+
 void check_min_max(const Trial& t) noexcept {
     const std::size_t n = 1 + t.size(200);
     const float* x = t.floats(n, t.random.one_in(3) ? Draw::any : Draw::finite);

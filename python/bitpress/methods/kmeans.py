@@ -1,0 +1,38 @@
+"""Shared weights: each element takes the nearest entry of a codebook that k-means finds (`bitpress.codebooks`).
+
+With ``range`` "output" an error costs what its input's strength makes of it in the layer's output, the Hessian's
+diagonal (Choi, El-Khamy and Lee 2017, arXiv:1612.01543), for which calibration is needed; else all cost the same.
+"""
+
+from __future__ import annotations
+
+from ..codebooks import cluster
+from ..dtypes import FLOATS, Buffer, to_float32
+from ..scheme import Codebook, Scheme, Structure
+from ..tensor import PackedTensor, pack_bytes
+from .layer import PLAIN, Settings
+
+__all__ = ["pack"]
+
+
+def pack(
+    data: Buffer,
+    dtype: str,
+    shape: tuple[int, ...],
+    scheme: Scheme,
+    *,
+    name: str = "tensor",
+    settings: Settings = PLAIN,
+) -> PackedTensor:
+    """Hold a tensor by a codebook (any other values as ``bitpress.pack`` does)."""
+    values, statistics = scheme.values, settings.statistics
+    weighted = isinstance(values, Codebook) and settings.range == "output" and statistics is not None
+    if not weighted or dtype not in FLOATS:
+        return pack_bytes(data, dtype, shape, scheme, name=name)
+    assert isinstance(values, Codebook) and statistics is not None
+    x = to_float32(data, dtype).reshape(shape)
+    mask = x != 0 if scheme.structure is Structure.BITMAP else None
+    found = cluster(x, values, weight=statistics.strength(shape), mask=mask, name=name)
+    return PackedTensor.from_codes(
+        found.codes, found.scales, scheme, mask=mask, book=found.book, shape=tuple(shape), dtype=dtype
+    )
