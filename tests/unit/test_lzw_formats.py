@@ -1,12 +1,8 @@
-"""LZW of TIFF and GIF: the oracle's bytes, others' encoders and decoders both ways, and hostile streams."""
+"""LZW of TIFF and GIF: the oracle's bytes and hostile streams; tests/conformance/test_lzw.py has others' programs."""
 
 from __future__ import annotations
 
 import io
-import shutil
-import struct
-import subprocess
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -46,135 +42,6 @@ def test_tiff_before_1988(kind: str) -> None:
         data = KINDS[kind](size).tobytes()
         blob = reference.encode_tiff(data, old=True)
         assert bp.lzw.decode(blob, format="tiff") == bp.lzw.decode(blob, format="tiff", size=size) == data
-
-
-def _files(sizes: list[int]) -> Iterator[tuple[str, int, bytes]]:
-    for kind, make in KINDS.items():
-        for size in sizes:
-            yield kind, size, make(size).tobytes()
-
-
-def _tiff(strip: bytes, size: int) -> bytes:
-    """A TIFF file of one row of grey bytes."""
-    fields = [(256, 4, size), (257, 4, 1), (258, 3, 8), (259, 3, 5), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
-    fields += [(278, 4, 1), (279, 4, len(strip))]
-    strip += b"\0" * (len(strip) % 2)
-    directory = struct.pack("<H", len(fields)) + b"".join(struct.pack("<HHII", *f[:2], 1, f[2]) for f in fields)
-    return struct.pack("<2sHI", b"II", 42, 8 + len(strip)) + strip + directory + bytes(4)
-
-
-def _strips(file: bytes) -> list[bytes]:
-    """The strips of a small TIFF file that Pillow wrote."""
-    at = struct.unpack_from("<I", file, 4)[0]
-    found: dict[int, list[int]] = {}
-    for k in range(struct.unpack_from("<H", file, at)[0]):
-        tag, kind, count, value = struct.unpack_from("<HHII", file, at + 2 + 12 * k)
-        if tag in (273, 279):
-            letter = {3: "H", 4: "I"}[kind]
-            inside = struct.calcsize(f"<{count}{letter}") <= 4
-            found[tag] = list(struct.unpack_from(f"<{count}{letter}", file, at + 2 + 12 * k + 8 if inside else value))
-    return [file[start : start + size] for start, size in zip(found[273], found[279], strict=True)]
-
-
-def _gif_data(file: bytes) -> bytes:
-    """The image data of the first image of a GIF file."""
-    at = 13 + (3 << (file[10] & 7) + 1 if file[10] & 128 else 0)
-    while file[at] == 0x21:  # extensions
-        at += 2
-        while file[at]:
-            at += 1 + file[at]
-        at += 1
-    assert file[at] == 0x2C
-    at += 10 + (3 << (file[at + 9] & 7) + 1 if file[at + 9] & 128 else 0)
-    end = at + 1
-    while file[end]:
-        end += 1 + file[end]
-    return file[at : end + 1]
-
-
-def _gif(image: bytes, width: int, height: int) -> bytes:
-    grey = b"".join(bytes([i] * 3) for i in range(256))
-    size = struct.pack("<HH", width, height)
-    return b"GIF89a" + size + b"\xf7\0\0" + grey + b",\0\0\0\0" + size + b"\0" + image + b";"
-
-
-def _through_pillow(data: bytes) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pip install pillow")
-    width = 1000 if len(data) % 1000 == 0 else len(data)
-    if width > 65_000:
-        return
-    height = len(data) // width
-    picture = image.frombytes("L", (width, height), data)
-    ours = bp.lzw.encode(data, format="gif")
-    with image.open(io.BytesIO(_gif(ours, width, height))) as read:
-        assert read.convert("L").tobytes() == data
-    file = io.BytesIO()
-    picture.save(file, "GIF", optimize=False)
-    with image.open(io.BytesIO(file.getvalue())) as read:
-        codes = read.tobytes() if read.mode in ("L", "P") else b""
-    theirs = _gif_data(file.getvalue())
-    if not file.getvalue()[10 + 0] & 0x40 or codes:
-        decoded = bp.lzw.decode(theirs, format="gif", max_size=len(data))
-        assert sorted(decoded) == sorted(codes) and len(decoded) == len(data)
-    file = io.BytesIO()
-    picture.save(file, "TIFF", compression="tiff_lzw")
-    strips = _strips(file.getvalue())
-    rows = -(-height // len(strips)) if len(strips) > 1 else height
-    got = b""
-    for strip in strips:
-        got += bp.lzw.decode(strip, format="tiff", max_size=max(rows, height) * width)
-    assert got == data
-    with image.open(io.BytesIO(_tiff(bp.lzw.encode(data, format="tiff"), len(data)))) as read:
-        assert read.tobytes() == data
-
-
-def _through_tifffile(data: bytes) -> None:
-    tifffile = pytest.importorskip("tifffile", reason="pip install tifffile imagecodecs")
-    imagecodecs = pytest.importorskip("imagecodecs", reason="pip install tifffile imagecodecs")
-    assert imagecodecs.lzw_decode(bp.lzw.encode(data, format="tiff")) == data
-    assert bp.lzw.decode(imagecodecs.lzw_encode(data), format="tiff") == data
-    file = io.BytesIO()
-    tifffile.imwrite(file, np.frombuffer(data, np.uint8).reshape(1, -1), compression="lzw", rowsperstrip=1)
-    assert bp.lzw.decode(_strips(file.getvalue())[0], format="tiff", size=len(data)) == data
-    assert tifffile.imread(io.BytesIO(_tiff(bp.lzw.encode(data, format="tiff"), len(data)))).tobytes() == data
-
-
-def _through_ncompress(data: bytes) -> None:
-    program = shutil.which("compress")
-    if program is None:
-        pytest.skip("needs compress: apt install ncompress")
-
-    def run(given: bytes, *arguments: str) -> bytes:
-        return subprocess.run([program, "-c", "-f", *arguments], input=given, capture_output=True, check=True).stdout
-
-    theirs = run(data)
-    assert bp.lzw.encode(data, format="z") == theirs
-    assert bp.lzw.decode(theirs) == data == run(theirs, "-d")
-    with bp.lzw.open(io.BytesIO(theirs)) as stream:
-        assert stream.read() == data
-
-
-PROGRAMS = {"pillow": _through_pillow, "tifffile": _through_tifffile, "ncompress": _through_ncompress}
-
-
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_others_both_ways(program: str) -> None:
-    """132 files; the large ones are below."""
-    count = 0
-    for _, size, data in _files([0, 1, 2, 3, 64, 255, 256, 257, 1000, 4093, 30_000, 64_000]):
-        if size or program == "ncompress":
-            PROGRAMS[program](data)
-        count += 1
-    assert count == 132
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_others_both_ways_with_large_files(kind: str, program: str) -> None:
-    """77 more, up to 8 MiB."""
-    for size in (65_536, 99_999, 262_144, 262_145, 1_000_000, 3_000_000, 8 << 20):
-        PROGRAMS[program](KINDS[kind](size).tobytes())
 
 
 def _codes(*codes: int, width: int = 9, high_first: bool = True) -> bytes:
