@@ -17,11 +17,16 @@ static void binary(const float* a, size_t a_step, const float* b, size_t b_step,
                    const Clip& to) noexcept {
     const float32x4_t a_fixed = vld1q_dup_f32(a);
     const float32x4_t b_fixed = vld1q_dup_f32(b);
-    for (size_t i = 0; i < n; i += 4) {
-        const float32x4_t left = a_step == 0 ? a_fixed : load_some(a + i, n - i);
-        const float32x4_t right = b_step == 0 ? b_fixed : load_some(b + i, n - i);
-        store_some(y + i, n - i, clip(apply<op>(left, right), to));
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const float32x4_t left = a_step == 0 ? a_fixed : vld1q_f32(a + i);
+        const float32x4_t right = b_step == 0 ? b_fixed : vld1q_f32(b + i);
+        vst1q_f32(y + i, clip(apply<op>(left, right), to));
     }
+    if (i == n) return;
+    const float32x4_t left = a_step == 0 ? a_fixed : load_some(a + i, n - i);
+    const float32x4_t right = b_step == 0 ? b_fixed : load_some(b + i, n - i);
+    store_some(y + i, n - i, clip(apply<op>(left, right), to));
 }
 
 }  // namespace
@@ -31,8 +36,8 @@ void strided_f32(const float* x, size_t stride, size_t n, float* y) noexcept {
     size_t i = 0;
     switch (stride) {
         case 1:
-            for (; i < n; i += 4) store_some(y + i, n - i, load_some(x + i, n - i));
-            return;
+            for (; i + 4 <= n; i += 4) vst1q_f32(y + i, vld1q_f32(x + i));
+            break;
         case 2:
             for (; i + 4 < n; i += 4) vst1q_f32(y + i, vld2q_f32(x + 2 * i).val[0]);
             break;
@@ -63,10 +68,10 @@ void affine_f32(const float* x, size_t n, float scale, float shift, float low, f
     const Clip to(low, high);
     const float32x4_t factor = vdupq_n_f32(scale);
     const float32x4_t offset = vdupq_n_f32(shift);
-    for (size_t i = 0; i < n; i += 4) {
-        const float32x4_t product = vmulq_f32(load_some(x + i, n - i), factor);
-        store_some(y + i, n - i, clip(vaddq_f32(product, offset), to));
-    }
+    const auto of = [&](float32x4_t four) { return clip(vaddq_f32(vmulq_f32(four, factor), offset), to); };
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(y + i, of(vld1q_f32(x + i)));
+    if (i < n) store_some(y + i, n - i, of(load_some(x + i, n - i)));
 }
 
 }  // namespace bitpress::neon

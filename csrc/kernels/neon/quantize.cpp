@@ -1,4 +1,4 @@
-// Uniform quantization, 8 floats a step. Every operation is the scalar one, in the scalar order: no FMA.
+// Uniform quantization, 8 or 16 floats a step. Every operation is the scalar one, in the scalar order: no FMA.
 #include <arm_neon.h>
 
 #include "kernels/neon/overrides.h"
@@ -79,7 +79,11 @@ void quantize(const float* x, size_t n, float scale, float zero, unsigned low, u
     const Rounding r = {vdupq_n_f32(scale), vsubq_f32(zero4, whole), whole, vdupq_n_f32(static_cast<float>(low)),
                         vdupq_n_f32(static_cast<float>(high))};
     size_t i = 0;
-    for (; n - i >= 8; i += 8) store(codes + i, narrow(round4(x + i, r), round4(x + i + 4, r)));
+    for (; n - i >= 16; i += 16) {
+        const uint16x8_t first = narrow(round4(x + i, r), round4(x + i + 4, r));
+        const uint16x8_t second = narrow(round4(x + i + 8, r), round4(x + i + 12, r));
+        vst1q_u8(codes + i, vuzp1q_u8(vreinterpretq_u8_u16(first), vreinterpretq_u8_u16(second)));
+    }
     scalar::quantize(x + i, n - i, scale, zero, low, high, codes + i);
 }
 
@@ -99,10 +103,14 @@ void dequantize(const uint8_t* codes, size_t n, float scale, float zero, float* 
     const float32x4_t scale4 = vdupq_n_f32(scale);
     const float32x4_t zero4 = vdupq_n_f32(zero);
     size_t i = 0;
-    for (; n - i >= 8; i += 8) {
-        const Codes eight = floats(load(codes + i));
-        vst1q_f32(x + i, value(eight.low, scale4, zero4));
-        vst1q_f32(x + i + 4, value(eight.high, scale4, zero4));
+    for (; n - i >= 16; i += 16) {
+        const uint8x16_t bytes = vld1q_u8(codes + i);
+        const Codes first = floats(vmovl_u8(vget_low_u8(bytes)));
+        const Codes second = floats(vmovl_high_u8(bytes));
+        vst1q_f32(x + i, value(first.low, scale4, zero4));
+        vst1q_f32(x + i + 4, value(first.high, scale4, zero4));
+        vst1q_f32(x + i + 8, value(second.low, scale4, zero4));
+        vst1q_f32(x + i + 12, value(second.high, scale4, zero4));
     }
     scalar::dequantize(codes + i, n - i, scale, zero, x + i);
 }

@@ -57,7 +57,9 @@ static float32x4_t power_of_two(int32x4_t n) noexcept {
 
 template <float32x4_t function(float32x4_t) noexcept>
 static void each(const float* x, size_t n, float* y) noexcept {
-    for (size_t i = 0; i < n; i += 4) store_some(y + i, n - i, function(load_some(x + i, n - i)));
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1q_f32(y + i, function(vld1q_f32(x + i)));
+    if (i < n) store_some(y + i, n - i, function(load_some(x + i, n - i)));
 }
 
 }  // namespace
