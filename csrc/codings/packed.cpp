@@ -4,8 +4,19 @@
 #include "codings/wide.h"
 #include "kernels/kernels.h"
 
+#ifndef BITPRESS_CHOSEN_CODINGS
+#define BITPRESS_CHOSEN_CODINGS "codings/codings.def"
+#endif
+
 namespace bitpress {
 namespace {
+
+// A library without rANS has no use for bounded frames either, and does not link their decoder.
+#define BP_CODING(name, number) || CodingId::name == CodingId::rans
+constexpr bool with_bounded = false
+#include BITPRESS_CHOSEN_CODINGS
+    ;
+#undef BP_CODING
 
 std::uint64_t up8(std::uint64_t size) noexcept { return (size + 7) / 8 * 8; }
 
@@ -15,6 +26,15 @@ bool all_below(Bytes codes, unsigned bits) noexcept {
     for (; codes.size() - i >= 8; i += 8) seen |= load_le<std::uint64_t>(codes.data() + i);
     for (; i < codes.size(); ++i) seen |= codes[i];
     return (seen & ~(0x0101010101010101U * ((1U << bits) - 1U))) == 0;
+}
+
+Status decode_bounded(Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+    if constexpr (with_bounded) {
+        bounded::Frame frame;
+        BP_TRY(bounded::open(in, &frame));
+        return bounded::decode(frame, 0, frame.geometry.chunks, out, workspace);
+    }
+    return Status::unsupported;
 }
 
 }  // namespace
@@ -51,7 +71,7 @@ std::uint64_t stored_workspace(const Coding& with, Layout layout, std::uint64_t 
         case Layout::plain:
         case Layout::wide: break;
         case Layout::codes: return packed_workspace(with, claim);
-        case Layout::bounded: return bounded::decode_workspace();
+        case Layout::bounded: return with_bounded ? bounded::decode_workspace() : 0;
     }
     return with.decode_workspace;
 }
@@ -62,11 +82,7 @@ Status decode_stored(const Coding& with, Layout layout, Bytes in, unsigned bits,
         case Layout::plain: break;
         case Layout::codes: return decode_packed(with, in, bits, claim, out, workspace);
         case Layout::wide: return decode_wide(with, in, bits, claim, out, workspace);
-        case Layout::bounded: {
-            bounded::Frame frame;
-            BP_TRY(bounded::open(in, &frame));
-            return bounded::decode(frame, 0, frame.geometry.chunks, out, workspace);
-        }
+        case Layout::bounded: return decode_bounded(in, out, workspace);
     }
     return with.decode(in, out, workspace);
 }
