@@ -1,5 +1,5 @@
 // NEON (64-bit Arm): the slots this folder overrides. Not Huffman's loops, nor XXH64, whose products of 64 bits NEON
-// lacks: scalar code is as good.
+// lacks: scalar code is as good. look_up has no version here yet.
 #include "kernels/neon/overrides.h"
 
 namespace bitpress::neon {
