@@ -12,11 +12,18 @@ namespace bitpress {
 namespace {
 
 // A library without rANS has no use for bounded frames either, and does not link their decoder.
-#define BP_CODING(name, number) || CodingId::name == CodingId::rans
-constexpr bool with_bounded = false
+constexpr CodingId chosen[] = {
+#define BP_CODING(name, number) CodingId::name,
 #include BITPRESS_CHOSEN_CODINGS
-    ;
 #undef BP_CODING
+};
+constexpr bool has_rans() noexcept {
+    for (const CodingId id : chosen) {
+        if (id == CodingId::rans) return true;
+    }
+    return false;
+}
+constexpr bool with_bounded = has_rans();
 
 std::uint64_t up8(std::uint64_t size) noexcept { return (size + 7) / 8 * 8; }
 
