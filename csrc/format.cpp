@@ -25,9 +25,13 @@ unsigned roles_of(const Scheme& scheme, Role (&roles)[max_streams]) noexcept {
     const bool book = scheme.values == Values::codebook;
     roles[count++] = coded ? Role::codes : Role::data;
     if (scheme.structure == Structure::bitmap) roles[count++] = Role::mask;
-    if (coded && !(book && scheme.granularity == Granularity::tensor)) roles[count++] = Role::scales;
-    if (scheme.affine) roles[count++] = Role::zeros;
-    if (book) roles[count++] = Role::codebook;
+    const bool scaled = coded && (!book || scheme.granularity != Granularity::tensor);
+    if (scaled) roles[count++] = Role::scales;
+    if (book) {
+        roles[count++] = Role::codebook;
+    } else if (scheme.affine) {
+        roles[count++] = Role::zeros;
+    }
     return count;
 }
 
