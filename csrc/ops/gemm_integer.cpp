@@ -69,6 +69,7 @@ struct Product {
         fill(codes, stride, width, depth, weights.factor(), weights.zero(),
              reinterpret_cast<std::int16_t*>(own + at.panels));
         float* scales = own + at.column_scales;
+        if (p.block_k == 0) return;  // never: k is positive
         const bool by_column = weights.view.scheme.granularity == Granularity::axis;
         for (std::uint64_t j = 0; j < width; ++j) {
             const std::uint64_t group = (n0 + j) * Layout::blocks(p) + k0 / p.block_k;
@@ -114,8 +115,8 @@ Status plan_integer_matrix(PlanContext& context, MatrixParams* p) noexcept {
     const std::uint64_t blocks = (p->k - 1) / most_k + 1;
     p->integer = 1;
     context.products = Products::s16;
-    p->block_k = larger(smaller(p->k, round_up((p->k - 1) / blocks + 1, 2)), 1);
-    if (scheme.granularity == Granularity::group) p->block_k = larger(smaller(p->k, scheme.group_size), 1);
+    p->block_k = smaller(p->k, round_up((p->k - 1) / blocks + 1, 2));
+    if (scheme.granularity == Granularity::group) p->block_k = smaller(p->k, scheme.group_size);
     p->block_n = smaller(round_up(p->n, panel), columns);
     p->block_m = smaller(p->m, most_rows);
     p->block_n = share_matrix(context, *p);

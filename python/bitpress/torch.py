@@ -15,6 +15,7 @@ from .train.distill import Report, Result, distill, fit
 from .train.loop import Evaluation, History, cosine, evaluate
 from .train.loss import UNLABELLED, accuracy, cross_entropy, distillation_loss
 from .train.losses import Mixture, Term, attention, decoupled, hint, kl, relational
+from .train.packed import PressReport, press_
 from .train.prepare import Press, prepare
 from .train.progress import Progress
 from .train.prune import PruningMasks
@@ -30,6 +31,7 @@ __all__ = [
     "Mixture",
     "OneShot",
     "Press",
+    "PressReport",
     "Progress",
     "PruningMasks",
     "Report",
@@ -52,5 +54,6 @@ __all__ = [
     "hint",
     "kl",
     "prepare",
+    "press_",
     "relational",
 ]
