@@ -13,6 +13,7 @@ from torch import nn
 
 import bitpress as bp
 from bitpress.errors import SchemeError
+from bitpress.scheme import Codebook
 from bitpress.torch import press_
 
 INT = bp.Scheme.int
@@ -23,6 +24,7 @@ SCHEMES = [
     INT(1),
     INT(8, sparse=True),
     INT(12, axis=0),
+    bp.Scheme(values=Codebook(4)),
     bp.Scheme.lossless(sparse=True),
 ]
 

@@ -17,7 +17,7 @@ from ..dtypes import array_bytes
 from ..errors import BitpressError, FormatError, SchemeError
 from ..importers.torch import to_array
 from ..recipe import Recipe
-from ..scheme import Integer, Scheme, Structure
+from ..scheme import Integer, Keep, Scheme, Structure
 from ..tensor import PackedTensor, Report, Role
 
 __all__ = ["PackedWeight", "PressReport", "press_"]
@@ -118,8 +118,8 @@ def _tensor_of(about: dict[str, Any], buffers: dict[str, Tensor | None]) -> Pack
     }
     if about["dtype"] not in _DTYPES:
         raise FormatError(f"a weight of {about['dtype']}")
-    structure, values, bits, affine, granularity, axis, group = about["scheme"]
-    scheme = Scheme.from_numbers((structure, values, bits, bool(affine), granularity, axis, group), about["coding"])
+    numbers: Any = (*about["scheme"][:3], bool(about["scheme"][3]), *about["scheme"][4:])
+    scheme = Scheme.from_numbers(numbers, about["coding"])
     return PackedTensor(about["dtype"], tuple(about["shape"]), scheme, streams)
 
 
@@ -217,7 +217,7 @@ def press_(module: nn.Module, recipe: Recipe | None = None) -> PressReport:
     reports: dict[str, Report] = {}
     for names, layers in places:
         tensor = packed[names[0]]
-        if tensor.scheme.structure is Structure.DENSE and not isinstance(tensor.scheme.values, Integer):
+        if tensor.scheme.structure is Structure.DENSE and isinstance(tensor.scheme.values, Keep):
             continue
         reports[names[0]] = tensor.report()
         device = layers[0].weight.device
