@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import bitpress as bp
-from bitpress.torch import Cubic, Mixture, Term, evaluate, kl
+from bitpress.torch import Cubic, Mixture, Term, kl
 
 __all__ = ["Setting", "deep", "measured", "ours", "soft_targets"]
 
@@ -127,19 +127,14 @@ def deep(name: str, seed: int, start: nn.Module, folder: Path, epochs: tuple[int
         model.load_state_dict(start.state_dict())
         rows = fashion.Rows(x, y, 128, seed=seed)
         optimizer = {"optimizer": lambda group: torch.optim.AdamW(group, lr=1e-3, weight_decay=0.0)}
-        keep, bits = KEEP[name], BITS[name]
-        bp.torch.deep_compression(model, rows, keep=keep, bits=bits, epochs=epochs, seed=seed, **optimizer).save(path)
+        press = {"keep": KEEP[name], "bits": BITS[name], "epochs": epochs, "seed": seed, "example_inputs": (x[:2],)}
+        bp.torch.deep_compression(model, rows, **press, **optimizer).save(path)
     return path
 
 
 def measured(name: str, path: Path, part: str) -> tuple[float, int]:
-    """Accuracy of a file, opened and run, and its bytes: by bitpress, or Deep Compression's in torch."""
+    """Accuracy of a file, opened and run, and its bytes."""
     x, y = fashion.images(part)
-    if "deep-compression" in path.name:
-        model = fashion.network(name)
-        state = bp.torch.deep_decompression(bp.load(path))
-        model.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in state.items()})
-        return evaluate(model, fashion.Rows(x, y, 500)).metric, path.stat().st_size
     session = bp.Session(path)
     (value,) = session.inputs
     outputs = [next(iter(session.run({value.name: rows.numpy()}).values())) for rows in x.split(500)]

@@ -10,7 +10,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("bitpress.torch needs torch: pip install 'bitpress[torch]'", name="torch") from None
 
 from .train.convert import convert
-from .train.deep_compression import deep_compression, deep_decompression
+from .train.deep_compression import deep_compression
 from .train.distill import Report, Result, distill, fit
 from .train.loop import Evaluation, History, cosine, evaluate
 from .train.loss import UNLABELLED, accuracy, cross_entropy, distillation_loss
@@ -46,7 +46,6 @@ __all__ = [
     "cross_entropy",
     "decoupled",
     "deep_compression",
-    "deep_decompression",
     "distill",
     "distillation_loss",
     "evaluate",

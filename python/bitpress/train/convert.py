@@ -18,13 +18,13 @@ from ..graph import Graph
 from ..methods import method
 from ..model import Model
 from ..recipe import Recipe
-from ..scheme import Coded, Granularity, Integer, Structure
+from ..scheme import Codebook, Coded, Granularity, Structure
 from ..tensor import PackedTensor, Role
 from .activations import remove_rounded_inputs
 from .prepare import names_of
 from .pressed import Pressed
 
-__all__ = ["convert"]
+__all__ = ["convert", "with_graph"]
 
 
 @torch.no_grad()
@@ -61,6 +61,16 @@ def convert(
         getattr(owner, attribute).copy_(values)
     remove_rounded_inputs(module)
     packed |= _rest(module, recipe or Recipe(), packed)
+    return with_graph(module, packed, example_inputs, metadata)
+
+
+def with_graph(
+    module: nn.Module,
+    packed: dict[str, PackedTensor],
+    example_inputs: Sequence[Any] | None,
+    metadata: dict[str, str] | None = None,
+) -> Model:
+    """The Model of a module whose state dict ``packed`` holds bit for bit: with its graph where there are inputs."""
     if example_inputs is None:
         return Model(packed, None, metadata or {})
     plain = compress(module, Recipe(), example_inputs=example_inputs)
@@ -110,7 +120,7 @@ def _into(plain: Any, graph: Graph, packed: dict[str, PackedTensor]) -> tuple[di
     lost = [
         name
         for name, tensor in packed.items()
-        if isinstance(tensor.scheme.values, Integer) and by_bytes[_key(tensor)] not in found
+        if isinstance(tensor.scheme.values, Coded) and by_bytes[_key(tensor)] not in found
     ]
     if lost:
         raise SchemeError(f"{lost[0]}: the exported graph does not read it as it is, so its codes cannot be stored")
@@ -125,13 +135,14 @@ def _key(tensor: PackedTensor) -> bytes:
 
 
 def _transposed(tensor: PackedTensor) -> PackedTensor | None:
-    """A matrix the other way round; None for other tensors, and for scales a group, which follow rows."""
+    """A matrix the other way round; None for other tensors, and for scales a group and vectors,
+    which follow rows."""
     if len(tensor.shape) != 2:
         return None
     values = tensor.scheme.values
-    if not isinstance(values, Integer):
+    if not isinstance(values, Coded) or values.granularity is Granularity.GROUP:
         return None
-    if values.granularity is Granularity.GROUP:
+    if isinstance(values, Codebook) and values.vector > 1:
         return None
     scheme = tensor.scheme
     if values.granularity is Granularity.AXIS:
@@ -141,4 +152,6 @@ def _transposed(tensor: PackedTensor) -> PackedTensor | None:
         options["mask"] = np.ascontiguousarray(tensor.mask().T)
     if Role.ZEROS in tensor.streams:
         options["zeros"] = tensor.zeros()
+    if Role.CODEBOOK in tensor.streams:
+        options["book"] = tensor.book()
     return PackedTensor.from_codes(np.ascontiguousarray(tensor.codes().T), tensor.scales(), scheme, **options)
