@@ -34,6 +34,7 @@ void fill(Kernels& table) noexcept {
     table.rans_decode = rans_decode;
     table.dequantize = dequantize;
     table.dequantize_each = dequantize_each;
+    table.look_up = look_up;
     table.count_bits = count_bits;
     table.expand_bytes = expand_bytes;
     table.f16_to_f32 = f16_to_f32;
