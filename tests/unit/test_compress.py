@@ -108,7 +108,7 @@ def test_arrays_that_cannot_be_stored_are_named() -> None:
 
 def test_an_unknown_method_is_refused(tensors: dict[str, np.ndarray]) -> None:
     rule = bp.Rule("*", bp.Scheme.int(8), method="magic")
-    with pytest.raises(bp.SchemeError, match="no method 'magic'; there are: feedback, rate, round"):
+    with pytest.raises(bp.SchemeError, match="no method 'magic'; there are: feedback, kmeans, rate, round"):
         bp.compress(tensors, bp.Recipe((rule,)))
 
 
