@@ -1,7 +1,7 @@
 /* Workers by POSIX threads. One word says what there is to do: which job (it counts up), how many parts it has, and how
  * many of them somebody has taken; whoever raises the last number by one does that part. A thread that comes late finds
  * nothing left, and nobody waits for it. */
-#define _POSIX_C_SOURCE 200809L
+#define _POSIX_C_SOURCE 200809L /* NOLINT(bugprone-reserved-identifier): it is POSIX that reserves it */
 #include <bitpress/threads.h>
 #include <pthread.h>
 #include <stdatomic.h>
