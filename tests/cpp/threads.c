@@ -25,6 +25,19 @@ static void* take(size_t bytes) {
     return memory;
 }
 
+static void* kept[128];
+static unsigned kept_count;
+
+static void let_go(void) {
+    while (kept_count > 0) free(kept[--kept_count]);
+}
+
+/* Memory until the program ends; for the main thread alone. */
+static void* keep(size_t bytes) {
+    if (kept_count == sizeof kept / sizeof *kept || (kept_count == 0 && atexit(let_go) != 0)) exit(2);
+    return kept[kept_count++] = take(bytes);
+}
+
 static size_t elements(const bp_value* value) {
     size_t count = 1;
     for (uint32_t d = 0; d < value->rank; ++d) count *= (size_t)value->dims[d];
@@ -57,7 +70,7 @@ static void* check_often(void* workers) {
 }
 
 static void fill(bp_input* input, const bp_value* value) {
-    float* x = take(elements(value) * sizeof *x);
+    float* x = keep(elements(value) * sizeof *x);
     for (size_t i = 0; i < elements(value); ++i) x[i] = (float)(i * 2654435761U % 1999) / 1000.0F - 0.9995F;
     input->data = x;
     input->bytes = elements(value) * sizeof *x;
@@ -80,7 +93,7 @@ static bp_status plan(const bp_model* model, const bp_options* options) {
         if (inputs[i].data == NULL) fill(&inputs[i], &value);
     }
     bp_status status = bp_session_size(model, &needed);
-    if (status == BP_OK) status = bp_session_plan(model, shapes, count, options, take(needed), needed, &session);
+    if (status == BP_OK) status = bp_session_plan(model, shapes, count, options, keep(needed), needed, &session);
     for (uint32_t i = 0; status == BP_OK && i < output_count; ++i) {
         status = bp_session_output(session, i, &value);
         output_bytes[i] = elements(&value) * sizeof(float);
@@ -91,7 +104,7 @@ static bp_status plan(const bp_model* model, const bp_options* options) {
 static int with_workers(const bp_model* model, bp_activations activations, uint32_t count) {
     const bp_options options = {activations, count};
     if (plan(model, &options) != BP_OK) return 1;
-    bp_threads* threads = bp_threads_start(take(bp_threads_bytes(count)), count);
+    bp_threads* threads = bp_threads_start(keep(bp_threads_bytes(count)), count);
     if (threads == NULL) return 1;
     bp_workers workers = bp_threads_workers(threads);
     pthread_t other;
@@ -108,11 +121,11 @@ static int with_one(const bp_model* model, bp_activations activations) {
     bp_output outputs[MOST];
     if (plan(model, &options) != BP_OK) return 1;
     for (uint32_t i = 0; i < output_count; ++i) {
-        outputs[i].data = want[i] = take(output_bytes[i]);
+        outputs[i].data = want[i] = keep(output_bytes[i]);
         outputs[i].bytes = output_bytes[i];
     }
     const size_t arena = bp_session_arena(session);
-    return bp_run(session, inputs, outputs, take(arena), arena, NULL) != BP_OK;
+    return bp_run(session, inputs, outputs, keep(arena), arena, NULL) != BP_OK;
 }
 
 int main(int argc, char** argv) {
@@ -125,7 +138,7 @@ int main(int argc, char** argv) {
     size_t needed = 0;
     const bp_model* model = NULL;
     if (bp_model_size(file, n, BP_LOAD_MAP, &needed) != BP_OK) return 2;
-    if (bp_model_open(file, n, BP_CHECK_FULL, BP_LOAD_MAP, take(needed), needed, &model) != BP_OK) return 2;
+    if (bp_model_open(file, n, BP_CHECK_FULL, BP_LOAD_MAP, keep(needed), needed, &model) != BP_OK) return 2;
     const bp_activations kinds[] = {BP_FLOAT32, BP_INT16, BP_INT8};
     for (unsigned kind = 0; kind < 3; ++kind) {
         if (with_one(model, kinds[kind]) != 0) return 2;
