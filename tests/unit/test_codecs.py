@@ -20,11 +20,12 @@ from bitpress.codecs.numcodecs import (  # noqa: E402
     BitpressBitpack,
     BitpressHuffman,
     BitpressLzw,
+    BitpressPlanes,
     BitpressRans,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-CODERS = [BitpressHuffman(), BitpressRans(), BitpressLzw(), BitpressBitpack(8)]
+CODERS = [BitpressHuffman(), BitpressRans(), BitpressLzw(), BitpressPlanes(), BitpressBitpack(8)]
 ARRAYS = [
     np.arange(1000, dtype="i4"),
     np.linspace(1000, 1001, 1000, dtype="f8"),
@@ -126,6 +127,7 @@ def test_zarr_arrays_reopen_in_another_process(tmp_path: Path) -> None:
         "r": codecs.RansCodec(),
         "l": codecs.LzwCodec(),
         "b": codecs.BitpackCodec(bits=4),
+        "p": codecs.PlanesCodec(),
     }
     for name, codec in codings.items():
         array = zarr.create_array(
@@ -164,6 +166,34 @@ def test_out_is_filled_and_must_fit() -> None:
                 coding.decode(blob, out=wrong)
         with pytest.raises(bp.FormatError):
             coding.decode(blob, out=out, max_size=100)
+
+
+def test_planes_know_what_the_elements_are(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).normal(size=(50, 400)).astype(np.float32)
+    blob = BitpressPlanes().encode(values)
+    assert blob == bp.planes.encode(values)
+    assert len(blob) < 0.95 * len(bp.planes.encode(values.tobytes()))  # as floats, not as bytes
+    assert BitpressPlanes("F32").encode(values.tobytes()) == blob
+    big = values.astype(">f4")
+    assert np.array_equal(np.frombuffer(BitpressPlanes().decode(BitpressPlanes().encode(big)), ">f4"), big.ravel())
+    with pytest.raises(ValueError, match="dtype must be one of"):
+        BitpressPlanes("float32")
+    with pytest.raises(ValueError, match="whole number of BF16"):
+        BitpressPlanes("BF16").encode(b"abc")
+
+    zarr = pytest.importorskip("zarr", reason="install zarr")
+    for name, options in (("a", {}), ("b", {"configuration": {"dtype": "BF16"}})):
+        array = zarr.create_array(
+            tmp_path / f"{name}.zarr",
+            shape=values.shape,
+            chunks=values.shape,
+            dtype=values.dtype,
+            compressors=[{"name": "bitpress_planes"} | options],
+        )
+        array[:] = values
+        assert np.array_equal(zarr.open_array(tmp_path / f"{name}.zarr", mode="r")[:], values)
+    assert array.compressors[0].dtype == "BF16"
+    assert next((tmp_path / "a.zarr" / "c").rglob("*/0")).stat().st_size == len(blob)
 
 
 def test_bounded_in_numcodecs_and_zarr(tmp_path: Path) -> None:

@@ -8,9 +8,28 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import bitpack
-from ..errors import CorruptError
+from ..dtypes import DTYPES, dtype_of
+from ..errors import CorruptError, UnsupportedError
 
-__all__ = ["pack", "unpack"]
+__all__ = ["known_dtype", "pack", "plane_dtype", "unpack"]
+
+
+def known_dtype(name: str | None) -> str | None:
+    """A name of an element type as it is, or None; ValueError for any other."""
+    if name is not None and name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {name!r}")
+    return name
+
+
+def plane_dtype(dtype: np.dtype[Any]) -> str:
+    """What ``planes`` takes elements of a numpy dtype for: single bytes where safetensors has no name for it, and
+    where they are not little-endian.
+    """
+    try:
+        name = dtype_of(np.empty(0, dtype))
+    except UnsupportedError:
+        return "U8"
+    return name if dtype == dtype.newbyteorder("<") else "U8"
 
 
 def pack(codes: npt.NDArray[np.uint8], bits: int) -> bytes:

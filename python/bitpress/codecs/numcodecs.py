@@ -1,5 +1,5 @@
-"""The codings as numcodecs codecs: ``bitpress_huffman``, ``bitpress_rans``, ``bitpress_lzw``, ``bitpress_bitpack``,
-``bitpress_bounded``.
+"""The codings as numcodecs codecs: ``bitpress_huffman``, ``bitpress_rans``, ``bitpress_lzw``, ``bitpress_planes``,
+``bitpress_bitpack``, ``bitpress_bounded``.
 
 They take anything with the buffer protocol, arrays in the order of their memory, and release the GIL while they work.
 Damaged input raises CorruptError (a ValueError), an ``out`` of another size ValueError.
@@ -17,7 +17,14 @@ from numcodecs.registry import register_codec
 from .. import bounded, codings, lzw_formats
 from . import _bytes
 
-__all__ = ["BitpressBitpack", "BitpressBounded", "BitpressHuffman", "BitpressLzw", "BitpressRans"]
+__all__ = [
+    "BitpressBitpack",
+    "BitpressBounded",
+    "BitpressHuffman",
+    "BitpressLzw",
+    "BitpressPlanes",
+    "BitpressRans",
+]
 
 
 def _flat(data: Any) -> Any:
@@ -61,6 +68,25 @@ class BitpressLzw(_Coding):
 
     codec_id = "bitpress_lzw"
     _coder = lzw_formats.lzw
+
+
+class BitpressPlanes(_Coding):
+    """``bp.planes``: floats and integers without loss, byte plane by byte plane.
+
+    ``dtype``: what the elements are, in safetensors' names (``"BF16"``); by default what the array says, which for
+    bytes and for dtypes that safetensors lacks is single bytes. ValueError for an unknown name.
+    """
+
+    codec_id = "bitpress_planes"
+    _coder = codings.planes
+
+    def __init__(self, dtype: str | None = None) -> None:
+        self.dtype = _bytes.known_dtype(dtype)
+
+    def encode(self, buf: Any) -> bytes:
+        """A frame of the elements of ``buf``; ValueError where its bytes are not whole elements of ``dtype``."""
+        array = ensure_contiguous_ndarray(buf)
+        return codings.planes.encode(_flat(array), dtype=self.dtype or _bytes.plane_dtype(array.dtype))
 
 
 class BitpressBitpack(Codec):
@@ -116,5 +142,5 @@ class BitpressBounded(Codec):
         return out
 
 
-for _codec in (BitpressHuffman, BitpressRans, BitpressLzw, BitpressBitpack, BitpressBounded):
+for _codec in (BitpressHuffman, BitpressRans, BitpressLzw, BitpressPlanes, BitpressBitpack, BitpressBounded):
     register_codec(_codec)

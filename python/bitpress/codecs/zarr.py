@@ -6,7 +6,7 @@ Lossless ones turn bytes into bytes: they stand after zarr's ``bytes`` codec.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from .. import bounded, codings, lzw_formats
 from ..errors import CorruptError
 from . import _bytes
 
-__all__ = ["BitpackCodec", "BoundedCodec", "HuffmanCodec", "LzwCodec", "RansCodec"]
+__all__ = ["BitpackCodec", "BoundedCodec", "HuffmanCodec", "LzwCodec", "PlanesCodec", "RansCodec"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,36 @@ class LzwCodec(_CodingCodec):
 
 
 @dataclass(frozen=True)
+class PlanesCodec(_BytesCodec):
+    """``bp.planes``: floats and integers without loss, byte plane by byte plane.
+
+    ``dtype``: what the elements are, in safetensors' names; by default what the array says. ValueError for an unknown
+    name. The ``bytes`` codec before it must be little-endian, as it is by default.
+    """
+
+    name = "bitpress_planes"
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        _bytes.known_dtype(self.dtype)
+
+    def evolve_from_array_spec(self, array_spec: ArraySpec) -> PlanesCodec:
+        """The codec for an array: its dtype, where none was given."""
+        native = array_spec.dtype.to_native_dtype().newbyteorder("<")
+        return self if self.dtype is not None else replace(self, dtype=_bytes.plane_dtype(native))
+
+    def to_dict(self) -> dict[str, JSON]:
+        """What an array's metadata says of it."""
+        return super().to_dict() if self.dtype is not None else {"name": self.name}
+
+    def _encode(self, data: Any) -> Any:
+        return codings.planes.encode(data, dtype=self.dtype or "U8")
+
+    def _decode(self, data: Any) -> Any:
+        return codings.planes.decode(data)
+
+
+@dataclass(frozen=True)
 class BitpackCodec(_BytesCodec):
     """Bytes below 2**bits in ``bits`` bits each, 1 to 8; ValueError where one does not fit."""
 
@@ -170,5 +200,5 @@ class BoundedCodec(ArrayBytesCodec):
 
 
 register_codec(BoundedCodec.name, BoundedCodec)
-for _codec in (HuffmanCodec, RansCodec, LzwCodec, BitpackCodec):
+for _codec in (HuffmanCodec, RansCodec, LzwCodec, PlanesCodec, BitpackCodec):
     register_codec(_codec.name, _codec)
