@@ -54,6 +54,13 @@ bool cpu_has_avx512() noexcept {
 }
 #endif
 
+#ifdef BITPRESS_WITH_AVX512VNNI
+bool cpu_has_avx512vnni() noexcept {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return cpu_has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (c & 1U << 11U) != 0;
+}
+#endif
+
 #ifdef BITPRESS_WITH_DOTPROD
 bool cpu_has_dotprod() noexcept {
 #if defined(__linux__)
@@ -89,6 +96,9 @@ struct Tables {
 #endif
 #ifdef BITPRESS_WITH_AVX512
         if (cpu_has_avx512()) add(Isa::avx512, table[static_cast<int>(Isa::avx2)], avx512::fill);
+#endif
+#ifdef BITPRESS_WITH_AVX512VNNI
+        if (cpu_has_avx512vnni()) add(Isa::avx512vnni, table[static_cast<int>(Isa::avx512)], avx512vnni::fill);
 #endif
 #ifdef BITPRESS_WITH_NEON
         add(Isa::neon, table[0], neon::fill);  // every 64-bit Arm has it

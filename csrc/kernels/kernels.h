@@ -98,6 +98,9 @@ void fill(Kernels& table) noexcept;
 namespace avx512 {
 void fill(Kernels& table) noexcept;
 }
+namespace avx512vnni {
+void fill(Kernels& table) noexcept;
+}
 namespace neon {
 void fill(Kernels& table) noexcept;
 }
