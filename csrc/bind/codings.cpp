@@ -172,6 +172,9 @@ void register_codings(py::module_& module) {
     module.def(
         "decode_workspace", [](const std::string& name) { return coding_named(name).decode_workspace; },
         py::arg("coding"), "Bytes beside its output that a thread needs to decode.");
+    module.def(
+        "encode_workspace", [](const std::string& name) { return coding_named(name).encode_workspace; },
+        py::arg("coding"), "Bytes beside input and output that a thread needs to encode.");
     module.def("decoded_size", decoded_size, py::arg("coding"), py::arg("blob"));
 }
 

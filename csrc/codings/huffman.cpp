@@ -1,4 +1,6 @@
 // Huffman's code (Huffman 1952): canonical, at most 12 bits, over independent chunks of up to six streams.
+#include <stddef.h>
+
 #include "codings/codings.h"
 #include "codings/frame.h"
 #include "codings/huffman_code.h"
@@ -37,10 +39,11 @@ struct EncodeState {
     std::uint64_t words[256], pairs[256];  // as huffman_encode wants them
     bool has_pairs;
     EncodeTable shared, own;
-    const std::uint8_t* begin;  // of the whole input
-    std::size_t counted;        // chunks in chunk_counts, from the first
-    std::uint32_t chunk_counts[counted_chunks][256];
+    const std::uint8_t* begin;                        // of the whole input
+    std::size_t counted;                              // chunks in chunk_counts, from the first
+    std::uint32_t chunk_counts[counted_chunks][256];  // not there where there is one chunk
 };
+constexpr std::size_t one_chunk_workspace = offsetof(EncodeState, chunk_counts);
 
 unsigned streams_log_for(std::size_t chunk) noexcept { return chunk < least_for_streams ? 0 : chunk < 16384 ? 2 : 3; }
 
@@ -155,13 +158,15 @@ void count_all(Bytes in, const States& states) noexcept {
 
 Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
               std::size_t* written) noexcept {
-    BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(sizeof(EncodeState), workers)));
+    const bool several = in.size() > std::size_t{1} << chunk_log;
+    const std::size_t need = several ? sizeof(EncodeState) : one_chunk_workspace;
+    BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(need, workers)));
     EncodeState& state = *reinterpret_cast<EncodeState*>(workspace.data());
-    const States states = {&workers, workspace.data(), sizeof(EncodeState)};
+    const States states = {&workers, workspace.data(), need};
     state.begin = in.data();
     state.counted = 0;
     Bytes table;
-    if (in.size() > std::size_t{1} << chunk_log) {
+    if (several) {
         count_all(in, states);
         unsigned distinct = 0;
         for (const std::uint64_t count : state.counts) distinct += count != 0;

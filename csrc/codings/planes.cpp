@@ -7,8 +7,8 @@
 namespace bitpress {
 namespace {
 
-constexpr unsigned chunk_log = planes_max_chunk_log;             // 256 KiB of elements
-constexpr std::size_t encode_workspace = std::size_t{13} << 17;  // enough for the codings of planes, which check it
+constexpr unsigned chunk_log = planes_max_chunk_log;        // 256 KiB of elements
+constexpr std::size_t coder_fixed = std::size_t{71} << 10;  // enough for the codings of planes, which check it
 constexpr std::size_t coder_slack = 64;  // what their bounds add to a chunk of planes, for each worker
 
 void write_entry(std::uint8_t* p, const PlaneEntry& entry) noexcept {
@@ -18,10 +18,23 @@ void write_entry(std::uint8_t* p, const PlaneEntry& entry) noexcept {
     p[2] = static_cast<std::uint8_t>(value >> 16);
 }
 
+// What the coder of a plane of m bytes needs: its tables, and 1.4 m for rANS.
+constexpr std::size_t coder_need(std::size_t m) noexcept { return coder_fixed + m + m / 8 + m / 4 + m / 64; }
+
+// A chunk has one plane, which stands in the input, or more, which are split into the workspace: then none has more
+// than half of the chunk.
+constexpr std::size_t one_plane = coder_need(planes_chunk_most);
+constexpr std::size_t more_planes = planes_chunk_most + coder_need(planes_chunk_most / 2);
+
 struct EncodeState {
-    std::uint64_t coder[encode_workspace / 8];
     std::uint64_t counts[256];
-    std::uint8_t planes[planes_chunk_most];
+    std::uint64_t memory[(one_plane > more_planes ? one_plane : more_planes) / 8];
+
+    std::uint8_t* planes() noexcept { return reinterpret_cast<std::uint8_t*>(memory); }
+    MutableBytes coder(bool one) noexcept {
+        const std::size_t before = one ? 0 : planes_chunk_most;
+        return {planes() + before, sizeof memory - before};
+    }
 };
 
 // Which coding is worth a try. A plane that is all but even (its collision entropy is within 0.68 bits of 8, and the
@@ -38,7 +51,7 @@ PlaneCoding choose(const std::uint64_t counts[256], std::uint64_t n) noexcept {
     return 2 * most > n ? PlaneCoding::rans : PlaneCoding::huffman;
 }
 
-Status encode_plane(Bytes plane, MutableBytes out, EncodeState* state, PlaneEntry* entry) noexcept {
+Status encode_plane(Bytes plane, MutableBytes coder, MutableBytes out, EncodeState* state, PlaneEntry* entry) noexcept {
     std::memset(state->counts, 0, sizeof state->counts);
     kernels()->histogram(plane.data(), plane.size(), state->counts);
     *entry = {choose(state->counts, plane.size()), plane.size()};
@@ -50,8 +63,7 @@ Status encode_plane(Bytes plane, MutableBytes out, EncodeState* state, PlaneEntr
             return Status::ok;
         case PlaneCoding::huffman:
         case PlaneCoding::rans: {
-            const MutableBytes workspace{reinterpret_cast<std::uint8_t*>(state->coder), sizeof state->coder};
-            BP_TRY(coder_of_plane(entry->coding).encode(plane, out, workspace, &entry->size));
+            BP_TRY(coder_of_plane(entry->coding).encode(plane, out, coder, &entry->size));
             if (entry->size < plane.size()) return Status::ok;
             *entry = {PlaneCoding::stored, plane.size()};
         }
@@ -73,13 +85,13 @@ Status encode_chunk(PlaneKind kind, Bytes chunk, std::uint8_t* entry_at, Mutable
     const unsigned width = plane_count(kind);
     const std::size_t count = chunk.size() / width;
     std::uint8_t* planes[max_planes] = {};
-    for (unsigned k = 0; k < width; ++k) planes[k] = state->planes + k * count;
+    for (unsigned k = 0; k < width; ++k) planes[k] = state->planes() + k * count;
     if (width > 1) kernels()->split_planes(kind, chunk.data(), count, planes);
     *used = 0;
     for (unsigned k = 0; k < width; ++k) {
         const Bytes plane = width == 1 ? chunk : Bytes(planes[k], count);
         PlaneEntry entry;
-        BP_TRY(encode_plane(plane, out.subspan(*used), state, &entry));
+        BP_TRY(encode_plane(plane, state->coder(width == 1), out.subspan(*used), state, &entry));
         write_entry(entry_at + k * frame_entry_bytes, entry);
         *used += entry.size;
     }

@@ -13,19 +13,24 @@ std::size_t bound(std::size_t n) noexcept { return frame_bound(n, rans_chunk_log
 
 }  // namespace
 
+std::size_t rans_encode_workspace(std::size_t n, bool rows) noexcept {
+    return rans_encoder_bytes(n < rans_chunk_bytes ? n : rans_chunk_bytes, rows);
+}
+
 Status rans_encode(const Workers& workers, std::size_t row, Bytes in, MutableBytes out, MutableBytes workspace,
                    std::size_t* written) noexcept {
-    BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(sizeof(RansEncoder), workers)));
-    RansEncoder& encoder = *reinterpret_cast<RansEncoder*>(workspace.data());
-    begin_rans(in.data(), row, &encoder);
     const std::size_t chunk = std::size_t{1} << rans_chunk_log;
+    const std::size_t need = rans_encode_workspace(in.size(), row != 0);
+    BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(need, workers)));
+    RansEncoder& encoder = *reinterpret_cast<RansEncoder*>(workspace.data());
+    begin_rans(in.data(), row, in.size() < chunk ? in.size() : chunk, &encoder);
     Bytes table;
     std::uint8_t flag = frame_table_flag;
     if (in.size() > chunk) {
         table = share_rans_tables(&encoder, in.first(chunk));
         if (encoder.shared_split) flag = frame_pair_flag;
     }
-    const States states = {&workers, workspace.data(), sizeof(RansEncoder)};
+    const States states = {&workers, workspace.data(), need};
     encode_chunks(in, rans_chunk_log, table, out, states, encode_rans_chunk, written, flag);
     return Status::ok;
 }
@@ -142,7 +147,8 @@ Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
 
 }  // namespace
 
-extern const Coding rans_coding{CodingId::rans,      "rans",       bound, sizeof(RansEncoder), sizeof(DecodeState),
-                                if_encoding(encode), decoded_size, decode};
+extern const Coding rans_coding{
+    CodingId::rans,      "rans",       bound, rans_encoder_bytes(rans_chunk_bytes, true), sizeof(DecodeState),
+    if_encoding(encode), decoded_size, decode};
 
 }  // namespace bitpress

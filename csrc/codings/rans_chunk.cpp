@@ -51,8 +51,8 @@ Range range_of(Bytes chunk) noexcept {
 // they decode faster then, and slower where there are more. Of very few survivors either takes next to nothing, and the
 // gaps are far fewer symbols.
 void try_gaps(std::size_t n, RansEncoder* encoder) noexcept {
-    encoder->gap_bytes = write_gaps(encoder->bitmap, n, encoder->gap);
-    count({encoder->gap, encoder->gap_bytes}, &encoder->other_map);
+    encoder->gap_bytes = write_gaps(encoder->bitmap(), n, encoder->gap());
+    count({encoder->gap(), encoder->gap_bytes}, &encoder->other_map);
     make_rans_model(&encoder->other_map);
     const std::uint64_t bitmap = encoder->map.whole_cost();
     const std::uint64_t most = encoder->survivor_bytes <= n / 256  ? bitmap + bitmap / 8
@@ -68,7 +68,7 @@ void try_gaps(std::size_t n, RansEncoder* encoder) noexcept {
 // be told apart.
 bool estimate(Bytes chunk, RansEncoder* encoder) noexcept {
     if (chunk.size() < least_for_estimate || encoder->row != 0) return false;
-    std::uint8_t* const sample = encoder->bitmap;  // not in use yet
+    std::uint8_t* const sample = encoder->bitmap();  // not in use yet
     const std::size_t blocks = chunk.size() / block_bytes;
     for (std::size_t b = 0; b < blocks; ++b) {
         const std::size_t at = b * block_bytes + (b + b / 8) % 8 * sample_bytes;
@@ -105,19 +105,19 @@ void analyse(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexcept {
     if (encoder->row != 0 && fills < n) {
         const std::size_t past = static_cast<std::size_t>(chunk.data() - encoder->begin) % encoder->row;
         const std::size_t first = encoder->row - past;
-        encoder->groups.rows = {n, encoder->row, first < n ? first : n};
-        encoder->may_group = group_rows(chunk, encoder->plain, &encoder->groups);
+        encoder->groups().rows = {n, encoder->row, first < n ? first : n};
+        encoder->may_group = group_rows(chunk, encoder->plain, &encoder->groups());
     }
     encoder->may_split = fills >= n / 2 && fills < n;
     if (!encoder->may_split) return;
     const Kernels& k = *kernels();
     encoder->fill = static_cast<std::uint8_t>(most);
-    k.mask_other(chunk.data(), n, encoder->fill, encoder->bitmap);
-    encoder->survivor_bytes = k.compress_bytes(chunk.data(), n, encoder->bitmap, encoder->survivor);
+    k.mask_other(chunk.data(), n, encoder->fill, encoder->bitmap());
+    encoder->survivor_bytes = k.compress_bytes(chunk.data(), n, encoder->bitmap(), encoder->survivor());
     std::memcpy(encoder->survivors.counts, counts, sizeof encoder->survivors.counts);
     encoder->survivors.counts[most] = 0;
     make_rans_model(&encoder->survivors);
-    count({encoder->bitmap, (n + 7) / 8}, &encoder->map);
+    count({encoder->bitmap(), (n + 7) / 8}, &encoder->map);
     make_rans_model(&encoder->map);
     encoder->map_kind = RansMap::bitmap;
     if (fills >= n - n / 4) try_gaps(n, encoder);
@@ -172,8 +172,8 @@ Choice choose_one(const RansEncoder& encoder, bool may_share) noexcept {
 
 Choice choose(const RansEncoder& encoder, bool may_share) noexcept {
     Choice best = choose_one(encoder, may_share);
-    if (encoder.may_group && encoder.groups.whole + encoder.groups.whole / rans_rows_worth <= best.overall) {
-        best = {false, true, false, encoder.groups.cost, encoder.groups.whole};
+    if (encoder.may_group && encoder.groups().whole + encoder.groups().whole / rans_rows_worth <= best.overall) {
+        best = {false, true, false, encoder.groups().cost, encoder.groups().whole};
     }
     return best;
 }
@@ -213,7 +213,7 @@ std::size_t put_table(const RansModel& model, std::uint8_t* out) noexcept {
 // All that stands before the states; returns its size.
 std::size_t write_front(const RansEncoder& encoder, const Choice& choice, std::uint8_t* out) noexcept {
     if (choice.rows) {
-        const RansGroups& groups = encoder.groups;
+        const RansGroups& groups = encoder.groups();
         std::size_t bytes = write_rows_head(groups, out);
         bytes += put_table(groups.map_model, out + bytes);
         for (unsigned t = 0; t < groups.tables; ++t) bytes += put_table(groups.model[t], out + bytes);
@@ -228,9 +228,9 @@ std::size_t write_front(const RansEncoder& encoder, const Choice& choice, std::u
 
 // The rows of each group after each other, written from the last group to the map.
 void write_rows(Bytes chunk, RansEncoder* encoder, RansWriter* writer) noexcept {
-    const RansGroups& groups = encoder->groups;
+    const RansGroups& groups = encoder->groups();
     const std::size_t count = groups.rows.count();
-    std::uint8_t* const gathered = encoder->survivor;
+    std::uint8_t* const gathered = encoder->survivor();
     encoder->analysed = nullptr;  // the survivors are lost
     for (unsigned t = groups.tables; t-- > 0;) {
         std::size_t bytes = 0;
@@ -246,15 +246,16 @@ void write_rows(Bytes chunk, RansEncoder* encoder, RansWriter* writer) noexcept 
 }
 
 void write_split(Bytes chunk, const RansFrequencies* shared, RansEncoder* encoder, RansWriter* writer) noexcept {
-    const Bytes map = encoder->map_kind == RansMap::bitmap ? Bytes(encoder->bitmap, (chunk.size() + 7) / 8)
-                                                           : Bytes(encoder->gap, encoder->gap_bytes);
+    const Bytes map = encoder->map_kind == RansMap::bitmap ? Bytes(encoder->bitmap(), (chunk.size() + 7) / 8)
+                                                           : Bytes(encoder->gap(), encoder->gap_bytes);
     write(map, encoder->map, shared != nullptr ? shared + 1 : nullptr, encoder, writer);
-    write({encoder->survivor, encoder->survivor_bytes}, encoder->survivors, shared, encoder, writer);
+    write({encoder->survivor(), encoder->survivor_bytes}, encoder->survivors, shared, encoder, writer);
 }
 
 }  // namespace
 
-void begin_rans(const std::uint8_t* input, std::size_t row, RansEncoder* encoder) noexcept {
+void begin_rans(const std::uint8_t* input, std::size_t row, std::size_t most, RansEncoder* encoder) noexcept {
+    encoder->most = most;
     encoder->analysed = nullptr;
     encoder->begin = input;
     const bool known = row != 0 && row <= rans_chunk_bytes;

@@ -13,7 +13,9 @@ inline constexpr std::size_t rans_chunk_bytes = std::size_t{1} << rans_chunk_log
 
 inline constexpr std::size_t rans_max_front = rans_max_rows_head + (1 + rans_max_tables) * rans_max_table_bytes;
 
+// Behind it stand groups, where rows are known, then a bitmap, survivors and gaps of a chunk of `most` bytes.
 struct RansEncoder {
+    std::size_t most;              // bytes of the largest chunk
     const std::uint8_t* analysed;  // the chunk whose models these are
     RansModel plain, survivors, map, other_map;
     RansMap map_kind;
@@ -25,7 +27,6 @@ struct RansEncoder {
     const std::uint8_t* begin;  // of the whole input
     std::size_t row;            // bytes; 0: not known
     bool may_group;
-    RansGroups groups;
     // The frame's tables.
     bool shared_split;
     RansMap shared_map;
@@ -35,13 +36,24 @@ struct RansEncoder {
     std::uint8_t front[rans_max_front];
     RansTable slots;
     RansEncodeTable symbols;
-    std::uint8_t bitmap[rans_chunk_bytes / 8];
-    std::uint8_t survivor[rans_chunk_bytes];
-    std::uint8_t gap[rans_chunk_bytes / 4 + rans_chunk_bytes / rans_gap_escape + 1];
+
+    RansGroups& groups() noexcept { return *reinterpret_cast<RansGroups*>(this + 1); }
+    const RansGroups& groups() const noexcept { return *reinterpret_cast<const RansGroups*>(this + 1); }
+    std::uint8_t* bitmap() noexcept {
+        return reinterpret_cast<std::uint8_t*>(this + 1) + (row != 0 ? sizeof(RansGroups) : 0);
+    }
+    std::uint8_t* survivor() noexcept { return bitmap() + most / 8 + 8; }
+    std::uint8_t* gap() noexcept { return survivor() + most; }
 };
 
-// row: bytes of a row of the input, or 0.
-void begin_rans(const std::uint8_t* input, std::size_t row, RansEncoder* encoder) noexcept;
+// Bytes of an encoder whose chunks have at most so many, in rows or not.
+constexpr std::size_t rans_encoder_bytes(std::size_t most, bool rows) noexcept {
+    const std::size_t buffers = most / 8 + 8 + most + most / 4 + most / rans_gap_escape + 1;
+    return (sizeof(RansEncoder) + (rows ? sizeof(RansGroups) : 0) + buffers + 7) / 8 * 8;
+}
+
+// row: bytes of a row of the input, or 0; most: of the largest chunk.
+void begin_rans(const std::uint8_t* input, std::size_t row, std::size_t most, RansEncoder* encoder) noexcept;
 
 // Makes the tables of the first chunk the frame's and returns them written; nothing where all its bytes are equal.
 Bytes share_rans_tables(RansEncoder* encoder, Bytes chunk) noexcept;

@@ -161,6 +161,13 @@ def test_decoding_needs_its_output_and_64_kib(coding: str) -> None:
     assert _core.decode_workspace(coding) <= 65536 + dictionary
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+def test_encoding_needs_at_most_twice_the_chunk(coding: str) -> None:
+    chunk = {"huffman": 1 << 18, "rans": 1 << 20, "lzw": 1 << 18, "planes": 1 << 18, "raw": 0}[coding]
+    dictionary = 16 * 2**16 if coding == "lzw" else 0
+    assert _core.encode_workspace(coding) <= 2 * chunk + dictionary
+
+
 def test_every_coding_has_a_nominal_speed() -> None:
     for name in codings.CODING_NUMBERS:
         assert codings.nominal_speed(name, 1000, 500) > 0.1
