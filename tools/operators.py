@@ -45,6 +45,8 @@ def page() -> str:
     """The whole page."""
     from bitpress.importers.onnx import OLDEST_OPSET
     from bitpress.importers.onnx_control import CONTROL
+    from bitpress.importers.onnx_dequantized import MICROSOFT
+    from bitpress.importers.onnx_dequantized import RULES as QUANTIZED
     from bitpress.importers.onnx_operators import SUPPORTED
     from bitpress.importers.onnx_sequences import SEQUENCES
     from bitpress.operators import OPERATORS
@@ -55,6 +57,8 @@ def page() -> str:
     lines.append("\n`all`: F32 F64 I8 I16 I32 I64 U8 U16 U32 U64 BOOL; `numbers`: these without BOOL.\n")
     lowered = sorted(SUPPORTED - set(OPERATORS))
     lines.append(f"\n## What the importer turns into these\n{', '.join(lowered)}.\n")
+    others = sorted(op for domain, op in QUANTIZED if domain == MICROSOFT)
+    lines.append(f"\nOf onnxruntime's own ({MICROSOFT}), where weights are constant: {', '.join(others)}.\n")
     unrolled = sorted((CONTROL | SEQUENCES) - set(OPERATORS))
     lines.append(f"\n## What is unrolled where its course and lengths are known\n{', '.join(unrolled)}.\n")
     folded = sorted(FOLDABLE - SUPPORTED)

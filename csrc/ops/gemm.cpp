@@ -94,9 +94,11 @@ Status plan_matmul(PlanContext& context) noexcept {
     if (a.rank == 0 || b.rank == 0) return Status::bad_shape;
     p.m = a.rank == 1 ? 1 : a.dims[a.rank - 2];
     p.k = a.dims[a.rank - 1];
-    p.n = b.rank == 1 ? 1 : b.dims[b.rank - 1];
-    p.b_columns = p.n;
-    if ((b.rank == 1 ? b.dims[0] : b.dims[b.rank - 2]) != p.k) return Status::bad_shape;
+    p.trans_b = context.integer(Key::transB, 0) != 0 ? 1 : 0;
+    if (p.trans_b != 0 && b.rank != 2) return Status::bad_shape;
+    p.n = b.rank == 1 ? 1 : b.dims[p.trans_b != 0 ? 0 : b.rank - 1];
+    p.b_columns = p.trans_b != 0 ? b.dims[1] : p.n;
+    if ((b.rank == 1 ? b.dims[0] : b.dims[p.trans_b != 0 ? 1 : b.rank - 2]) != p.k) return Status::bad_shape;
     Shape a_batch;
     Shape b_batch;
     for (unsigned d = 0; d + 2 < a.rank; ++d) BP_TRY(append(&a_batch, a.dims[d]));
@@ -122,7 +124,7 @@ Status plan_matmul(PlanContext& context) noexcept {
     }
     BP_TRY(read_bounds(context, &p.bounds));
     if (a.rank > 1) BP_TRY(append(&out, a.dims[a.rank - 2]));
-    if (b.rank > 1) BP_TRY(append(&out, b.dims[b.rank - 1]));
+    if (b.rank > 1) BP_TRY(append(&out, p.n));
     return plan_product(context, &p);
 }
 
@@ -291,7 +293,7 @@ const Operator op_Gemm = {
 const Operator op_MatMul = {
     .min_inputs = 2,
     .max_inputs = 2,
-    .keys = clip_keys,
+    .keys = clip_keys | key_bit(Key::transB),
     .reads_stored = 1U << 1,
     .param_bytes = sizeof(MatrixParams),
     .plan = plan_matmul,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,9 @@ def compress(
     ``optimize``: fold batch norms and fuse activations of a graph; norms are not folded where the recipe is lossless,
     since that changes weights.
 
+    Weights that an ONNX file holds as integer codes (DequantizeLinear of constants, the operators that multiply codes,
+    MatMulNBits) are taken over: the same codes, scales and zero points, under the coding of the rule that names them.
+
     Tensors of a file are read, pruned and packed one by one when the model is asked for them (or saved), so a file
     larger than memory needs room for its largest tensor only; errors in a tensor's values appear then. Tensors that
     are in memory already are packed at once. The same source and recipe give the same bytes.
@@ -63,9 +66,15 @@ def compress(
     if recipe is None:
         recipe = Recipe.int() if calibration is None else Recipe.feedback()
     opened = open_source(source, example_inputs)
-    graph, read, described = _optimized(opened, recipe, optimize)
+    quantized: Mapping[str, Any] = getattr(opened, "quantized", {})
+    graph, read, described = _optimized(opened, recipe, optimize, quantized.keys())
     readers = {} if graph is None else graph.consumers()
-    plans = {name: _plan(spec, recipe, readers.get(name, [])) for name, spec in described.items()}
+    plans = {
+        name: _taken_over(spec, quantized[name], recipe, readers.get(name, []))
+        if name in quantized
+        else _plan(spec, recipe, readers.get(name, []))
+        for name, spec in described.items()
+    }
     _rank_models(plans, read)
     tensors = LazyTensors(plans, read)
     if _is_calibrated(plans, graph, calibration):
@@ -79,14 +88,16 @@ def compress(
     return Model(packed, graph, {**metadata, **recipe.metadata})
 
 
-def _optimized(source: Source, recipe: Recipe, optimize: bool) -> tuple[Graph | None, Reader, dict[str, TensorSpec]]:
-    """The graph to be stored, what reads its tensors, and what they are before any scheme."""
+def _optimized(
+    source: Source, recipe: Recipe, optimize: bool, fixed: Set[str]
+) -> tuple[Graph | None, Reader, dict[str, TensorSpec]]:
+    """The graph to be stored, what reads its tensors, and what they are before any scheme; ``fixed`` ones stay so."""
     described = {name: TensorSpec(name, spec.dtype, spec.shape) for name, spec in source.tensors.items()}
     if source.graph is None or not optimize:
         return source.graph, source.read, described
     from .passes import optimize as run_passes
 
-    graph, arrays = run_passes(source.graph, _Arrays(source), fold=not recipe.is_lossless)
+    graph, arrays = run_passes(source.graph, _Arrays(source), fold=not recipe.is_lossless, fixed=fixed)
     for name in arrays.computed:
         array = arrays[name]
         described[name] = TensorSpec(name, dtype_of(array), array.shape)
@@ -127,6 +138,13 @@ def _plan(spec: TensorSpec, recipe: Recipe, readers: Sequence[Node]) -> Plan:
     return Plan(replace(spec, scheme=_held(scheme, spec)), rule)
 
 
+def _taken_over(spec: TensorSpec, source: Any, recipe: Recipe, readers: Sequence[Node]) -> Plan:
+    """The plan of a tensor that comes as codes: it stays what it is, under the coding of its rule."""
+    rule = recipe.rule_for(spec.name, spec.shape, spec.dtype, readers[0].op if readers else "")
+    scheme = source.scheme.with_coding("raw" if rule is None else rule.scheme.coding)
+    return Plan(replace(spec, scheme=scheme), None, taken=lambda: replace(source.packed(), scheme=scheme))
+
+
 def _is_calibrated(plans: Mapping[str, Plan], graph: Graph | None, calibration: Any) -> bool:
     """Whether a rule looks at a layer's inputs; SchemeError where it cannot, CalibrationError where none does."""
     name = next((name for name, plan in plans.items() if plan.rule is not None and plan.rule.is_calibrated), None)
@@ -150,9 +168,9 @@ def _channel_axis(name: str, rank: int, node: Node | None) -> int:
     """The axis along which a node's weights have one item an output channel; 0 where it is not known."""
     if node is None or rank < 2 or node.inputs.index(name) != 1:
         return 0
-    if node.op == "MatMul":
+    if node.op == "MatMul" and not node.attributes.get("transB", 0):
         return rank - 1
-    if node.op == "Gemm":
+    if node.op in ("Gemm", "MatMul"):
         return 0 if node.attributes.get("transB", 0) else 1
     return 1 if node.op == "ConvTranspose" else 0
 

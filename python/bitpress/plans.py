@@ -27,6 +27,7 @@ class Plan:
     border: magnitude.Border | None = None
     offset: np.ndarray | None = None  # to be added, float64 in the tensor's shape
     packed: PackedTensor | None = None  # where that is done already
+    taken: Callable[[], PackedTensor] | None = None  # where it comes as codes, which stay
 
 
 class LazyTensors(Mapping[str, PackedTensor]):
@@ -43,13 +44,18 @@ class LazyTensors(Mapping[str, PackedTensor]):
 
     def exact(self, name: str) -> PackedTensor:
         """A tensor as it came; zeros where the source has none of this name."""
-        spec = self.plans[name].spec
+        plan = self.plans[name]
+        if plan.taken is not None:
+            return plan.taken()
+        spec = plan.spec
         return pack_bytes(self._elements(name), spec.dtype, spec.shape, Scheme(), name=name)
 
     def pack(self, name: str, statistics: Statistics | None = None) -> PackedTensor:
         """A tensor as its rule says, with what is known of its layer."""
         plan = self.plans[name]
         spec, rule = plan.spec, plan.rule
+        if plan.taken is not None:
+            return plan.taken()
         data = self._elements(name)
         if plan.offset is not None:
             moved = to_float32(data, spec.dtype) + plan.offset.reshape(-1)

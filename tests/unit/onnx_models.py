@@ -35,10 +35,15 @@ def node(op: str, inputs: str, outputs: str = "y", **attributes: Any) -> onnx.No
     return helper.make_node(op, names, outputs.split(), name=f"{op}_{outputs.split()[0]}", **attributes)
 
 
-def onnxruntime_outputs(proto: onnx.ModelProto, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+def onnxruntime_outputs(
+    proto: onnx.ModelProto, inputs: Mapping[str, np.ndarray], *, optimize: bool = True
+) -> list[np.ndarray]:
+    """``optimize``: onnxruntime may fuse operators; of quantized ones it then rounds activations more."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])

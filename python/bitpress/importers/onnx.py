@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from ..dtypes import dtype_of
 from ..errors import BitpressError, FormatError, UnsupportedError
-from ..graph import Graph, Value
+from ..graph import Graph, Node, Value
 from ..operators import RUN_TYPES
 from ..passes.dead_code import remove_dead_code
 from . import TensorSpec
+from .onnx_codes import QuantizedTensor
 from .onnx_control import CONTROL
 from .onnx_narrow import rounded
 from .onnx_operators import Context, lower
@@ -33,7 +35,7 @@ __all__ = ["OLDEST_OPSET", "OnnxSource", "load"]
 class OnnxSource:
     """A Source (see ``bitpress.importers``) over an ONNX model: its graph, and the tensors that the graph reads."""
 
-    def __init__(self, graph: Graph, stored: Mapping[str, OnnxTensor | np.ndarray]) -> None:
+    def __init__(self, graph: Graph, stored: Mapping[str, OnnxTensor | QuantizedTensor | np.ndarray]) -> None:
         self._graph = graph
         self._stored = dict(stored)
 
@@ -45,21 +47,27 @@ class OnnxSource:
     @property
     def tensors(self) -> Mapping[str, TensorSpec]:
         """Every tensor that the graph reads, by name."""
-        return {
-            name: TensorSpec(tensor.dtype, tensor.shape)
-            if isinstance(tensor, OnnxTensor)
-            else TensorSpec(dtype_of(tensor), tensor.shape)
-            for name, tensor in self._stored.items()
-        }
+        return {name: _spec(tensor) for name, tensor in self._stored.items()}
+
+    @property
+    def quantized(self) -> Mapping[str, QuantizedTensor]:
+        """The tensors that the model holds as codes."""
+        return {name: tensor for name, tensor in self._stored.items() if isinstance(tensor, QuantizedTensor)}
 
     def read(self, name: str) -> np.ndarray:
         """The tensor's elements: a read-only view of the mapped file for external data, else of the parsed model."""
         tensor = self._stored[name]
-        return tensor.read() if isinstance(tensor, OnnxTensor) else tensor
+        return tensor if isinstance(tensor, np.ndarray) else tensor.read()
 
     def arrays(self) -> Mapping[str, np.ndarray]:
         """The tensors as a mapping that reads each when it is asked for."""
         return _Arrays(self)
+
+
+def _spec(tensor: OnnxTensor | QuantizedTensor | np.ndarray) -> TensorSpec:
+    if isinstance(tensor, np.ndarray):
+        return TensorSpec(dtype_of(tensor), tensor.shape)
+    return TensorSpec(tensor.dtype, tensor.held if isinstance(tensor, QuantizedTensor) else tensor.shape)
 
 
 class _Arrays(Mapping[str, np.ndarray]):
@@ -159,9 +167,12 @@ class _Importer:
                 )
         dtypes = {name: value.dtype for name, value in values.items()}
         fed = tuple(value.name for value in graph.input if value.name not in self.stored)
-        context = Context(self.settled.opset, known, self.settled.shapes, dtypes, fed, self.settled.elements)
+        context = Context(
+            self.settled.opset, known, self.settled.shapes, dtypes, fed, self.settled.elements, self.stored
+        )
         lowered = [result for node in left for result in rounded(node, lower(node, context), context.elements)]
-        values = typed_values(lowered, values, known, outputs)
+        self.stored |= context.quantized
+        values = typed_values(lowered, values | _codes(context.quantized), known, outputs)
         inputs = tuple(values[name] for name in fed)
         for value in (*inputs, *outputs):
             if value.dtype not in RUN_TYPES:
@@ -179,7 +190,7 @@ class _Importer:
 
     def finish(self, graph: Graph, known: Mapping[str, np.ndarray]) -> OnnxSource:
         """The source of a graph: what it reads is an initializer, or a constant that was evaluated."""
-        stored: dict[str, OnnxTensor | np.ndarray] = {}
+        stored: dict[str, OnnxTensor | QuantizedTensor | np.ndarray] = {}
         values = dict(graph.values)
         readers = graph.consumers()
         for name in graph.stored():
@@ -194,4 +205,19 @@ class _Importer:
                 reader = readers[name][0] if name in readers else None
                 who = f'operator {reader.op} (node "{reader.name}")' if reader else "the graph's output"
                 raise UnsupportedError(f"{who} reads {name!r} of type {values[name].dtype}, in which no network runs")
-        return OnnxSource(Graph(graph.inputs, graph.outputs, graph.nodes, values), stored)
+        turned = {name: t for name, t in stored.items() if isinstance(t, QuantizedTensor) and t.transposed}
+        values |= _codes(turned)
+        nodes = tuple(_of_transposed(node, turned) for node in graph.nodes)
+        return OnnxSource(Graph(graph.inputs, graph.outputs, nodes, values), stored)
+
+
+def _codes(tensors: Mapping[str, QuantizedTensor]) -> dict[str, Value]:
+    return {name: Value(name, tensor.dtype, tensor.held) for name, tensor in tensors.items()}
+
+
+def _of_transposed(node: Node, turned: Mapping[str, QuantizedTensor]) -> Node:
+    """A product whose second matrix is held transposed."""
+    if len(node.inputs) < 2 or node.inputs[1] not in turned:
+        return node
+    other = {key: value for key, value in node.attributes.items() if key != "transB"}
+    return replace(node, attributes=other if node.attributes.get("transB", 0) else {**other, "transB": 1})

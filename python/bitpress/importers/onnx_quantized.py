@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..dtypes import DTYPES
 from ..graph import Node
+from .onnx_codes import QuantizedTensor, quantized
 from .onnx_narrow import cast
 from .onnx_pools import window
 from .onnx_reader import Chain, Reader, Rule
+from .onnx_tensors import OnnxTensor
 
 __all__ = ["QUANTIZED"]
 
@@ -110,6 +113,45 @@ def _dynamic(reader: Reader) -> Iterable[Node]:
     return chain.end("Identity", codes)
 
 
+def _codes_of(reader: Reader, index: int, zero: int, axis: int) -> QuantizedTensor | None:
+    """Constant codes less their zero point as a tensor of ours, of scale 1; ``axis``: that of several zero points."""
+    held = reader.context.stored.get(reader.input(index))
+    if not isinstance(held, OnnxTensor):
+        return None
+    points = None
+    if reader.input(zero):
+        if reader.input(zero) not in reader.context.stored:
+            return None
+        points = reader.context.stored[reader.input(zero)].read()
+        points = points.reshape(1) if points.size == 1 else points
+    scales: np.ndarray = np.ones(1 if points is None else points.shape, np.float32)
+    name = f"{reader.node.outputs[0]}.{reader.input(index)}"
+    return quantized(name, held.shape, held.element, held.read, scales, points, axis=axis)
+
+
+def _part(whole: QuantizedTensor, axis: int, start: int, end: int) -> QuantizedTensor:
+    """Indices ``start`` to ``end`` of an axis whose scales do not run along it."""
+    if end - start == whole.shape[axis]:
+        return whole
+    cut = tuple(slice(start, end) if i == axis else slice(None) for i in range(len(whole.shape)))
+    shape = tuple(end - start if i == axis else size for i, size in enumerate(whole.shape))
+    codes = whole.integers
+    return replace(whole, name=f"{whole.name}.{start}", shape=shape, integers=lambda: codes()[cut])
+
+
+def _cut(chain: Chain, name: str, axis: int, start: int, end: int, size: int) -> str:
+    """The same of a computed value."""
+    return name if end - start == size else chain.add("Slice", name, starts=(start,), ends=(end,), axes=(axis,))
+
+
+def _second(chain: Chain, whole: QuantizedTensor | str, axis: int, start: int, end: int, size: int) -> str:
+    if isinstance(whole, str):
+        return _cut(chain, whole, axis, start, end, size)
+    part = _part(whole, axis, start, end)
+    chain.reader.context.quantized[part.name] = part
+    return part.name
+
+
 def _centred(chain: Chain, reader: Reader, index: int, zero: int, columns: bool, spatial: int = 0) -> str:
     """Codes less their zero point, as F32 (whole numbers of at most 9 bits and a sign: exact)."""
     x = _to(chain, reader.input(index), "F32")
@@ -124,16 +166,16 @@ def _centred(chain: Chain, reader: Reader, index: int, zero: int, columns: bool,
     return chain.add("Sub", x, point)
 
 
-def _product(chain: Chain, reader: Reader, a: str, b: str, inner: int) -> str:
-    """a @ b of whole numbers, as I32: in parts that float32 adds exactly."""
-    total = ""
-    ranks = len(reader.sizes(0)), len(reader.sizes(3 if reader.node.op == "QLinearMatMul" else 1))
+def _product(chain: Chain, reader: Reader, first: tuple[int, int], second: tuple[int, int]) -> str:
+    """a @ b of whole numbers, as I32: in parts that float32 adds exactly. Pairs: a matrix and its zero point."""
+    a = _centred(chain, reader, *first, False)
+    ranks = len(reader.sizes(first[0])), len(reader.sizes(second[0]))
+    b = _codes_of(reader, *second, ranks[1] - 1) or _centred(chain, reader, *second, True)
+    inner, total = reader.size(-1, first[0]), ""
     for start in range(0, inner, _EXACT // 4):
         end = min(start + _EXACT // 4, inner)
-        left, right = a, b
-        if inner > _EXACT // 4:
-            left = chain.add("Slice", a, starts=(start,), ends=(end,), axes=(ranks[0] - 1,))
-            right = chain.add("Slice", b, starts=(start,), ends=(end,), axes=(max(ranks[1] - 2, 0),))
+        left = _cut(chain, a, ranks[0] - 1, start, end, inner)
+        right = _second(chain, b, max(ranks[1] - 2, 0), start, end, inner)
         part = _to(chain, chain.add("MatMul", left, right), "I32")
         total = chain.add("Add", total, part) if total else part
     return total
@@ -141,8 +183,7 @@ def _product(chain: Chain, reader: Reader, a: str, b: str, inner: int) -> str:
 
 def _matmul_integer(reader: Reader) -> Iterable[Node]:
     chain = Chain(reader)
-    a, b = _centred(chain, reader, 0, 2, False), _centred(chain, reader, 1, 3, True)
-    return chain.end("Identity", _product(chain, reader, a, b, reader.size(-1)))
+    return chain.end("Identity", _product(chain, reader, (0, 2), (1, 3)))
 
 
 def _conv_integer(reader: Reader) -> Iterable[Node]:
@@ -153,12 +194,23 @@ def _conv_integer(reader: Reader) -> Iterable[Node]:
 
 
 def _conv_sum(chain: Chain, reader: Reader, x: tuple[int, int], w: tuple[int, int], spatial: int) -> str:
-    taps = [reader.size(axis, w[0]) for axis in range(1, spatial + 2)]
-    if int(np.prod(taps)) > _EXACT // 4:
-        raise reader.refuse(f"{np.prod(taps)} products an output, more than float32 adds exactly")
-    told: dict[str, Any] = {**window(reader, spatial), "group": int(reader.attributes.get("group", 1))}
-    codes = _centred(chain, reader, *x, True), _centred(chain, reader, *w, False, spatial + 1)
-    return _to(chain, chain.add("Conv", *codes, **told), "I32")
+    """A convolution of whole numbers, as I32: channels in parts that float32 adds exactly."""
+    taps = int(np.prod([reader.size(axis, w[0]) for axis in range(2, spatial + 2)]))
+    channels, group = reader.size(1, w[0]), int(reader.attributes.get("group", 1))
+    most = min(_EXACT // 4 // max(taps, 1), channels)
+    if most < 1 or (group > 1 and most < channels):
+        raise reader.refuse(f"{taps * channels} products an output, more than float32 adds exactly")
+    told: dict[str, Any] = {**window(reader, spatial), "group": group}
+    codes = _centred(chain, reader, *x, True)
+    weights = _codes_of(reader, *w, 0) or _centred(chain, reader, *w, False, spatial + 1)
+    total = ""
+    for start in range(0, channels, most):
+        end = min(start + most, channels)
+        size = channels if group == 1 else end - start
+        left = _cut(chain, codes, 1, start, end, size)
+        part = _to(chain, chain.add("Conv", left, _second(chain, weights, 1, start, end, channels), **told), "I32")
+        total = chain.add("Add", total, part) if total else part
+    return total
 
 
 def _rescaled(
@@ -177,8 +229,7 @@ def _rescaled(
 
 def _q_matmul(reader: Reader) -> Iterable[Node]:
     chain = Chain(reader)
-    a, b = _centred(chain, reader, 0, 2, False), _centred(chain, reader, 3, 5, True)
-    return _rescaled(chain, reader, _product(chain, reader, a, b, reader.size(-1)), (1, 4, 6))
+    return _rescaled(chain, reader, _product(chain, reader, (0, 2), (3, 5)), (1, 4, 6))
 
 
 def _q_conv(reader: Reader) -> Iterable[Node]:

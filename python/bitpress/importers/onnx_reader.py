@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from ..dtypes import dtype_of, numpy_dtype
 from ..errors import UnsupportedError
 from ..graph import Node
 from ..operators import is_default
+from .onnx_codes import QuantizedTensor
+from .onnx_tensors import OnnxTensor
 
 __all__ = ["Chain", "Context", "Reader", "Rule", "plain"]
 
@@ -27,6 +29,8 @@ class Context:
     dtypes: dict[str, str] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()  # the graph's
     elements: dict[str, int] = field(default_factory=dict)  # ONNX's own element types
+    stored: Mapping[str, OnnxTensor | QuantizedTensor] = field(default_factory=dict)
+    quantized: dict[str, QuantizedTensor] = field(default_factory=dict)  # what lowering made of codes
 
 
 class Reader:

@@ -13,7 +13,9 @@ import numpy as np
 from ..errors import BitpressError, FormatError, UnsupportedError
 from ..graph import MAX_RANK, Node, Value
 from ..passes.constants import FOLDABLE, MAX_ELEMENTS, fold_constants
+from .onnx_codes import QuantizedTensor
 from .onnx_control import CONTROL, Unroller
+from .onnx_dequantized import take_quantized
 from .onnx_functions import expand_functions
 from .onnx_operators import SUPPORTED
 from .onnx_sequences import SEQUENCES, Sequences
@@ -86,13 +88,14 @@ class Settled:
         self.root = root
         self.places = places
         self.input_shapes = input_shapes
-        self.stored: dict[str, OnnxTensor] = {}
+        self.stored: dict[str, OnnxTensor | QuantizedTensor] = {}
         self.known: dict[str, np.ndarray] = {}
         self.elements: dict[str, int] = {}
         self.opset = self._opset()
         if self.proto.graph.sparse_initializer:
             raise UnsupportedError("sparse initializers are not supported")
         self.collect_tensors()
+        self.nodes_at_first = self.take_codes()
         self.model = self.inferred(self.skeleton(), first=True)
         self.check_order()
         self.settle()
@@ -166,6 +169,22 @@ class Settled:
         del self.graph.node[:]
         self.graph.node.extend(copies)
 
+    def take_codes(self) -> list[onnx.NodeProto]:
+        """The nodes that are left when constants that are dequantized are tensors."""
+        import onnx
+
+        nodes = [
+            node for node in self.proto.graph.node if not (node.op_type == "Constant" and node.domain in _STANDARD)
+        ]
+        held = {name: tensor for name, tensor in self.stored.items() if isinstance(tensor, OnnxTensor)}
+        left, taken = take_quantized(nodes, held, {value.name for value in self.proto.graph.output})
+        for name, tensor in taken.items():
+            if isinstance(tensor, QuantizedTensor):
+                self.stored[name] = tensor
+            else:
+                self.keep(name, OnnxTensor(name, onnx.numpy_helper.from_array(tensor, name), None))
+        return left
+
     def keep(self, name: str, tensor: OnnxTensor) -> None:
         """A tensor under its name; a small one is read at once."""
         if not name or name in self.stored or name in self.known:
@@ -207,19 +226,17 @@ class Settled:
         model.functions.extend(self.proto.functions)
         graph = self.proto.graph
         model.graph.name = graph.name or "graph"
-        model.graph.node.extend(
-            node for node in graph.node if not (node.op_type == "Constant" and node.domain in _STANDARD)
-        )
+        model.graph.node.extend(self.nodes_at_first)
         model.graph.input.extend(value for value in graph.input if value.name not in self.stored)
         model.graph.output.extend(graph.output)
         model.graph.value_info.extend(graph.value_info)
         for name, tensor in self.stored.items():
-            if name in self.known:
+            if name in self.known and isinstance(tensor, OnnxTensor):
                 small = model.graph.initializer.add()
                 small.CopyFrom(tensor.proto)
                 small.name = name
             else:
-                info = onnx.helper.make_tensor_value_info(name, tensor.proto.data_type, tensor.shape)
+                info = onnx.helper.make_tensor_value_info(name, tensor.element, tensor.shape)
                 model.graph.input.append(info)
         for value in model.graph.input:
             if value.name in self.input_shapes:
@@ -306,7 +323,7 @@ class Settled:
             for info in (*graph.value_info, *graph.output, *graph.input)
             if info.type.HasField("tensor_type")
         }
-        return found | {name: int(tensor.proto.data_type) for name, tensor in self.stored.items()}
+        return found | {name: tensor.element for name, tensor in self.stored.items()}
 
     def node(self, node: onnx.NodeProto) -> Node:
         """A node with its attributes read; one with bodies reads what they read."""

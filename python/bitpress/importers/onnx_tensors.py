@@ -58,6 +58,7 @@ class OnnxTensor:
     def __init__(self, name: str, proto: onnx.TensorProto, folder: Path | None, place: Place | None = None) -> None:
         self.name = name
         self.proto = proto
+        self.element = int(proto.data_type)
         self.dtype = _HALVES.get(proto.data_type) or dtype_name(proto.data_type, name)
         self._decoded = proto.data_type in CARRIERS and proto.data_type not in _HALVES
         self.shape = tuple(int(size) for size in proto.dims)

@@ -6,7 +6,7 @@ it can be put into the weights and bias of a linear operator that nobody else re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 
 import numpy as np
@@ -17,11 +17,11 @@ from .tensors import Tensors
 __all__ = ["bias_name", "fold_batch_norms", "unused"]
 
 
-def fold_batch_norms(graph: Graph, tensors: Tensors) -> tuple[Graph, Tensors]:
+def fold_batch_norms(graph: Graph, tensors: Tensors, fixed: Set[str] = frozenset()) -> tuple[Graph, Tensors]:
     """The graph without the batch norms that follow a Conv or Gemm, and the tensors with them worked in.
 
     Factors are float64; the new weights and biases are rounded to float32 once. Weights of another dtype, shared
-    weights and layers with a fused activation are left alone.
+    weights, layers with a fused activation and weights of ``fixed`` are left alone.
     """
     readers = graph.consumers()
     outputs = {value.name for value in graph.outputs}
@@ -34,7 +34,8 @@ def fold_batch_norms(graph: Graph, tensors: Tensors) -> tuple[Graph, Tensors]:
         at = writer.get(node.inputs[0]) if node.op == "BatchNormalization" else None
         if at is not None and node.inputs[0] not in outputs and len(readers[node.inputs[0]]) == 1:
             layer = nodes[at]
-            if _foldable(layer, node, readers, values, tensors, outputs):
+            fits = _foldable(layer, node, readers, values, tensors, outputs)
+            if fits and layer.inputs[1] not in fixed:
                 bias = unused(bias_name(layer), names)
                 names.add(bias)
                 weight = layer.inputs[1]

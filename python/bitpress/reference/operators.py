@@ -103,7 +103,8 @@ def gemm(
     return _f32(result if c is None else result + beta * _f64(c))
 
 
-def matmul(a: Array, b: Array) -> Array:
+def matmul(a: Array, b: Array, *, transB: int = 0) -> Array:
+    b = b.T if transB else b
     return _f32(np.matmul(_f64(a), _f64(b))) if a.dtype == np.float32 else np.asarray(np.matmul(a, b))
 
 
