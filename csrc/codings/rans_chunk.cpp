@@ -21,37 +21,11 @@ constexpr std::size_t block_bytes = 4096;
 constexpr std::size_t sample_bytes = block_bytes / 8;
 constexpr unsigned most_unseen = 8;
 
-struct Range {
-    std::uint8_t low = 255;
-    std::uint8_t high = 0;
-};
-
-void widen(const std::uint8_t* p, std::size_t n, Range* range) noexcept {
-    for (std::size_t i = 0; i < n; ++i) {
-        range->low = p[i] < range->low ? p[i] : range->low;
-        range->high = p[i] > range->high ? p[i] : range->high;
-    }
-}
-
-// Block by block: with a number that the compiler knows, it takes vectors.
-Range range_of(Bytes chunk) noexcept {
-    std::uint8_t low = 255, high = 0;
-    std::size_t at = 0;
-    for (; chunk.size() - at >= block_bytes; at += block_bytes) {
-        const std::uint8_t* const p = chunk.data() + at;
-        for (std::size_t i = 0; i < block_bytes; ++i) low = p[i] < low ? p[i] : low;
-        for (std::size_t i = 0; i < block_bytes; ++i) high = p[i] > high ? p[i] : high;
-    }
-    Range range{low, high};
-    widen(chunk.data() + at, chunk.size() - at, &range);
-    return range;
-}
-
 // Takes the gaps instead of the bitmap where they take less; of few survivors also where they take little more, for
 // they decode faster then, and slower where there are more. Of very few survivors either takes next to nothing, and the
 // gaps are far fewer symbols.
 void try_gaps(std::size_t n, RansEncoder* encoder) noexcept {
-    encoder->gap_bytes = write_gaps(encoder->bitmap(), n, encoder->gap());
+    encoder->gap_bytes = kernels()->write_gaps(encoder->bitmap(), n, encoder->gap());
     count({encoder->gap(), encoder->gap_bytes}, &encoder->other_map);
     make_rans_model(&encoder->other_map);
     const std::uint64_t bitmap = encoder->map.whole_cost();
@@ -63,43 +37,80 @@ void try_gaps(std::size_t n, RansEncoder* encoder) noexcept {
     encoder->map_kind = RansMap::gaps;
 }
 
-// Counts an eighth of a large chunk, scaled, and one of each other value that may occur: between the least and the
-// greatest. False where that would not do: one value may be half of all, too many values were not seen, or rows are to
-// be told apart.
-bool estimate(Bytes chunk, RansEncoder* encoder) noexcept {
-    if (chunk.size() < least_for_estimate || encoder->row != 0) return false;
-    std::uint8_t* const sample = encoder->bitmap();  // not in use yet
+// Gathers an eighth of the chunk; returns how many bytes.
+std::size_t sample(Bytes chunk, std::uint8_t* out) noexcept {
     const std::size_t blocks = chunk.size() / block_bytes;
     for (std::size_t b = 0; b < blocks; ++b) {
         const std::size_t at = b * block_bytes + (b + b / 8) % 8 * sample_bytes;
-        std::memcpy(sample + b * sample_bytes, chunk.data() + at, sample_bytes);
+        std::memcpy(out + b * sample_bytes, chunk.data() + at, sample_bytes);
     }
-    count({sample, blocks * sample_bytes}, &encoder->plain);
-    const Range range = range_of(chunk);
+    return blocks * sample_bytes;
+}
+
+unsigned most_frequent(const std::uint64_t counts[256]) noexcept {
+    unsigned most = 0;
+    for (unsigned s = 1; s < 256; ++s) most = counts[s] > counts[most] ? s : most;
+    return most;
+}
+
+// From the counts of a sample, the chunk's: scaled, and one of each other value that may occur, between the least and
+// the greatest. False where too many values were not seen.
+bool scale_counts(Bytes chunk, std::uint64_t counts[256]) noexcept {
+    std::uint8_t low = 0, high = 0;
+    kernels()->min_max_bytes(chunk.data(), chunk.size(), &low, &high);
     unsigned unseen = 0;
     for (unsigned s = 0; s < 256; ++s) {
-        std::uint64_t& here = encoder->plain.counts[s];
-        if (16 * here >= 7 * blocks * sample_bytes) return false;
-        here *= 8;
-        if (here != 0 || s < range.low || s > range.high) continue;
-        here = 1;
+        counts[s] *= 8;
+        if (counts[s] != 0 || s < low || s > high) continue;
+        counts[s] = 1;
         ++unseen;
     }
     return unseen <= most_unseen;
+}
+
+// Where bytes other than `fill` stand, and which.
+void take_survivors(Bytes chunk, unsigned fill, RansEncoder* encoder) noexcept {
+    const Kernels& k = *kernels();
+    encoder->fill = static_cast<std::uint8_t>(fill);
+    k.mask_other(chunk.data(), chunk.size(), encoder->fill, encoder->bitmap());
+    encoder->survivor_bytes = k.compress_bytes(chunk.data(), chunk.size(), encoder->bitmap(), encoder->survivor());
+}
+
+enum class Counted : std::uint8_t { estimated, exactly, by_survivors };
+
+// Counts the chunk: a sample where it is large, no value may be half of it and no rows are to be told apart. Where one
+// value seems to be half of it, only the others have to be counted.
+Counted count_chunk(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexcept {
+    RansModel& plain = encoder->plain;
+    const std::size_t sampled = sample(chunk, encoder->bitmap());  // which is not in use yet
+    count({encoder->bitmap(), sampled}, &plain);
+    const unsigned most = most_frequent(plain.counts);
+    if (16 * plain.counts[most] < 7 * sampled) {
+        const bool large = chunk.size() >= least_for_estimate && encoder->row == 0;
+        if (may_estimate && large && scale_counts(chunk, plain.counts)) return Counted::estimated;
+    } else if (sampled != 0) {
+        take_survivors(chunk, most, encoder);
+        if (encoder->survivor_bytes < chunk.size() / 2) {
+            count({encoder->survivor(), encoder->survivor_bytes}, &plain);
+            plain.counts[most] = chunk.size() - encoder->survivor_bytes;
+            return Counted::by_survivors;
+        }
+    }
+    count(chunk, &plain);
+    return Counted::exactly;
 }
 
 // Makes the models of a chunk that is not empty.
 void analyse(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexcept {
     if (may_estimate && encoder->analysed == chunk.data()) return;
     encoder->analysed = chunk.data();
-    encoder->estimated = may_estimate && estimate(chunk, encoder);
-    if (!encoder->estimated) count(chunk, &encoder->plain);
+    const Counted counted = count_chunk(chunk, may_estimate, encoder);
+    encoder->estimated = counted == Counted::estimated;
     make_rans_model(&encoder->plain);
     encoder->may_group = encoder->may_split = false;
     if (encoder->estimated) return;
     const std::uint64_t* const counts = encoder->plain.counts;
-    unsigned most = 0;
-    for (unsigned s = 1; s < 256; ++s) most = counts[s] > counts[most] ? s : most;
+    const unsigned most = most_frequent(counts);
     const std::size_t n = chunk.size();
     const auto fills = static_cast<std::size_t>(counts[most]);
     if (encoder->row != 0 && fills < n) {
@@ -110,10 +121,7 @@ void analyse(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexcept {
     }
     encoder->may_split = fills >= n / 2 && fills < n;
     if (!encoder->may_split) return;
-    const Kernels& k = *kernels();
-    encoder->fill = static_cast<std::uint8_t>(most);
-    k.mask_other(chunk.data(), n, encoder->fill, encoder->bitmap());
-    encoder->survivor_bytes = k.compress_bytes(chunk.data(), n, encoder->bitmap(), encoder->survivor());
+    if (counted != Counted::by_survivors) take_survivors(chunk, most, encoder);
     std::memcpy(encoder->survivors.counts, counts, sizeof encoder->survivors.counts);
     encoder->survivors.counts[most] = 0;
     make_rans_model(&encoder->survivors);

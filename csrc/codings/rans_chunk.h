@@ -48,7 +48,7 @@ struct RansEncoder {
 
 // Bytes of an encoder whose chunks have at most so many, in rows or not.
 constexpr std::size_t rans_encoder_bytes(std::size_t most, bool rows) noexcept {
-    const std::size_t buffers = most / 8 + 8 + most + most / 4 + most / rans_gap_escape + 1;
+    const std::size_t buffers = most / 8 + 8 + most + most / 4 + most / rans_gap_escape + 64;
     return (sizeof(RansEncoder) + (rows ? sizeof(RansGroups) : 0) + buffers + 7) / 8 * 8;
 }
 

@@ -2,28 +2,6 @@
 
 namespace bitpress {
 
-std::size_t write_gaps(const std::uint8_t* bitmap, std::size_t n, std::uint8_t* out) noexcept {
-    std::uint8_t* at = out;
-    std::size_t next = 0;  // the element after the last survivor
-    const std::size_t bytes = (n + 7) / 8;
-    for (std::size_t i = 0; i < bytes; i += 8) {
-        std::uint64_t bits = 0;
-        if (bytes - i >= 8) {
-            bits = load_le<std::uint64_t>(bitmap + i);
-        } else {
-            for (std::size_t k = i; k < bytes; ++k) bits |= static_cast<std::uint64_t>(bitmap[k]) << (8 * (k - i));
-        }
-        for (; bits != 0; bits &= bits - 1) {
-            const std::size_t position = 8 * i + static_cast<unsigned>(__builtin_ctzll(bits));
-            std::size_t gap = position - next;
-            for (; gap >= rans_gap_escape; gap -= rans_gap_escape) *at++ = rans_gap_escape;
-            *at++ = static_cast<std::uint8_t>(gap);
-            next = position + 1;
-        }
-    }
-    return static_cast<std::size_t>(at - out);
-}
-
 namespace {
 
 // The survivors are decoded to the end of out, and spread over it from the front: as there is always room for those

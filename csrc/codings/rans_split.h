@@ -12,9 +12,6 @@ enum class RansMap : std::uint8_t { bitmap = 0, gaps = 1 };
 inline constexpr unsigned rans_gap_escape = 255;
 inline constexpr std::size_t rans_piece = 8192;  // bytes of a map that are decoded at a time
 
-// The gap bytes of a bitmap of n bits; out has room for one a survivor and one for each 255 of the n.
-std::size_t write_gaps(const std::uint8_t* bitmap, std::size_t n, std::uint8_t* out) noexcept;
-
 // Decodes survivors and map and puts them together in out. piece: rans_piece bytes of scratch. map_bytes: those of the
 // bitmap, or the number of gap bytes.
 Status read_split(RansReader* reader, const RansTable& survivor_table, const RansTable& map_table, RansMap map,

@@ -51,6 +51,22 @@ def kinds(blob: bytes) -> set[int]:
     return {chunk.stored[1] for chunk in read.chunks(at) if chunk.kind == frame.FILL and len(chunk.stored) > 1}
 
 
+@pytest.mark.parametrize(("counted", "others"), [(7, None), (None, 7), (7, 9), (9, None)])
+def test_where_the_bytes_looked_at_first_mislead_frames_are_the_same(counted: int | None, others: int | None) -> None:
+    """An eighth of each 4096 bytes tells which value may be most of them."""
+    data = np.frombuffer(sparse(70_001, 1.0), np.uint8).copy()
+    looked_at = np.zeros(data.size, bool)
+    for b in range(data.size // 4096):
+        looked_at[4096 * b + (b + b // 8) % 8 * 512 :][:512] = True
+    if counted is not None:
+        data[looked_at] = counted
+    if others is not None:
+        data[~looked_at] = others
+    blob = _core.encode("rans", data)
+    assert blob == reference.encode(data.tobytes())
+    assert _core.decode("rans", blob) == data.tobytes()
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_equals_the_oracle_and_the_page(case: tuple[int, float, int, int]) -> None:
     data = sparse(*case)

@@ -7,12 +7,9 @@
 namespace bitpress::avx2 {
 namespace {
 
-// 0xFF in each byte whose bit of the mask is set.
-uint64_t spread(uint8_t mask) noexcept { return _pdep_u64(mask, 0x0101010101010101U) * 0xFFU; }
-
 unsigned count8(uint8_t mask) noexcept { return static_cast<unsigned>(_mm_popcnt_u32(mask)); }
 
-// spread() of every mask.
+// 0xFF in each byte whose bit of the mask is set, for every mask.
 struct Spread {
     uint64_t of[256];
     constexpr Spread() : of() {
@@ -31,6 +28,27 @@ unsigned expand8(const uint8_t* in, uint8_t mask, uint64_t fills, uint8_t* out) 
     memcpy(out, &word, sizeof word);
     return count8(mask);
 }
+
+// The gaps of every mask byte, as if a bit was set just before it, and in bits 60..63, which no gap needs, the clear
+// bits at its end.
+struct ByteGaps {
+    uint64_t of[256];
+    constexpr ByteGaps() : of() {
+        for (unsigned mask = 0; mask < 256; ++mask) {
+            unsigned gap = 0, bytes = 0;
+            for (unsigned i = 0; i < 8; ++i) {
+                if ((mask >> i & 1) != 0) {
+                    of[mask] |= uint64_t{gap} << (8 * bytes++);
+                    gap = 0;
+                } else {
+                    ++gap;
+                }
+            }
+            of[mask] |= uint64_t{gap} << 60;
+        }
+    }
+};
+constexpr ByteGaps byte_gaps;
 
 }  // namespace
 
@@ -61,7 +79,7 @@ size_t compress_bytes(const uint8_t* in, size_t n, const uint8_t* mask, uint8_t*
     for (; n - i >= 8; i += 8) {  // kept <= i: the eight bytes written lie inside the n of the output
         uint64_t word;
         memcpy(&word, in + i, sizeof word);
-        word = _pext_u64(word, spread(mask[i / 8]));
+        word = _pext_u64(word, spreads.of[mask[i / 8]]);
         memcpy(out + kept, &word, sizeof word);
         kept += count8(mask[i / 8]);
     }
@@ -92,6 +110,24 @@ void mask_other(const uint8_t* in, size_t n, uint8_t value, uint8_t* mask) noexc
         memcpy(mask + i / 8, &other, sizeof other);
     }
     scalar::mask_other(in + i, n - i, value, mask + i / 8);
+}
+
+size_t write_gaps(const uint8_t* mask, size_t n, uint8_t* gaps) noexcept {
+    uint8_t* at = gaps;
+    uint64_t clear = 0;  // bits since the last one set
+    for (size_t i = 0; i < (n + 7) / 8; ++i) {
+        const unsigned byte = mask[i];
+        const uint64_t first = _tzcnt_u32(byte | 256U);
+        if (__builtin_expect(clear + first >= 255, 0) != 0 && byte != 0) {
+            for (; clear + first >= 255; clear -= 255) *at++ = 255;  // may leave less than nothing before `first`
+        }
+        const uint64_t entry = byte_gaps.of[byte];
+        memcpy(at, &entry, sizeof entry);
+        at[0] = static_cast<uint8_t>(clear + first);
+        at += _mm_popcnt_u32(byte);
+        clear = (entry >> 60) + (byte == 0 ? clear : 0);
+    }
+    return static_cast<size_t>(at - gaps);
 }
 
 void clear_unmasked(const uint8_t* mask, size_t n, float* x) noexcept {

@@ -1,4 +1,5 @@
-// Counts of byte values. Where all are below 16, two neighbours are one index: half of the counters to raise.
+// Counts of byte values, and their range. Where all are below 16, two neighbours are one index: half of the counters to
+// raise.
 #include <immintrin.h>
 #include <string.h>
 
@@ -39,6 +40,25 @@ void histogram(const uint8_t* in, size_t n, uint64_t* counts) noexcept {
         counts[v >> 4] += pair_counts[v];
     }
     scalar::histogram(in, n, counts);
+}
+
+void min_max_bytes(const uint8_t* in, size_t n, uint8_t* low, uint8_t* high) noexcept {
+    __m256i least = _mm256_set1_epi8(-1), greatest = _mm256_setzero_si256();
+    for (; n >= 64; in += 64, n -= 64) {
+        const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in));
+        const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + 32));
+        least = _mm256_min_epu8(least, _mm256_min_epu8(a, b));
+        greatest = _mm256_max_epu8(greatest, _mm256_max_epu8(a, b));
+    }
+    // One vector of bytes each, and what is left of the input.
+    uint8_t lows[32 + 64], highs[32 + 64];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(lows), least);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(highs), greatest);
+    memcpy(lows + 32, in, n);
+    memcpy(highs + 32, in, n);
+    uint8_t unused;
+    scalar::min_max_bytes(lows, 32 + n, low, &unused);
+    scalar::min_max_bytes(highs, 32 + n, &unused, high);
 }
 
 }  // namespace bitpress::avx2

@@ -17,8 +17,10 @@ void fill(Kernels& table) noexcept {
     table.mask_nonzero = mask_nonzero;
     table.compress_bytes = compress_bytes;
     table.mask_other = mask_other;
+    table.write_gaps = write_gaps;
     table.clear_unmasked = clear_unmasked;
     table.histogram = histogram;
+    table.min_max_bytes = min_max_bytes;
     table.split_planes = split_planes;
     table.rans_encode = rans_encode;
     table.huffman_encode = huffman_encode;

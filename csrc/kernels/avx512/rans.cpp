@@ -1,11 +1,6 @@
 // rANS with states as planes of 16 bits and the whole table in registers: byte permutes look up 16 or 256 buckets.
-#if defined(__GNUC__) && !defined(__clang__)  // GCC bug 105593: the header's own undefined vectors are warned of
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-#include <immintrin.h>
-
 #include "kernels/avx2/overrides.h"
+#include "kernels/avx512/bytes256.h"
 #include "kernels/avx512/overrides.h"
 
 namespace bitpress::avx512 {
@@ -31,32 +26,19 @@ struct Buckets16 {
     __m512i symbols(__m512i item) const { return _mm512_shuffle_epi8(value, item); }
 };
 
-// 256 bytes in four vectors.
-struct Bytes256 {
-    __m512i part[4];
-};
-
 // 256 buckets: an item is the symbol itself.
 struct Buckets256 {
     static constexpr unsigned size_log = 4;
     Bytes256 threshold, alias, rank_low, rank_high, frequency_low, frequency_high;
 
-    static Bytes256 load(const uint8_t* p) {
-        return {{_mm512_loadu_si512(p), _mm512_loadu_si512(p + 64), _mm512_loadu_si512(p + 128),
-                 _mm512_loadu_si512(p + 192)}};
-    }
     explicit Buckets256(const RansTable* table)
-        : threshold(load(table->threshold)),
-          alias(load(table->alias)),
-          rank_low(load(table->alias_rank_low)),
-          rank_high(load(table->alias_rank_high)),
-          frequency_low(load(table->frequency_low)),
-          frequency_high(load(table->frequency_high)) {}
-    static __m512i look_up(const Bytes256& entries, __m512i index) {
-        const __m512i low = _mm512_permutex2var_epi8(entries.part[0], index, entries.part[1]);
-        const __m512i high = _mm512_permutex2var_epi8(entries.part[2], index, entries.part[3]);
-        return _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), low, high);
-    }
+        : threshold(table->threshold),
+          alias(table->alias),
+          rank_low(table->alias_rank_low),
+          rank_high(table->alias_rank_high),
+          frequency_low(table->frequency_low),
+          frequency_high(table->frequency_high) {}
+    static __m512i look_up(const Bytes256& entries, __m512i index) { return entries.at(index); }
     static __m512i symbols(__m512i item) { return item; }
 };
 

@@ -3,6 +3,15 @@
 
 namespace bitpress::avx512 {
 
-void fill(Kernels& table) noexcept { table.rans_decode = rans_decode; }
+void fill(Kernels& table) noexcept {
+#ifndef BITPRESS_MINIMAL  // BP_WRITER in kernels.def
+    table.compress_bytes = compress_bytes;
+    table.mask_other = mask_other;
+    table.write_gaps = write_gaps;
+    table.rans_encode = rans_encode;
+#endif
+    table.expand_bytes = expand_bytes;
+    table.rans_decode = rans_decode;
+}
 
 }  // namespace bitpress::avx512

@@ -1,4 +1,5 @@
 // Bitmaps: one bit an element says whether it is stored.
+#include "bytes.h"
 #include "kernels/kernels.h"
 
 namespace bitpress::scalar {
@@ -42,6 +43,28 @@ void mask_other(const uint8_t* in, size_t n, uint8_t value, uint8_t* mask) noexc
         for (size_t j = 0; j < 8 && i + j < n; ++j) byte |= static_cast<unsigned>(in[i + j] != value) << j;
         mask[i / 8] = static_cast<uint8_t>(byte);
     }
+}
+
+size_t write_gaps(const uint8_t* mask, size_t n, uint8_t* gaps) noexcept {
+    uint8_t* at = gaps;
+    size_t next = 0;  // the element after the last bit set
+    const size_t bytes = (n + 7) / 8;
+    for (size_t i = 0; i < bytes; i += 8) {
+        uint64_t bits = 0;
+        if (bytes - i >= 8) {
+            bits = load_le<uint64_t>(mask + i);
+        } else {
+            for (size_t k = i; k < bytes; ++k) bits |= static_cast<uint64_t>(mask[k]) << (8 * (k - i));
+        }
+        for (; bits != 0; bits &= bits - 1) {
+            const size_t position = 8 * i + static_cast<unsigned>(__builtin_ctzll(bits));
+            size_t gap = position - next;
+            for (; gap >= 255; gap -= 255) *at++ = 255;
+            *at++ = static_cast<uint8_t>(gap);
+            next = position + 1;
+        }
+    }
+    return static_cast<size_t>(at - gaps);
 }
 
 void clear_unmasked(const uint8_t* mask, size_t n, float* x) noexcept {

@@ -1,4 +1,5 @@
-// Counts of byte values. Eight tables take turns, so that equal neighbours do not wait for each other's store.
+// Counts of byte values, and their range. Eight tables take turns, so that equal neighbours do not wait for each
+// other's store.
 #include <string.h>
 
 #include "bytes.h"
@@ -35,6 +36,22 @@ void count_part(const uint8_t* in, size_t n, uint64_t* counts) noexcept {
 void histogram(const uint8_t* in, size_t n, uint64_t* counts) noexcept {
     for (; n > at_once; in += at_once, n -= at_once) count_part(in, at_once, counts);
     count_part(in, n, counts);
+}
+
+// Block by block: with a number that the compiler knows, it takes vectors.
+void min_max_bytes(const uint8_t* in, size_t n, uint8_t* low, uint8_t* high) noexcept {
+    constexpr size_t block = 4096;
+    uint8_t least = 255, greatest = 0;
+    for (; n >= block; in += block, n -= block) {
+        for (size_t i = 0; i < block; ++i) least = in[i] < least ? in[i] : least;
+        for (size_t i = 0; i < block; ++i) greatest = in[i] > greatest ? in[i] : greatest;
+    }
+    for (size_t i = 0; i < n; ++i) {
+        least = in[i] < least ? in[i] : least;
+        greatest = in[i] > greatest ? in[i] : greatest;
+    }
+    *low = least;
+    *high = greatest;
 }
 
 }  // namespace bitpress::scalar

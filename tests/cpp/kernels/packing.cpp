@@ -299,6 +299,21 @@ void check_mask_other(const Trial& t) noexcept {
     t.same("mask", mask, (n + 7) / 8);
 }
 
+void check_write_gaps(const Trial& t) noexcept {
+    const std::size_t n = t.size(4000);
+    std::uint8_t* mask = t.bytes((n + 7) / 8, 256);
+    const std::size_t rare = t.random.below(200);  // of bytes that are not zero
+    for (std::size_t i = 0; i < (n + 7) / 8; ++i) {
+        if (rare != 0 && !t.random.one_in(rare)) mask[i] = 0;
+    }
+    if (n % 8 != 0) mask[n / 8] = static_cast<std::uint8_t>(mask[n / 8] & ((1U << n % 8) - 1U));
+    const std::size_t room = static_cast<std::size_t>(t.plain.count_bits(mask, (n + 7) / 8)) + n / 255 + 64;
+    const auto gaps = t.out<std::uint8_t>(room);
+    const std::size_t written = t.plain.write_gaps(mask, n, gaps.plain);
+    t.same_number("written", written, t.isa.write_gaps(mask, n, gaps.isa));
+    t.same("gaps", gaps, written);
+}
+
 void check_clear_unmasked(const Trial& t) noexcept {
     const std::size_t n = t.size(400);
     const std::uint8_t* mask = mask_of(t, n);
@@ -340,6 +355,17 @@ void check_histogram(const Trial& t) noexcept {
     t.plain.histogram(in, n, counts.plain);
     t.isa.histogram(in, n, counts.isa);
     t.same("counts", counts, 256);
+}
+
+void check_min_max_bytes(const Trial& t) noexcept {
+    const std::size_t n = 1 + t.random.below(t.random.one_in(4) ? 20000 : 300);
+    std::uint8_t* in = t.bytes(n, 1 + t.random.below(256));
+    for (unsigned i = 0; i < 2; ++i) in[t.random.below(n)] = static_cast<std::uint8_t>(t.random.below(256));
+    std::uint8_t low[2], high[2];
+    t.plain.min_max_bytes(in, n, low, high);
+    t.isa.min_max_bytes(in, n, low + 1, high + 1);
+    t.same_number("low", low[0], low[1]);
+    t.same_number("high", high[0], high[1]);
 }
 
 void check_split_planes(const Trial& t) noexcept {
