@@ -24,6 +24,7 @@ from rows import N, gaussian_codes, sparse_codes
 import bitpress as bp
 
 COPIES = 16
+STRIP = 1 << 16
 
 
 DATA: dict[str, Callable[[int], np.ndarray]] = {
@@ -94,6 +95,21 @@ def _gif_codes(data: bytes) -> bytes:
     return b"".join(blob[at + 1 : at + 1 + blob[at]] for at in range(1, len(blob) - 1, 256))
 
 
+def _strips_encode(data: bytes) -> bytes:
+    """Strips of 64 KiB, as libtiff's are here, each after its length."""
+    strips = bp.lzw.encode_many([data[at : at + STRIP] for at in range(0, len(data), STRIP)], format="tiff")
+    return b"".join(len(strip).to_bytes(4, "little") + strip for strip in strips)
+
+
+def _strips_decode(blob: bytes) -> bytes:
+    strips, at = [], 0
+    while at < len(blob):
+        end = at + 4 + int.from_bytes(blob[at : at + 4], "little")
+        strips.append(bp.lzw.decode(blob[at + 4 : end], format="tiff", size=STRIP))
+        at = end
+    return b"".join(strips)
+
+
 def _into(decode: Callable[..., bytes]) -> Callable[[bytes], bytes]:
     """Decodes into a buffer that is there, as the C coders do."""
     room = bytearray(COPIES * N)
@@ -108,6 +124,7 @@ OURS = {
         lambda data: bp.lzw.encode(data, format="tiff"),
         lambda blob: bp.lzw.decode(blob, format="tiff", size=COPIES * N),
     ),
+    "lzw tiff, many": (_strips_encode, _strips_decode),
     "lzw gif": (
         lambda data: bp.lzw.encode(data, format="gif"),
         lambda blob: bp.lzw.decode(blob, format="gif", size=COPIES * N),
@@ -126,6 +143,7 @@ PEERS = {
     "rans": ENTROPY_PEERS,
     "lzw": {"libtiff": _libtiff, "imagecodecs": _imagecodecs},
     "lzw tiff": {"libtiff": _libtiff, "imagecodecs": _imagecodecs},
+    "lzw tiff, many": {"libtiff": _libtiff},
     "lzw gif": {"wuffs": lambda: native("wuffs", COPIES * N, _gif_codes)},
     "lzw .Z": {"ncompress": _ncompress},
 }

@@ -1,10 +1,13 @@
 // LZW in others' framings as Python sees it: bytes-like in, bytes out. The GIL is released while the core runs.
+#include <deque>
 #include <optional>
+#include <vector>
 
 #include <pybind11/stl.h>
 
 #include "bind/bind.h"
 #include "bind/buffers.h"
+#include "bind/threads.h"
 #include "codings/frame.h"
 #include "codings/lzw_image.h"
 #include "codings/lzw_z.h"
@@ -114,6 +117,43 @@ py::bytes decode_gif(const py::object& blob, std::optional<std::uint64_t> size, 
     return decode_image("gif", lzw::gif_rules(gif.min_code_size), gif.codes, size, max_size);
 }
 
+// `encode(workers, pieces, workspace)` of several inputs, each into bytes of its `bound`.
+template <class Bound, class Encode>
+py::list encode_many(const char* name, const py::list& blocks, unsigned threads, Bound bound, Encode encode) {
+    std::deque<Buffer> in;
+    std::deque<OutputBytes> out;
+    std::vector<lzw::Piece> pieces;
+    std::size_t total = 0;
+    for (const py::handle block : blocks) {
+        const Bytes bytes = in.emplace_back(py::reinterpret_borrow<py::object>(block)).bytes();
+        const MutableBytes room = out.emplace_back(bound(bytes.size())).bytes();
+        pieces.push_back({bytes, room, 0, {}});
+        total += bytes.size();
+    }
+    Status status;
+    {
+        const py::gil_scoped_release unlocked;
+        const Threads crew(threads, total);
+        const Workspace workspace(workers_need(lzw::image_lanes_workspace, crew.workers()));
+        status = encode(crew.workers(), std::span(pieces), workspace.bytes());
+    }
+    raise_for(status, name);
+    py::list results;
+    for (std::size_t i = 0; i < pieces.size(); ++i) results.append(out[i].take(pieces[i].written));
+    return results;
+}
+
+py::list encode_tiff_many(const py::list& blocks, unsigned threads) {
+    return encode_many("tiff", blocks, threads, lzw::tiff_bound, lzw::tiff_encode_many);
+}
+
+py::list encode_gif_many(const py::list& blocks, unsigned min_code_size, unsigned threads) {
+    return encode_many("gif", blocks, threads, lzw::gif_bound,
+                       [&](const Workers& workers, std::span<lzw::Piece> pieces, MutableBytes workspace) {
+                           return lzw::gif_encode_many(workers, min_code_size, pieces, workspace);
+                       });
+}
+
 // As much of a .Z file as there is: (bytes of the input that were used, bytes of the output that were written).
 py::tuple z_read(lzw::ZReader& reader, const py::object& blob, bool last, const py::object& out) {
     const Buffer in(blob);
@@ -137,6 +177,8 @@ void register_lzw(py::module_& module) {
     module.def("decode_tiff", decode_tiff, py::arg("blob"), py::arg("size") = py::none(),
                py::arg("max_size") = py::none());
     module.def("encode_gif", encode_gif, py::arg("data"), py::arg("min_code_size"));
+    module.def("encode_tiff_many", encode_tiff_many, py::arg("blocks"), py::arg("threads"));
+    module.def("encode_gif_many", encode_gif_many, py::arg("blocks"), py::arg("min_code_size"), py::arg("threads"));
     module.def("decode_gif", decode_gif, py::arg("blob"), py::arg("size") = py::none(),
                py::arg("max_size") = py::none());
     py::class_<lzw::ZReader>(module, "ZReader")

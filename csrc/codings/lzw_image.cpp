@@ -21,30 +21,6 @@ Rules image_rules(unsigned literal_bits) noexcept {
     return rules;
 }
 
-// Writes codes one after the other, low or high bits first. The caller has made sure of the room.
-template <bool high_first>
-class CodeWriter {
-  public:
-    explicit CodeWriter(std::uint8_t* at) noexcept : at_(at) {}
-
-    void put(std::uint32_t code, unsigned width) noexcept {
-        bits_ = high_first ? bits_ << width | code : bits_ | std::uint64_t{code} << count_;
-        for (count_ += width; count_ >= 8; count_ -= 8) {
-            *at_++ = static_cast<std::uint8_t>(high_first ? bits_ >> (count_ - 8) : bits_);
-            if (!high_first) bits_ >>= 8;
-        }
-    }
-    std::uint8_t* finish() noexcept {
-        if (count_ > 0) put(0, 8 - count_);
-        return at_;
-    }
-
-  private:
-    std::uint64_t bits_ = 0;
-    unsigned count_ = 0;  // below 8 between two codes
-    std::uint8_t* at_;
-};
-
 // clear_at: the newest word after which a clear is written. Bytes are below rules.literals.
 template <bool high_first>
 std::uint8_t* encode_codes(const Rules& rules, std::uint32_t clear_at, Bytes in, std::uint8_t* out,
@@ -59,10 +35,12 @@ std::uint8_t* encode_codes(const Rules& rules, std::uint32_t clear_at, Bytes in,
         EncodeDictionary::Place place;
         if (dictionary.extend(&string, in[i], &place)) continue;
         writer.put(dictionary.word(string), width);
+        writer.flush();
         dictionary.insert(place, ++newest);
         if (rules.wider(newest, width)) ++width;
         if (newest == clear_at) {
             writer.put(rules.clear, width);
+            writer.flush();
             newest = rules.first - 1;
             width = rules.min_width;
             dictionary.clear(rules.last);
@@ -78,7 +56,45 @@ std::uint8_t* encode_codes(const Rules& rules, std::uint32_t clear_at, Bytes in,
 }
 
 // Bits of n bytes: each at most a code, each clear after more than 3800 codes, a clear and an end.
-std::size_t codes_bound(std::size_t n) noexcept { return (n + n / 3800 + 3) / 2 * 3 + 3; }
+std::size_t codes_bound(std::size_t n) noexcept { return (n + n / 3800 + 3) / 2 * 3 + 3 + code_slack; }
+
+// A GIF's codes go to the end of out and are moved down, a sub-block at a time.
+MutableBytes gif_codes(std::size_t n, MutableBytes out) noexcept { return out.last(codes_bound(n)); }
+
+// Returns how many bytes there are of the whole.
+std::size_t put_blocks(unsigned min_code_size, Bytes codes, MutableBytes out) noexcept {
+    std::uint8_t* to = out.data();
+    *to++ = static_cast<std::uint8_t>(min_code_size);
+    while (!codes.empty()) {
+        const std::size_t size = codes.size() < block_bytes ? codes.size() : block_bytes;
+        *to++ = static_cast<std::uint8_t>(size);
+        std::memmove(to, codes.data(), size);
+        to += size;
+        codes = codes.subspan(size);
+    }
+    *to++ = 0;
+    return static_cast<std::size_t>(to - out.data());
+}
+
+bool has_pixels(Bytes in, unsigned bits) noexcept {
+    std::uint8_t all = 0;
+    for (const std::uint8_t byte : in) all |= byte;
+    return all >> bits == 0;
+}
+
+// Each worker has a run of pieces and lanes of its own.
+Status encode_pieces(const Workers& workers, const Rules& rules, std::uint32_t clear_at, std::span<Piece> pieces,
+                     MutableBytes workspace) noexcept {
+    BP_TRY(check_encode(0, {}, {}, workspace, workers_need(image_lanes_workspace, workers)));
+    const unsigned parts = part_count(workers, pieces.size());
+    each_part(workers, parts, [&](unsigned i) noexcept {
+        const auto begin = static_cast<std::size_t>(part_begin(pieces.size(), parts, i));
+        const auto end = static_cast<std::size_t>(part_begin(pieces.size(), parts, i + 1));
+        auto* const lanes = reinterpret_cast<Lane*>(workspace.data() + i * worker_stride(image_lanes_workspace));
+        encode_lanes(rules, clear_at, pieces.data() + begin, end - begin, lanes);
+    });
+    return Status::ok;
+}
 
 }  // namespace
 
@@ -147,27 +163,35 @@ Status gif_encode(Bytes in, unsigned min_code_size, MutableBytes out, MutableByt
                   std::size_t* written) noexcept {
     if (min_code_size < gif_min_size || min_code_size > gif_max_size) return Status::bad_argument;
     BP_TRY(check_encode(gif_bound(in.size()), in, out, workspace, image_encode_workspace));
-    std::uint8_t all = 0;
-    for (const std::uint8_t byte : in) all |= byte;
-    if (all >> min_code_size != 0) return Status::bad_argument;
-    // The codes go to the end of out and are moved down, a block at a time.
-    const std::size_t most = codes_bound(in.size());
-    std::uint8_t* const codes = out.data() + (out.size() - most);
+    if (!has_pixels(in, min_code_size)) return Status::bad_argument;
+    const MutableBytes codes = gif_codes(in.size(), out);
     EncodeDictionary& dictionary = *reinterpret_cast<EncodeDictionary*>(workspace.data());
     const std::uint8_t* const end =
-        encode_codes<false>(gif_rules(min_code_size), image_words - 1, in, codes, dictionary);
-    std::uint8_t* to = out.data();
-    *to++ = static_cast<std::uint8_t>(min_code_size);
-    for (const std::uint8_t* from = codes; from != end;) {
-        const std::size_t left = static_cast<std::size_t>(end - from);
-        const std::size_t size = left < block_bytes ? left : block_bytes;
-        *to++ = static_cast<std::uint8_t>(size);
-        std::memmove(to, from, size);
-        to += size;
-        from += size;
+        encode_codes<false>(gif_rules(min_code_size), image_words - 1, in, codes.data(), dictionary);
+    *written = put_blocks(min_code_size, codes.first(static_cast<std::size_t>(end - codes.data())), out);
+    return Status::ok;
+}
+
+Status tiff_encode_many(const Workers& workers, std::span<Piece> pieces, MutableBytes workspace) noexcept {
+    for (Piece& piece : pieces) {
+        BP_TRY(check_encode(tiff_bound(piece.in.size()), piece.in, piece.out, {}, 0));
+        piece.codes = piece.out;
     }
-    *to++ = 0;
-    *written = static_cast<std::size_t>(to - out.data());
+    return encode_pieces(workers, tiff_rules({}), tiff_newest, pieces, workspace);
+}
+
+Status gif_encode_many(const Workers& workers, unsigned min_code_size, std::span<Piece> pieces,
+                       MutableBytes workspace) noexcept {
+    if (min_code_size < gif_min_size || min_code_size > gif_max_size) return Status::bad_argument;
+    for (Piece& piece : pieces) {
+        BP_TRY(check_encode(gif_bound(piece.in.size()), piece.in, piece.out, {}, 0));
+        if (!has_pixels(piece.in, min_code_size)) return Status::bad_argument;
+        piece.codes = gif_codes(piece.in.size(), piece.out);
+    }
+    BP_TRY(encode_pieces(workers, gif_rules(min_code_size), image_words - 1, pieces, workspace));
+    for (Piece& piece : pieces) {
+        piece.written = put_blocks(min_code_size, piece.codes.first(piece.written), piece.out);
+    }
     return Status::ok;
 }
 

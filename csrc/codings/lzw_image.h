@@ -5,13 +5,15 @@
 #include "bytes.h"
 #include "codings/lzw_core.h"
 #include "codings/lzw_dictionary.h"
+#include "codings/lzw_lanes.h"
 #include "status.h"
+#include "workers.h"
 
 namespace bitpress::lzw {
 
-inline constexpr unsigned image_max_bits = 12;
 inline constexpr std::size_t image_encode_workspace = sizeof(EncodeDictionary);
 inline constexpr std::size_t image_decode_workspace = sizeof(DecodeDictionary);
+inline constexpr std::size_t image_lanes_workspace = lane_count * sizeof(Lane);  // a worker
 
 // What in is decoded by: TIFF as it is since 1988 (high bits first, codes widen early), or as it was before (low bits
 // first), which libtiff still reads; the first code, a clear, tells.
@@ -41,5 +43,11 @@ Status tiff_encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size
 // The same with a clear when word 4095 is defined. bad_argument: a byte that has more than min_code_size bits.
 Status gif_encode(Bytes in, unsigned min_code_size, MutableBytes out, MutableBytes workspace,
                   std::size_t* written) noexcept;
+
+// Several strips or frames, each piece's bytes those that it gets alone; the workspace holds image_lanes_workspace a
+// worker. bad_argument as gif_encode, before anything is written.
+Status tiff_encode_many(const Workers& workers, std::span<Piece> pieces, MutableBytes workspace) noexcept;
+Status gif_encode_many(const Workers& workers, unsigned min_code_size, std::span<Piece> pieces,
+                       MutableBytes workspace) noexcept;
 
 }  // namespace bitpress::lzw

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +24,11 @@ _PIECE = 1 << 16  # bytes that a file is read by
 def _check_format(format: str) -> None:
     if format not in LZW_FORMATS:
         raise ValueError(f"format must be one of {', '.join(LZW_FORMATS)}, not {format!r}")
+
+
+def _check_code_size(min_code_size: int | None, format: str) -> None:
+    if min_code_size is not None and (format != "gif" or not 2 <= min_code_size <= 8):
+        raise ValueError(f"min_code_size is for format 'gif' and 2..8, not {min_code_size} for {format!r}")
 
 
 class ZFile(io.RawIOBase):
@@ -97,8 +103,7 @@ class Lzw:
         threads = _check_threads(threads)
         if max_bits is not None and (format != "z" or not 9 <= max_bits <= 16):
             raise ValueError(f"max_bits is for format 'z' and 9..16, not {max_bits} for {format!r}")
-        if min_code_size is not None and (format != "gif" or not 2 <= min_code_size <= 8):
-            raise ValueError(f"min_code_size is for format 'gif' and 2..8, not {min_code_size} for {format!r}")
+        _check_code_size(min_code_size, format)
         buffer = _as_bytes(data)
         if format == "z":
             return _core.encode_z(buffer, 16 if max_bits is None else max_bits)
@@ -111,6 +116,27 @@ class Lzw:
             except ValueError:
                 raise ValueError(f"gif: a pixel has more than {bits} bits") from None
         return _core.encode("lzw", buffer, threads)
+
+    def encode_many(
+        self, blocks: Iterable[Any], *, format: str, min_code_size: int | None = None, threads: int = 1
+    ) -> list[bytes]:
+        """Codes strips or tiles (``tiff``) or frames (``gif``) together: for each what ``encode`` gives, but sooner.
+
+        Four of them are coded side by side in one thread, for one alone keeps a CPU waiting; up to ``threads`` (0: one
+        a core) share the blocks. Takes 330 KB a thread besides the blocks and their codes. ValueError as ``encode``.
+        """
+        if format not in ("tiff", "gif"):
+            raise ValueError(f"encode_many is for the formats tiff and gif, not {format!r}")
+        _check_code_size(min_code_size, format)
+        threads = _check_threads(threads)
+        buffers = [_as_bytes(block) for block in blocks]
+        if format == "tiff":
+            return _core.encode_tiff_many(buffers, threads)
+        bits = 8 if min_code_size is None else min_code_size
+        try:
+            return _core.encode_gif_many(buffers, bits, threads)
+        except ValueError:
+            raise ValueError(f"gif: a pixel has more than {bits} bits") from None
 
     def decode(
         self,

@@ -36,6 +36,44 @@ def test_the_bytes_are_those_of_the_oracle(kind: str) -> None:
             assert bp.lzw.decode(blob, format="gif") == reference.decode_gif(blob) == pixels
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_many_are_coded_as_each_alone(threads: int) -> None:
+    # Of every length and kind, so that lanes end, clear and start anew at different times.
+    blocks = [make(size).tobytes() for size in (*SIZES, 70_000, 1) for make in KINDS.values()]
+    for count in (0, 1, 2, 3, 4, 5, len(blocks)):
+        some = blocks[:count]
+        expected = [bp.lzw.encode(block, format="tiff") for block in some]
+        assert bp.lzw.encode_many(some, format="tiff", threads=threads) == expected
+    for bits in (2, 8):
+        pixels = [bytes(byte >> 8 - bits for byte in block) for block in blocks]
+        expected = [bp.lzw.encode(block, format="gif", min_code_size=bits) for block in pixels]
+        assert bp.lzw.encode_many(pixels, format="gif", min_code_size=bits, threads=threads) == expected
+
+
+def test_many_with_full_buckets_are_coded_as_each_alone() -> None:
+    # Strings of a few words with every byte after them crowd the buckets of the lanes' dictionaries.
+    rng = np.random.Generator(np.random.PCG64(9))
+    blocks = [rng.integers(0, top, 200_000).astype(np.uint8) for top in (3, 7, 30, 100, 256)]
+    expected = [bp.lzw.encode(block, format="tiff") for block in blocks]
+    assert bp.lzw.encode_many(blocks, format="tiff") == expected
+    assert [bp.lzw.decode(blob, format="tiff") for blob in expected] == [block.tobytes() for block in blocks]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "z"}, "tiff and gif, not 'z'"),
+        ({"format": "tiff", "min_code_size": 4}, "min_code_size is for format 'gif'"),
+        ({"format": "gif", "min_code_size": 9}, "2..8, not 9"),
+        ({"format": "gif", "min_code_size": 4}, "more than 4 bits"),
+        ({"format": "tiff", "threads": -1}, "threads"),
+    ],
+)
+def test_many_with_wrong_options(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bp.lzw.encode_many([b"ab", b"\xff"], **options)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_tiff_before_1988(kind: str) -> None:
     for size in SIZES:
