@@ -6,7 +6,7 @@
 
 namespace bitpress {
 
-// A matrix of weights, column after column.
+// A matrix of weights in steps, column after column.
 struct RateProblem {
     std::size_t columns = 0;
     std::size_t rows = 0;
@@ -14,9 +14,10 @@ struct RateProblem {
     const float* factor =
         nullptr;                  // [columns, columns], row l: what a unit of error of column l adds to each later one
     const float* cost = nullptr;  // [columns]: of a squared error
-    const float* prices = nullptr;  // [2 * most + 1]: what each code costs
-    int most = 0;                   // codes are -most .. most; at most 32767
-    float step = 1.0F;
+    const float* row_factor = nullptr;  // [rows, rows], the same for rows; null: rows do not make errors good
+    const float* row_cost = nullptr;    // [rows]: times `cost`
+    const float* prices = nullptr;      // [2 * most + 1]: what each code costs
+    int most = 0;                       // codes are -most .. most; at most 32767
 };
 
 // Floats of workspace that rate_round needs; too_large where 64 bits do not hold it.

@@ -274,5 +274,10 @@ def probe(threads: int) -> dict[str, float]: ...
 
 # -- bind/rounding.cpp
 def rate_round(
-    weights: NDArray[Any], factor: NDArray[Any], cost: NDArray[Any], prices: NDArray[Any], step: float
+    weights: NDArray[Any],
+    factor: NDArray[Any],
+    cost: NDArray[Any],
+    prices: NDArray[Any],
+    row_cost: NDArray[Any],
+    row_factor: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...

@@ -13,7 +13,7 @@ from .dtypes import dtype_of
 from .errors import CalibrationError, SchemeError
 from .graph import Graph, Node
 from .importers import Source, open_source
-from .methods import magnitude, method
+from .methods import Sensitivity, magnitude, method
 from .model import Model
 from .plans import LazyTensors, Plan, Reader
 from .recipe import Recipe
@@ -31,6 +31,7 @@ def compress(
     recipe: Recipe | None = None,
     *,
     calibration: Any = None,
+    sensitivity: Mapping[str, Sensitivity] | None = None,
     seed: int = 0,
     optimize: bool = True,
     example_inputs: Any = None,
@@ -48,6 +49,9 @@ def compress(
     of such mappings, or the path of an .npz. The network is run on them, its layers are pressed at once, in the graph's
     order, and kept in memory packed; ``seed`` draws which positions of a convolution are looked at, and
     ``progress(layer, done, layers)`` is called after each.
+
+    ``sensitivity``: what the outputs feel of each layer, by its weight's name (`bitpress.torch.sensitivity`);
+    rate-aware rounding then weighs layers, outputs and embeddings by it.
 
     ``optimize``: fold batch norms and fuse activations of a graph; norms are not folded where the recipe is lossless,
     since that changes weights.
@@ -81,7 +85,8 @@ def compress(
         assert graph is not None
         from .calibrate import press_layers, read_data  # only where it is asked for: it takes a while to import
 
-        graph = press_layers(graph, tensors, read_data(calibration, graph), seed=seed, progress=progress)
+        data = read_data(calibration, graph)
+        graph = press_layers(graph, tensors, data, sensitivity or {}, seed=seed, progress=progress)
     metadata = {key: value for key, value in getattr(opened, "metadata", {}).items() if key != "format"}
     in_memory = not isinstance(source, str | os.PathLike)
     packed: Mapping[str, PackedTensor] = {name: tensors[name] for name in tensors} if in_memory else tensors

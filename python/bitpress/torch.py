@@ -21,6 +21,7 @@ from .train.progress import Progress
 from .train.prune import PruningMasks
 from .train.rate import coded_bits
 from .train.schedules import Cubic, Lottery, OneShot, Schedule
+from .train.sensitivity import sensitivity
 
 __all__ = [
     "UNLABELLED",
@@ -55,4 +56,5 @@ __all__ = [
     "prepare",
     "press_",
     "relational",
+    "sensitivity",
 ]

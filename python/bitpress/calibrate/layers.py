@@ -20,12 +20,22 @@ MAX_COLUMNS = 8192  # inputs an output, over which the diagonal of the Hessian a
 
 @dataclass(frozen=True)
 class Layer:
-    """A node that multiplies what flows into it with stored weights."""
+    """A node that multiplies what flows into it with stored weights, or looks them up: that is a product with ones."""
 
     node: Node
     weight: str
     shape: tuple[int, ...]  # of the weight
     layout: Layout
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether its input is the numbers of rows (an embedding)."""
+        return self.node.op == "Gather"
+
+    @property
+    def source(self) -> str:
+        """What flows in; of one that looks up, it may be stored."""
+        return self.node.inputs[1 if self.looks_up else 0]
 
     @property
     def columns(self) -> int:
@@ -40,23 +50,25 @@ class Layer:
     @property
     def nbytes(self) -> int:
         """Of its moments."""
-        inner = self.columns if self.columns <= MAX_COLUMNS else 1
+        inner = self.columns if self.columns <= MAX_COLUMNS and not self.looks_up else 1
         return 8 * self.layout.groups * self.columns * inner
 
 
 def layers_of(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
-    """The Conv, Gemm and MatMul nodes whose second input is a stored tensor of ``shapes``, in the graph's order."""
+    """The Conv, Gemm, MatMul and Gather nodes that read a stored tensor of ``shapes``, in the graph's order."""
     found = []
     for node in graph.nodes:
-        weight = node.inputs[1] if len(node.inputs) > 1 else ""
+        if len(node.inputs) < 2:
+            continue
+        source, weight = node.inputs[:2] if node.op != "Gather" else node.inputs[1::-1]
         shape = shapes.get(weight)
-        if shape is None or node.inputs[0] in shapes or math.prod(shape) == 0:
+        if shape is None or (source in shapes and node.op != "Gather") or math.prod(shape) == 0:
             continue
         if node.op == "Conv" and len(shape) >= 3:
             found.append(Layer(node, weight, shape, Layout(_integer(node, "group", 1))))
         elif node.op == "Gemm" and len(shape) == 2:
             found.append(Layer(node, weight, shape, Layout(transposed=not _integer(node, "transB", 0))))
-        elif node.op == "MatMul" and len(shape) == 2:
+        elif len(shape) == 2 and (node.op == "MatMul" or (node.op == "Gather" and not _integer(node, "axis", 0))):
             found.append(Layer(node, weight, shape, Layout(transposed=True)))
     return found
 

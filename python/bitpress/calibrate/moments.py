@@ -20,6 +20,8 @@ from .layers import MAX_COLUMNS, Layer, samples
 
 __all__ = ["measure"]
 
+UNSEEN = 0.5  # how often a row counts as looked up that was not
+
 Packer = Callable[[str], PackedTensor]
 
 
@@ -38,19 +40,23 @@ def measure(
     ``seed`` and that name. CalibrationError where an activation is not finite.
     """
     session, inputs = _session(graph, tensor, layers)
+    stored = {name: tensor(name).unpack() for name in set(inputs) & set(graph.stored())}
     sums = [_Sums(layer, means_only) for layer in layers]
     generators = [np.random.default_rng((seed, zlib.crc32(layer.node.outputs[0].encode()))) for layer in layers]
     for batch in data:
-        results = {**batch, **(session.run(batch) if session is not None else {})}
+        results = {**stored, **batch, **(session.run(batch) if session is not None else {})}
         for name, layer, total, random in zip(inputs, layers, sums, generators, strict=True):
-            total.add(samples(layer, results[name], random))
+            if layer.looks_up:
+                total.count_rows(results[name])
+            else:
+                total.add(samples(layer, results[name], random))
     return {layer.node.outputs[0]: total.statistics() for layer, total in zip(layers, sums, strict=True)}
 
 
 def _session(graph: Graph, tensor: Packer, layers: Sequence[Layer]) -> tuple[Session | None, list[str]]:
     """What runs the network as far as the layers' inputs, and their names; None where they are the graph's own."""
-    inputs = [layer.node.inputs[0] for layer in layers]
-    given = {value.name for value in graph.inputs}
+    inputs = [layer.source for layer in layers]
+    given = {value.name for value in graph.inputs} | set(graph.stored())
     wanted = tuple(graph.value(name) for name in dict.fromkeys(inputs) if name not in given)
     if not wanted:
         return None, inputs
@@ -71,7 +77,7 @@ class _Sums:
         self.count = 0
         self.mean = np.zeros((groups, columns))
         self.squares = np.zeros((groups, columns))
-        full = columns <= MAX_COLUMNS and not means_only
+        full = columns <= MAX_COLUMNS and not means_only and not layer.looks_up
         self.hessian = np.zeros((groups, columns, columns)) if full else None
 
     def add(self, x: npt.NDArray[np.float32]) -> None:
@@ -84,7 +90,22 @@ class _Sums:
         with np.errstate(over="ignore", invalid="ignore"):
             self.hessian += x @ x.transpose(0, 2, 1)
 
+    def count_rows(self, numbers: npt.NDArray[np.integer]) -> None:
+        """``numbers``: of the rows that are looked up, any shape."""
+        rows = np.where(numbers < 0, numbers + self.layer.columns, numbers).reshape(-1)
+        self.count += rows.size
+        self.mean += np.bincount(rows, minlength=self.layer.columns)
+
+    def frequencies(self) -> Statistics:
+        """Of rows in other inputs: the root of what was counted, for seldom ones are counted badly, and unseen ones too
+        are looked up some day."""
+        found = np.sqrt(self.mean + UNSEEN)
+        found /= found.sum()
+        return Statistics(self.layer.layout, found, found, self.count)
+
     def statistics(self) -> Statistics:
+        if self.layer.looks_up:
+            return self.frequencies()
         hessian = self.hessian
         diagonal = self.squares / self.count
         if hessian is not None:

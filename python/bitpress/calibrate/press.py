@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dtypes import FLOATS
 from ..graph import Graph
-from ..methods import Statistics
+from ..methods import Sensitivity, Statistics
 from ..passes.biases import Bias, with_biases
 from ..plans import LazyTensors, Plan
 from ..recipe import Rule
@@ -27,7 +27,13 @@ Unit = list[Layer]  # all that read one weight
 
 
 def press_layers(
-    graph: Graph, tensors: LazyTensors, data: Data, *, seed: int = 0, progress: Progress | None = None
+    graph: Graph,
+    tensors: LazyTensors,
+    data: Data,
+    sensitivity: Mapping[str, Sensitivity],
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Graph:
     """Press every layer whose rule is calibrated: its plan gets the packed weights, and its bias an offset.
 
@@ -45,7 +51,7 @@ def press_layers(
         if bias.is_new:
             tensors.added.add(bias.name)
             plans[bias.name] = Plan(TensorSpec(bias.name, "F32", (bias.outputs,)), None)
-    work = _Work(graph, tensors, data, seed, biases)
+    work = _Work(graph, tensors, data, seed, biases, sensitivity)
     done = 0
     for portion in _portions(units, plans):
         for unit, statistics in zip(portion, work.measured(portion), strict=True):
@@ -88,7 +94,7 @@ def _portions(units: list[Unit], plans: Mapping[str, Plan]) -> Iterator[list[Uni
         if portion:
             size = sum(layer.nbytes for other in (*portion, unit) for layer in other)
             pressed = any(_rule(plans, other).inputs == "pressed" for other in (portion[-1], unit))
-            if size > HESSIAN_BYTES or (pressed and portion[-1][0].node.inputs[0] != unit[0].node.inputs[0]):
+            if size > HESSIAN_BYTES or (pressed and portion[-1][0].source != unit[0].source):
                 yield portion
                 portion = []
         portion.append(unit)
@@ -97,12 +103,21 @@ def _portions(units: list[Unit], plans: Mapping[str, Plan]) -> Iterator[list[Uni
 
 
 class _Work:
-    def __init__(self, graph: Graph, tensors: LazyTensors, data: Data, seed: int, biases: Mapping[str, Bias]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        tensors: LazyTensors,
+        data: Data,
+        seed: int,
+        biases: Mapping[str, Bias],
+        sensitivity: Mapping[str, Sensitivity],
+    ) -> None:
         self.graph = graph
         self.tensors = tensors
         self.data = data
         self.seed = seed
         self.biases = biases
+        self.sensitivity = sensitivity
         self.targets: dict[str, Statistics] | None = None  # means of exact inputs, where moments are of pressed ones
 
     def measured(self, portion: list[Unit]) -> list[dict[str, Statistics]]:
@@ -138,7 +153,9 @@ class _Work:
         known = _together(list(statistics.values()))
         mended = all(layer.node.outputs[0] in self.biases for layer in unit)
         centred = mended and plan.rule is not None and plan.rule.method == "rate"
-        plan.packed = self.tensors.pack(name, known.centred() if centred else known)
+        known = replace(known.centred() if centred else known, sensitivity=self.sensitivity.get(name))
+        plan.packed = self.tensors.pack(name, known)
+        plan.spec = replace(plan.spec, scheme=plan.packed.scheme)  # a method may pick the granularity
         exact = self.tensors.exact(name).unpack()
         packed = plan.packed.unpack()
         for layer in unit:

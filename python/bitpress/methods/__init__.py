@@ -15,9 +15,9 @@ from ..dtypes import Buffer
 from ..errors import SchemeError
 from ..scheme import Scheme
 from ..tensor import PackedTensor
-from .layer import PLAIN, Layout, Settings, Statistics
+from .layer import PLAIN, Layout, Sensitivity, Settings, Statistics
 
-__all__ = ["Layout", "Method", "Settings", "Statistics", "method", "names"]
+__all__ = ["Layout", "Method", "Sensitivity", "Settings", "Statistics", "method", "names"]
 
 
 class Method(Protocol):

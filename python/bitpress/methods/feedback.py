@@ -43,6 +43,8 @@ def pack(
     values, statistics = scheme.values, settings.statistics
     if not isinstance(values, Integer) or statistics is None or dtype not in FLOATS or not np.prod(shape):
         return nearest.pack(data, dtype, shape, scheme, name=name, settings=settings)
+    if statistics.hessian is None:  # no error can be made good
+        return nearest.pack(data, dtype, shape, scheme, name=name, settings=settings)
     x = to_float32(data, dtype).reshape(shape)
     layout = statistics.layout
     index = layout.matrices(scale_index(shape, values))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..recipe import Rule
 
-__all__ = ["PLAIN", "Layout", "Settings", "Statistics"]
+__all__ = ["PLAIN", "Layout", "Sensitivity", "Settings", "Statistics"]
 
 Floats = npt.NDArray[np.floating[Any]]
 LEAST_VARIANCE = 1e-3  # as a share of the mean square
@@ -46,13 +46,29 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Sensitivity:
+    """What a network's outputs feel of an error in one layer's: tr(G dW H dW^T) is the mean square of what it moves
+    them by, as a share of their variance, for H the second moments of the layer's inputs (K-FAC's two factors, Martens
+    and Grosse 2015, arXiv:1503.05671, for squared error of the outputs).
+
+    ``outputs``: G, float64 [groups, outputs, outputs]. ``inputs``: of the trace of H, how errors go together along the
+    inputs as gradients see it, where positions that share weights add up, float64 [groups, inputs, inputs]; None where
+    that was not kept. ``weights``: of all layers of the network.
+    """
+
+    outputs: npt.NDArray[np.float64]
+    inputs: npt.NDArray[np.float64] | None
+    weights: int
+
+
+@dataclass(frozen=True)
 class Statistics:
     """Second and first moments of the inputs x of one layer, over the calibration data.
 
     ``hessian``: mean of x x^T, float64 [groups, inputs, inputs]; None for a layer with so many inputs an output that
     only its ``diagonal``, float64 [groups, inputs], was kept. ``mean``: of x, float64 [groups, inputs].
     ``target_mean``: the same with every earlier layer exact, where ``mean`` is that of a pressed network. ``count``:
-    samples.
+    samples. ``sensitivity``: what is known of the layer's outputs.
     """
 
     layout: Layout
@@ -61,6 +77,7 @@ class Statistics:
     count: int
     hessian: npt.NDArray[np.float64] | None = None
     target_mean: npt.NDArray[np.float64] | None = None
+    sensitivity: Sensitivity | None = None
 
     def error(self, difference: Floats) -> npt.NDArray[np.float64]:
         """Each output's mean squared error, [groups, outputs]: diag(dW H dW^T) for dW [groups, outputs, inputs]."""
