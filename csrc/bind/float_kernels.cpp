@@ -13,12 +13,14 @@ using Floats = py::array_t<float, py::array::c_style>;
 std::size_t dim(const Floats& array, int axis) { return static_cast<std::size_t>(array.shape(axis)); }
 std::size_t count(const Floats& array) { return static_cast<std::size_t>(array.size()); }
 
-// c (m x ldc) += a (m x lda, k of them used) * panels, for n columns; in place.
-void gemm(const std::string& isa, std::size_t n, std::size_t k, const Floats& a, const Floats& panels, Floats c,
-          float low, float high) {
+// c (m x ldc) = start + a (m x lda, k of them used) * panels, for n columns; in place. starts: m of them, or none: c.
+void gemm(const std::string& isa, std::size_t n, std::size_t k, const Floats& a, const Floats& panels,
+          const Floats& starts, Floats c, float low, float high) {
     need(a.ndim() == 2 && c.ndim() == 2 && dim(a, 0) == dim(c, 0) && dim(a, 1) >= k && dim(c, 1) >= n);
     need(count(panels) == (n + 15) / 16 * 16 * k);
-    named(isa).gemm_f32(dim(a, 0), n, k, a.data(), dim(a, 1), panels.data(), c.mutable_data(), dim(c, 1), low, high);
+    need(count(starts) == 0 || count(starts) == dim(a, 0));
+    named(isa).gemm_f32(dim(a, 0), n, k, a.data(), dim(a, 1), panels.data(),
+                        count(starts) == 0 ? nullptr : starts.data(), c.mutable_data(), dim(c, 1), low, high);
 }
 
 void gemv(const std::string& isa, std::size_t k, const Floats& a, const Floats& x, Floats y) {
@@ -47,11 +49,24 @@ Floats depthwise(const std::string& isa, const Floats& x, const Floats& w, const
     return y;
 }
 
-Floats strided(const std::string& isa, const Floats& x, std::size_t stride, std::size_t n) {
-    need(stride > 0 && (n == 0 || (n - 1) * stride < count(x)));
-    Floats y(static_cast<py::ssize_t>(n));
-    named(isa).strided_f32(x.data(), stride, n, y.mutable_data());
-    return y;
+// y is changed in place.
+void sort_rows(const std::string& isa, const Floats& x, std::size_t first, std::size_t stride, std::size_t length,
+               Floats y) {
+    need(x.ndim() == 2 && y.ndim() == 2 && dim(x, 0) == dim(y, 0) && stride > 0);
+    need(dim(y, 1) >= stride * length && (first + dim(x, 1) + stride - 1) / stride <= length);
+    named(isa).sort_rows_f32(x.data(), dim(x, 0), dim(x, 1), first, stride, length, y.mutable_data(), dim(y, 1));
+}
+
+// The panel, k x 16; what the kernel leaves keeps `fill`.
+Floats gather_panel(const std::string& isa, const Floats& x, const Offsets& offsets, std::size_t n, std::size_t room,
+                    float fill) {
+    const auto k = static_cast<std::size_t>(offsets.size());
+    need(n <= room && room <= 16);
+    for (std::size_t p = 0; p < k; ++p) need(offsets.data()[p] + n <= count(x));
+    Floats panel({static_cast<py::ssize_t>(k), py::ssize_t{16}});
+    for (std::size_t i = 0; i < 16 * k; ++i) panel.mutable_data()[i] = fill;
+    named(isa).gather_panel_f32(x.data(), offsets.data(), k, n, room, panel.mutable_data());
+    return panel;
 }
 
 Floats binary(const std::string& isa, unsigned op, const Floats& a, const Floats& b, std::size_t n, float low,
@@ -96,12 +111,15 @@ Floats layer_norm(const std::string& isa, const Floats& x, const Floats& scales,
 void register_float_kernels(py::module_& module) {
     py::module_ kernels = module.def_submodule("kernels");
     kernels.def("gemm_f32", gemm, py::arg("isa"), py::arg("n"), py::arg("k"), py::arg("a"), py::arg("panels"),
-                py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
+                py::arg("starts"), py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
     kernels.def("gemv_f32", gemv, py::arg("isa"), py::arg("k"), py::arg("a"), py::arg("x"), py::arg("y").noconvert());
     kernels.def("pack_panel_f32", pack_panel, py::arg("isa"), py::arg("k"), py::arg("a"));
     kernels.def("depthwise_f32", depthwise, py::arg("isa"), py::arg("x"), py::arg("w"), py::arg("offsets"),
                 py::arg("row_step"), py::arg("bias"), py::arg("low"), py::arg("high"), py::arg("rows"), py::arg("n"));
-    kernels.def("strided_f32", strided, py::arg("isa"), py::arg("x"), py::arg("stride"), py::arg("n"));
+    kernels.def("sort_rows_f32", sort_rows, py::arg("isa"), py::arg("x"), py::arg("first"), py::arg("stride"),
+                py::arg("length"), py::arg("y").noconvert());
+    kernels.def("gather_panel_f32", gather_panel, py::arg("isa"), py::arg("x"), py::arg("offsets"), py::arg("n"),
+                py::arg("room"), py::arg("fill"));
     kernels.def("binary_f32", binary, py::arg("isa"), py::arg("op"), py::arg("a"), py::arg("b"), py::arg("n"),
                 py::arg("low"), py::arg("high"));
     kernels.def("affine_f32", affine, py::arg("isa"), py::arg("x"), py::arg("scale"), py::arg("shift"), py::arg("low"),

@@ -49,7 +49,7 @@ Rates measure(const Workers& workers, Numbers* numbers, std::uint8_t* memory) {
     Rates rates = {};
     rates.f32 = most(workers, work, [&](unsigned part) noexcept {
         Numbers& n = numbers[part];
-        for (int i = 0; i < times; ++i) k.gemm_f32(rows, columns, depth, n.a, depth, n.b, n.c, columns, -1, 1);
+        for (int i = 0; i < times; ++i) k.gemm_f32(rows, columns, depth, n.a, depth, n.b, nullptr, n.c, columns, -1, 1);
     });
     rates.s16 = most(workers, work, [&](unsigned part) noexcept {
         Numbers& n = numbers[part];

@@ -1,4 +1,6 @@
 // Convolution as products of blocks: a tile of the weights by panels of 16 output pixels, gathered as they are needed.
+// Images stay as planes inside: so weights, which are the factors, are read as they are stored, and nothing lays them
+// out anew.
 #include "ops/conv.h"
 
 #include <string.h>
@@ -9,16 +11,21 @@ namespace {
 constexpr std::uint64_t panel = 16;
 constexpr std::uint64_t panel_target = 65536;  // floats of gathered pixels at once: 256 KiB
 
-// Where the pieces of scratch are, in floats; what a worker has of its own comes after what all share.
+// Where the pieces of scratch are, in floats: first what workers share, then what each has of its own.
 struct Layout {
-    std::uint64_t panels = 0, cursors = 0, tile = 0, own = 0, end = 0;
+    std::uint64_t image = 0, zeros = 0, panels = 0, cursors = 0, offsets = 0, tile = 0, first = 0, own = 0, end = 0;
     Layout(const ConvParams& p, std::uint64_t tile_floats, std::uint64_t parts) noexcept {
+        zeros = round_up(Pixels::floats(p), panel);
+        const std::uint64_t shared = zeros + round_up(p.block_m, panel);
         const std::uint64_t pixels = (p.shared != 0 ? p.k : p.block_k) * p.block_n;
-        const std::uint64_t before = round_up(p.cursor_floats + pixels, panel);
-        cursors = pixels;
-        tile = p.shared != 0 ? before : round_up(pixels + p.cursor_floats, panel);
-        own = round_up(p.shared != 0 ? tile_floats : tile + tile_floats, panel);
-        end = (p.shared != 0 ? before : 0) + parts * own;
+        const std::uint64_t with = round_up(pixels + p.cursor_floats, panel);  // weights are read with these
+        first = p.shared != 0 ? shared + with : shared;
+        panels = p.shared != 0 ? shared : 0;
+        cursors = panels + pixels;
+        offsets = p.shared != 0 ? 0 : with;
+        tile = offsets + Pixels::own_floats(p);
+        own = round_up(tile + tile_floats, panel);
+        end = first + parts * own;
     }
 };
 
@@ -30,13 +37,34 @@ Status plan_products(PlanContext& context, ConvParams* p) noexcept {
     const TensorView* stored = context.inputs[1].stored;
     p->block_k = smaller(p->k, 256);
     p->block_n = smaller(round_up(p->n, panel), larger(panel_target / p->block_k / panel * panel, 4 * panel));
-    const std::uint64_t rows = larger(tile_target / p->block_k / 6 * 6, 6);
+    const std::uint64_t rows = larger(tile_target / p->block_k / 12 * 12, 12);
     p->block_m = smaller(p->out_channels, rows);
     p->cursor_floats = WeightRows::cursor_floats(stored, p->groups * p->out_channels);
     share_products(context, p, 4 * panel_target);
     const Layout at(*p, tile_floats(*p, stored), context.parts);
     context.tile_floats = context.parts * tile_floats(*p, stored);
     context.scratch_floats = at.end;
+    return Status::ok;
+}
+
+// Where each row is one pixel, as in sequences that others hold as images of width 1, rows are columns.
+void lay_flat(Window* window) noexcept {
+    const WindowAxis& x = window->x;
+    if (x.in != 1 || x.out != 1 || x.kernel != 1 || x.padded() != 1) return;
+    const WindowAxis y = window->y;
+    window->y = x;
+    window->x = y;
+}
+
+// Floats of the padded planes of an image.
+Status plan_stage(ConvParams* p) noexcept {
+    if (p->window.trivial()) return Status::ok;
+    std::uint64_t floats = RowParts(p->window.x).row();
+    if (!checked_mul(floats, p->window.y.padded(), &floats) || !checked_mul(floats, p->groups, &floats) ||
+        !checked_mul(floats, p->in_channels, &floats) || floats > max_elements) {
+        return Status::too_large;
+    }
+    p->staged = floats;
     return Status::ok;
 }
 
@@ -70,6 +98,7 @@ Status plan_conv(PlanContext& context) noexcept {
     BP_TRY(append(&out, w.dims[0]));
     BP_TRY(read_window(context, x, w.dims + 2, false, &p.window, &out));
     BP_TRY(read_bounds(context, &p.bounds));
+    lay_flat(&p.window);
     p.k = p.in_channels * p.kernel_size();
     if (!checked_mul(p.window.y.out, p.window.x.out, &p.n) || p.n > max_elements) return Status::too_large;
     std::uint64_t work = 0;
@@ -79,135 +108,50 @@ Status plan_conv(PlanContext& context) noexcept {
     context.work = work;
     context.products = Products::f32;
     p.depthwise = p.in_channels == 1 && p.groups > 1 ? 1 : 0;
-    if (takes_integers(context, p)) return plan_integer(context, &p);
-    return p.depthwise != 0 ? plan_depthwise(context, &p) : plan_products(context, &p);
-}
-
-// The inputs first, first + stride, .. of a row of the image, `width` (1 to 16) of them; 0 outside, or where row is
-// null.
-void gather_row(const Kernels& kernels, const float* row, const WindowAxis& axis, std::int64_t first,
-                std::uint64_t width, float* out) noexcept {
-    const auto in = static_cast<std::int64_t>(axis.in);
-    const auto stride = static_cast<std::int64_t>(axis.stride);
-    std::uint64_t begin = 0;
-    std::uint64_t end = width;
-    if (row == nullptr) end = 0;
-    while (begin < end && first + static_cast<std::int64_t>(begin) * stride < 0) ++begin;
-    while (end > begin && first + static_cast<std::int64_t>(end - 1) * stride >= in) --end;
-    if (end - begin == panel && stride == 1) {
-        memcpy(out, row + first, panel * sizeof(float));
-        return;
-    }
-    for (std::uint64_t i = 0; i < begin; ++i) out[i] = 0.0F;
-    if (end > begin) {
-        const std::int64_t at = first + static_cast<std::int64_t>(begin) * stride;
-        kernels.strided_f32(row + at, axis.stride, end - begin, out + begin);
-    }
-    for (std::uint64_t i = end; i < width; ++i) out[i] = 0.0F;
-}
-
-// Gathers k-rows [k0, k0 + depth) of pixels [first, first + width) into one panel of depth x 16.
-void gather_panel(const Kernels& kernels, const ConvParams& p, const float* image, std::uint64_t first,
-                  std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* out) noexcept {
-    const WindowAxis& ay = p.window.y;
-    const WindowAxis& ax = p.window.x;
-    std::int64_t base_y[panel] = {};
-    std::int64_t base_x[panel] = {};
-    for (std::uint64_t i = 0; i < width; ++i) {
-        const std::uint64_t pixel = first + i;
-        base_y[i] = static_cast<std::int64_t>(pixel / ax.out * ay.stride) - static_cast<std::int64_t>(ay.pad_begin);
-        base_x[i] = static_cast<std::int64_t>(pixel % ax.out * ax.stride) - static_cast<std::int64_t>(ax.pad_begin);
-    }
-    const bool one_row = base_y[0] == base_y[width - 1];
-    const std::int64_t in_y = static_cast<std::int64_t>(ay.in);
-    const std::int64_t in_x = static_cast<std::int64_t>(ax.in);
-    std::uint64_t channel = k0 / p.kernel_size();
-    std::uint64_t ky = k0 % p.kernel_size() / ax.kernel;
-    std::uint64_t kx = k0 % ax.kernel;
-    for (std::uint64_t row = 0; row < depth; ++row, out += panel) {
-        const float* plane = image + channel * p.in_plane();
-        const std::int64_t dy = static_cast<std::int64_t>(ky * ay.dilation);
-        const std::int64_t dx = static_cast<std::int64_t>(kx * ax.dilation);
-        const std::int64_t y0 = base_y[0] + dy;
-        if (one_row) {
-            const bool present = y0 >= 0 && y0 < in_y;
-            gather_row(kernels, present ? plane + y0 * in_x : nullptr, ax, base_x[0] + dx, width, out);
-        } else {
-            for (std::uint64_t i = 0; i < width; ++i) {
-                const std::int64_t y = base_y[i] + dy;
-                const std::int64_t x = base_x[i] + dx;
-                out[i] = y >= 0 && y < in_y && x >= 0 && x < in_x ? plane[y * in_x + x] : 0.0F;
-            }
-        }
-        for (std::uint64_t i = width; i < panel; ++i) out[i] = 0.0F;
-        if (++kx < ax.kernel) continue;
-        kx = 0;
-        if (++ky < ay.kernel) continue;
-        ky = 0;
-        ++channel;
-    }
-}
-
-// 1 x 1, stride 1: the rows of a panel are pieces of the image's planes.
-void copy_panel(const ConvParams& p, const float* image, std::uint64_t first, std::uint64_t width, std::uint64_t k0,
-                std::uint64_t depth, float* out) noexcept {
-    const float* in = image + k0 * p.in_plane() + first;
-    if (width == panel) {
-        for (std::uint64_t row = 0; row < depth; ++row)
-            memcpy(out + row * panel, in + row * p.in_plane(), panel * sizeof(float));
-        return;
-    }
-    for (std::uint64_t row = 0; row < depth; ++row) {
-        memcpy(out + row * panel, in + row * p.in_plane(), width * sizeof(float));
-        for (std::uint64_t i = width; i < panel; ++i) out[row * panel + i] = 0.0F;
-    }
-}
-
-void fill_rows(float* out, std::uint64_t stride, std::uint64_t rows, std::uint64_t width, const float* bias) noexcept {
-    for (std::uint64_t i = 0; i < rows; ++i) {
-        const float value = bias == nullptr ? 0.0F : bias[i];
-        for (std::uint64_t j = 0; j < width; ++j) out[i * stride + j] = value;
-    }
+    if (p.depthwise != 0) return plan_depthwise(context, &p);
+    BP_TRY(plan_stage(&p));
+    return takes_integers(context, p) ? plan_integer(context, &p) : plan_products(context, &p);
 }
 
 // What the products of one image with one group of the weights read and write.
 struct Product {
     const RunContext& context;
     const ConvParams& p;
-    std::uint64_t first_row;  // of weights
-    const float* image;
-    const float* bias;
+    const Pixels& pixels;
+    std::uint64_t group;
+    const float* bias;  // null: zeros
     float* out;
 
-    Product(const RunContext& run, const ConvParams& params, std::uint64_t i) noexcept
+    Product(const RunContext& run, const ConvParams& params, const Pixels& from, std::uint64_t image,
+            std::uint64_t number) noexcept
         : context(run),
           p(params),
-          first_row(i % p.groups * p.out_channels),
-          image(run.input(0) + i * p.in_channels * p.in_plane()),
-          bias(run.input_count > 2 && run.input(2) != nullptr ? run.input(2) + first_row : nullptr),
-          out(run.output() + i * p.out_channels * p.n) {}
+          pixels(from),
+          group(number),
+          bias(run.input_count > 2 && run.input(2) != nullptr ? run.input(2) + first_row() : nullptr),
+          out(run.output() + (image * params.groups + number) * params.out_channels * params.n) {}
 
+    std::uint64_t first_row() const noexcept { return group * p.out_channels; }  // of weights
     std::uint64_t width(std::uint64_t n0) const noexcept { return smaller(p.block_n, p.n - n0); }
 
-    // k-rows from k0 on of the panel at column n0 + j.
-    void gather(std::uint64_t n0, std::uint64_t j, std::uint64_t k0, float* panels) const noexcept {
-        const std::uint64_t depth = p.depth_at(k0);
-        gather_pixels(*context.kernels, p, image, n0 + j, smaller(panel, width(n0) - j), k0, depth, panels + j * depth);
+    // k-rows, `depth` of them from `offsets` on, of the panel at column n0 + j.
+    void gather(std::uint64_t n0, std::uint64_t j, const std::size_t* offsets, std::uint64_t depth,
+                float* panels) const noexcept {
+        pixels.gather(group, n0 + j, smaller(panel, width(n0) - j), offsets, depth, panels + j * depth);
     }
 
     // Adds what rows m0.. and k-rows k0.. give to the block of columns at n0; the first adds to the bias, the last
-    // clips.
+    // clips. zeros: block_m of them.
     Status multiply(WeightRows& weights, std::uint64_t m0, std::uint64_t n0, std::uint64_t k0, const float* panels,
-                    float* tile) const noexcept {
+                    const float* zeros, float* tile) const noexcept {
         const std::uint64_t rows = smaller(p.block_m, p.out_channels - m0);
         const std::uint64_t depth = p.depth_at(k0);
         const bool last = k0 + depth == p.k;
         const float* a = nullptr;
         std::size_t lda = 0;
-        BP_TRY(weights.read(first_row + m0, rows, k0, depth, tile, &a, &lda));
-        float* c = out + m0 * p.n + n0;
-        if (k0 == 0) fill_rows(c, p.n, rows, width(n0), bias == nullptr ? nullptr : bias + m0);
-        context.kernels->gemm_f32(rows, width(n0), depth, a, lda, panels, c, p.n,
+        BP_TRY(weights.read(first_row() + m0, rows, k0, depth, tile, &a, &lda));
+        const float* starts = k0 != 0 ? nullptr : bias == nullptr ? zeros : bias + m0;
+        context.kernels->gemm_f32(rows, width(n0), depth, a, lda, panels, starts, out + m0 * p.n + n0, p.n,
                                   last ? p.bounds.low : -__builtin_inff(), last ? p.bounds.high : __builtin_inff());
         return Status::ok;
     }
@@ -218,39 +162,47 @@ WeightRows weights_of(const RunContext& context, const ConvParams& p, float* cur
                                         : WeightRows(context.input(1), p.k);
 }
 
-// Block after block of pixels, each with all of its group's weights.
-Status run_by_pixels(const RunContext& context, const ConvParams& p, const Layout& at) noexcept {
-    return in_units(context.workers, p.batch * p.groups * p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
-        const Product product(context, p, unit / p.blocks());
+// Of one image: block after block of pixels, each with all of its group's weights.
+Status run_by_pixels(const RunContext& context, const ConvParams& p, const Layout& at, const Pixels& pixels,
+                     std::uint64_t image) noexcept {
+    return in_units(context.workers, p.groups * p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
+        const Product product(context, p, pixels, image, unit / p.blocks());
         const std::uint64_t n0 = unit % p.blocks() * p.block_n;
-        float* own = context.scratch + part * at.own;
+        float* own = context.scratch + at.first + part * at.own;
+        float* panels = own + at.panels;
         WeightRows weights = weights_of(context, p, own + at.cursors);
         for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
-            for (std::uint64_t j = 0; j < product.width(n0); j += panel) product.gather(n0, j, k0, own);
+            const std::size_t* offsets = pixels.locate(k0, p.depth_at(k0), own + at.offsets);
+            for (std::uint64_t j = 0; j < product.width(n0); j += panel)
+                product.gather(n0, j, offsets, p.depth_at(k0), panels);
             for (std::uint64_t m0 = 0; m0 < p.out_channels; m0 += p.block_m)
-                BP_TRY(product.multiply(weights, m0, n0, k0, own, own + at.tile));
+                BP_TRY(product.multiply(weights, m0, n0, k0, panels, context.scratch + at.zeros, own + at.tile));
         }
         return Status::ok;
     });
 }
 
-// The pixels of a block are gathered by all; then each takes some rows of weights.
-Status run_by_rows(const RunContext& context, const ConvParams& p, const Layout& at) noexcept {
-    float* pixels = context.scratch;
-    for (std::uint64_t block = 0; block < p.batch * p.groups * p.blocks(); ++block) {
-        const Product product(context, p, block / p.blocks());
+// The same where the pixels of a block are gathered by all; then each takes some rows of weights.
+Status run_by_rows(const RunContext& context, const ConvParams& p, const Layout& at, const Pixels& pixels,
+                   std::uint64_t image) noexcept {
+    float* gathered = context.scratch + at.panels;
+    const auto own = [&](unsigned part) noexcept { return context.scratch + at.first + part * at.own; };
+    for (std::uint64_t block = 0; block < p.groups * p.blocks(); ++block) {
+        const Product product(context, p, pixels, image, block / p.blocks());
         const std::uint64_t n0 = block % p.blocks() * p.block_n;
         const std::uint64_t panels = (product.width(n0) - 1) / panel + 1;
         const std::uint64_t depths = (p.k - 1) / p.block_k + 1;
         WeightRows weights = weights_of(context, p, context.scratch + at.cursors);  // a row is of one worker
-        each_unit(context.workers, panels * depths, [&](std::uint64_t unit, unsigned) noexcept {
+        each_unit(context.workers, panels * depths, [&](std::uint64_t unit, unsigned part) noexcept {
             const std::uint64_t k0 = unit / panels * p.block_k;
-            product.gather(n0, unit % panels * panel, k0, pixels + k0 * panels * panel);
+            const std::size_t* offsets = pixels.locate(k0, p.depth_at(k0), own(part) + at.offsets);
+            product.gather(n0, unit % panels * panel, offsets, p.depth_at(k0), gathered + k0 * panels * panel);
         });
         const auto multiply = [&](std::uint64_t unit, unsigned part) noexcept {
-            float* tile = context.scratch + at.tile + part * at.own;
+            const float* zeros = context.scratch + at.zeros;
             for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k)
-                BP_TRY(product.multiply(weights, unit * p.block_m, n0, k0, pixels + k0 * panels * panel, tile));
+                BP_TRY(product.multiply(weights, unit * p.block_m, n0, k0, gathered + k0 * panels * panel, zeros,
+                                        own(part) + at.tile));
             return Status::ok;
         };
         BP_TRY(in_units(context.workers, (p.out_channels - 1) / p.block_m + 1, multiply));
@@ -258,12 +210,21 @@ Status run_by_rows(const RunContext& context, const ConvParams& p, const Layout&
     return Status::ok;
 }
 
+Status run_products(const RunContext& context, const ConvParams& p) noexcept {
+    const Layout at(p, tile_floats(p, context.stored[1]), context.workers.count);
+    memset(context.scratch + at.zeros, 0, p.block_m * sizeof(float));
+    for (std::uint64_t image = 0; image < p.batch; ++image) {
+        const Pixels pixels(context, p, image, context.scratch + at.image);
+        BP_TRY(p.shared != 0 ? run_by_rows(context, p, at, pixels, image)
+                             : run_by_pixels(context, p, at, pixels, image));
+    }
+    return Status::ok;
+}
+
 Status run_conv(const RunContext& context) noexcept {
     const ConvParams& p = context.parameters<ConvParams>();
     if (p.depthwise != 0) return run_depthwise(context, p);
-    if (p.integer != 0) return run_integer(context, p);
-    const Layout at(p, tile_floats(p, context.stored[1]), context.workers.count);
-    return p.shared != 0 ? run_by_rows(context, p, at) : run_by_pixels(context, p, at);
+    return p.integer != 0 ? run_integer(context, p) : run_products(context, p);
 }
 
 }  // namespace
@@ -271,8 +232,8 @@ Status run_conv(const RunContext& context) noexcept {
 void share_products(PlanContext& context, ConvParams* p, std::uint64_t most) noexcept {
     constexpr std::uint64_t units = 16;         // enough that the last ones to end do not end far apart
     constexpr std::uint64_t least = 8 * panel;  // pixels for which unpacking the weights costs little
-    const std::uint64_t images = p->batch * p->groups;
-    const std::uint64_t time = context.work / 32;
+    const std::uint64_t images = p->groups;     // of one after the other, all of its groups at once
+    const std::uint64_t time = context.work / 32 / p->batch;
     if (context.share(units, time) < 2) return;
     if (images * p->blocks() < units) {
         const std::uint64_t wanted = (units - 1) / images + 1;
@@ -285,15 +246,6 @@ void share_products(PlanContext& context, ConvParams* p, std::uint64_t most) noe
     }
     p->block_n = smaller(round_up(p->n, panel), larger(most / p->k / panel * panel, 4 * panel));
     p->block_m = smaller(p->block_m, round_up((p->out_channels - 1) / units + 1, 6));
-}
-
-void gather_pixels(const Kernels& kernels, const ConvParams& p, const float* image, std::uint64_t first,
-                   std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* out) noexcept {
-    if (p.window.trivial()) {
-        copy_panel(p, image, first, width, k0, depth, out);
-    } else {
-        gather_panel(kernels, p, image, first, width, k0, depth, out);
-    }
 }
 
 const Operator op_Conv = {

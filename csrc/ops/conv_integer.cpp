@@ -10,23 +10,31 @@ constexpr std::uint64_t most_k = 512;          // 512 * 128 * 32767 < 2^31: a bl
 constexpr std::uint64_t panel_codes = 131072;  // of quantized pixels at once: 256 KiB
 constexpr std::uint64_t tile_codes = 32768;    // of weights at once: 64 KiB
 
-// Offsets into scratch, in floats: quantized pixels, which workers share or have each their own of, then what each has.
+// Offsets into scratch, in floats: the image; quantized pixels, which workers share or have each their own of; then
+// what each has.
 struct Layout {
     std::uint64_t panels = 0, column_scales = 0, pixels = 0, tile = 0, codes = 0, row_scales = 0, starts = 0;
+    std::uint64_t offsets = 0;
     std::uint64_t first = 0;  // of the part that each worker has
     std::uint64_t own = 0;    // how long it is
     explicit Layout(const ConvParams& p) noexcept {
         const std::uint64_t even = round_up(p.block_k, 2);
         const std::uint64_t depths = p.shared != 0 ? (p.k - 1) / p.block_k + 1 : 1;
+        const std::uint64_t image = round_up(Pixels::floats(p), panel);
+        first = image;
+        panels = p.shared != 0 ? image : 0;
         column_scales = panels + depths * p.block_n * even / 2;
         pixels = round_up(column_scales + depths * p.block_n, panel);
+        if (p.shared != 0) {
+            first = pixels;
+            pixels = 0;
+        }
         tile = pixels + p.block_k * panel;
         codes = tile + round_up(p.block_m * even / 2, 16);
         row_scales = codes + round_up(even, 64) / sizeof(float);
         starts = row_scales + p.block_m;
-        const std::uint64_t end = round_up(starts + p.block_m, panel);
-        first = p.shared != 0 ? pixels : 0;
-        own = end - first;
+        offsets = round_up(starts + p.block_m, panel);
+        own = offsets + Pixels::own_floats(p);
     }
     std::uint64_t end(std::uint64_t parts) const noexcept { return first + parts * own; }
 };
@@ -65,19 +73,21 @@ struct Product {
     const RunContext& context;
     const ConvParams& p;
     const Layout& at;
+    const Pixels& from;
     IntegerRows weights;
-    const float* image;
     float* out;
 
-    Product(const RunContext& run, const ConvParams& params, const Layout& layout, std::uint64_t i) noexcept
+    Product(const RunContext& run, const ConvParams& params, const Layout& layout, const Pixels& pixels,
+            std::uint64_t image) noexcept
         : context(run),
           p(params),
           at(layout),
+          from(pixels),
           weights{*run.stored[1], params.k},
-          image(run.input(0) + i * params.in_channels * params.in_plane()),
-          out(run.output() + i * params.out_channels * params.n) {}
+          out(run.output() + image * params.out_channels * params.n) {}
 
     std::uint64_t width(std::uint64_t n0) const noexcept { return smaller(p.block_n, p.n - n0); }
+    float* own(unsigned part) const noexcept { return context.scratch + at.first + part * at.own; }
 
     // k-rows from k0 on of the panel at column n0 + j, as codes. own: this worker's scratch.
     void quantize(std::uint64_t n0, std::uint64_t j, std::uint64_t k0, std::int16_t* panels, float* scales,
@@ -85,13 +95,12 @@ struct Product {
         const std::uint64_t depth = p.depth_at(k0);
         std::int16_t* to = panels + j * round_up(depth, 2);
         const std::uint64_t columns = smaller(panel, width(n0) - j);
-        if (p.window.trivial() && columns == panel) {
-            const float* from = image + k0 * p.in_plane() + n0 + j;
-            context.kernels->quantize_columns_s16(from, p.in_plane(), depth, to, scales + j);
+        if (p.staged == 0 && columns == panel) {
+            context.kernels->quantize_columns_s16(from.in_place(0, n0 + j, k0), p.in_plane(), depth, to, scales + j);
             return;
         }
         float* pixels = own + at.pixels;
-        gather_pixels(*context.kernels, p, image, n0 + j, columns, k0, depth, pixels);
+        from.gather(0, n0 + j, columns, from.locate(k0, depth, own + at.offsets), depth, pixels);
         context.kernels->quantize_columns_s16(pixels, panel, depth, to, scales + j);
     }
 
@@ -116,14 +125,14 @@ struct Product {
     }
 };
 
-// Block after block of pixels, each with all weights.
-Status run_by_pixels(const RunContext& context, const ConvParams& p, const Layout& at) noexcept {
-    return in_units(context.workers, p.batch * p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
-        const Product product(context, p, at, unit / p.blocks());
-        const std::uint64_t n0 = unit % p.blocks() * p.block_n;
-        float* own = context.scratch + part * at.own;
-        auto* panels = reinterpret_cast<std::int16_t*>(own + at.panels);
-        float* scales = own + at.column_scales;
+// Of one image: block after block of pixels, each with all weights.
+Status run_by_pixels(const Product& product) noexcept {
+    const ConvParams& p = product.p;
+    return in_units(product.context.workers, p.blocks(), [&](std::uint64_t unit, unsigned part) noexcept {
+        const std::uint64_t n0 = unit * p.block_n;
+        float* own = product.own(part);
+        auto* panels = reinterpret_cast<std::int16_t*>(own + product.at.panels);
+        float* scales = own + product.at.column_scales;
         for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
             for (std::uint64_t j = 0; j < product.width(n0); j += panel)
                 product.quantize(n0, j, k0, panels, scales, own);
@@ -135,28 +144,28 @@ Status run_by_pixels(const RunContext& context, const ConvParams& p, const Layou
 }
 
 // The pixels of a block are quantized by all; then each takes some rows of weights.
-Status run_by_rows(const RunContext& context, const ConvParams& p, const Layout& at) noexcept {
-    auto* codes = reinterpret_cast<std::int16_t*>(context.scratch + at.panels);
-    float* scales = context.scratch + at.column_scales;
-    for (std::uint64_t block = 0; block < p.batch * p.blocks(); ++block) {
-        const Product product(context, p, at, block / p.blocks());
-        const std::uint64_t n0 = block % p.blocks() * p.block_n;
+Status run_by_rows(const Product& product) noexcept {
+    const ConvParams& p = product.p;
+    const Workers& workers = product.context.workers;
+    auto* codes = reinterpret_cast<std::int16_t*>(product.context.scratch + product.at.panels);
+    float* scales = product.context.scratch + product.at.column_scales;
+    for (std::uint64_t n0 = 0; n0 < p.n; n0 += p.block_n) {
         const std::uint64_t panels = (product.width(n0) - 1) / panel + 1;
         const std::uint64_t depths = (p.k - 1) / p.block_k + 1;
         const std::uint64_t even = round_up(p.block_k, 2);
-        each_unit(context.workers, panels * depths, [&](std::uint64_t unit, unsigned part) noexcept {
+        each_unit(workers, panels * depths, [&](std::uint64_t unit, unsigned part) noexcept {
             const std::uint64_t depth = unit / panels;
             product.quantize(n0, unit % panels * panel, depth * p.block_k, codes + depth * p.block_n * even,
-                             scales + depth * p.block_n, context.scratch + part * at.own);
+                             scales + depth * p.block_n, product.own(part));
         });
         const auto multiply = [&](std::uint64_t unit, unsigned part) noexcept {
             for (std::uint64_t depth = 0; depth < depths; ++depth) {
                 BP_TRY(product.multiply(unit * p.block_m, n0, depth * p.block_k, codes + depth * p.block_n * even,
-                                        scales + depth * p.block_n, context.scratch + part * at.own));
+                                        scales + depth * p.block_n, product.own(part)));
             }
             return Status::ok;
         };
-        BP_TRY(in_units(context.workers, (p.out_channels - 1) / p.block_m + 1, multiply));
+        BP_TRY(in_units(workers, (p.out_channels - 1) / p.block_m + 1, multiply));
     }
     return Status::ok;
 }
@@ -178,7 +187,7 @@ Status plan_integer(PlanContext& context, ConvParams* p) noexcept {
     p->block_k = smaller(p->k, most_k);
     const std::uint64_t even = round_up(p->block_k, 2);
     p->block_n = smaller(round_up(p->n, panel), larger(panel_codes / even / panel * panel, 4 * panel));
-    p->block_m = smaller(p->out_channels, larger(tile_codes / even / 6 * 6, 6));
+    p->block_m = smaller(p->out_channels, larger(tile_codes / even / 12 * 12, 12));
     share_products(context, p, 2 * panel_codes);
     const Layout at(*p);
     context.tile_floats = context.parts * (at.starts - at.tile);
@@ -188,7 +197,12 @@ Status plan_integer(PlanContext& context, ConvParams* p) noexcept {
 
 Status run_integer(const RunContext& context, const ConvParams& p) noexcept {
     const Layout at(p);
-    return p.shared != 0 ? run_by_rows(context, p, at) : run_by_pixels(context, p, at);
+    for (std::uint64_t image = 0; image < p.batch; ++image) {
+        const Pixels pixels(context, p, image, context.scratch);
+        const Product product(context, p, at, pixels, image);
+        BP_TRY(p.shared != 0 ? run_by_rows(product) : run_by_pixels(product));
+    }
+    return Status::ok;
 }
 
 }  // namespace bitpress

@@ -9,45 +9,8 @@ namespace {
 
 constexpr std::uint64_t slack = 16;  // floats the kernel may read past the last one used
 
-std::uint64_t padded(const WindowAxis& axis) noexcept { return axis.in + axis.pad_begin + axis.pad_end; }
-
-// How a padded row lies in memory: column c is element c / stride of part c % stride.
-struct RowParts {
-    std::uint64_t stride, width;
-    explicit RowParts(const WindowAxis& x) noexcept : stride(x.stride), width(padded(x)) {}
-    std::uint64_t length() const noexcept { return (width - 1) / stride + 1; }  // of a part
-    std::uint64_t parts() const noexcept { return smaller(stride, width); }
-    std::uint64_t row() const noexcept { return parts() * length(); }  // at most twice the width
-    std::uint64_t at(std::uint64_t column) const noexcept { return column % stride * length() + column / stride; }
-};
-
-void copy_plane(const Kernels& kernels, const Window& window, const RowParts& parts, const float* plane,
-                float* out) noexcept {
-    const std::uint64_t row = parts.row();
-    const std::uint64_t before = window.x.pad_begin;
-    memset(out, 0, window.y.pad_begin * row * sizeof(float));
-    out += window.y.pad_begin * row;
-    for (std::uint64_t y = 0; y < window.y.in; ++y, out += row, plane += window.x.in) {
-        if (parts.stride == 1) {
-            for (std::uint64_t x = 0; x < before; ++x) out[x] = 0.0F;
-            memcpy(out + before, plane, window.x.in * sizeof(float));
-            for (std::uint64_t x = before + window.x.in; x < row; ++x) out[x] = 0.0F;
-            continue;
-        }
-        float* to = out;
-        for (std::uint64_t part = 0; part < parts.parts(); ++part) {
-            // Of its columns, those of the image begin at index `first` and end before `last`.
-            const std::uint64_t end = before + window.x.in;
-            const std::uint64_t first = part >= before ? 0 : (before - part - 1) / parts.stride + 1;
-            const std::uint64_t last = part >= end ? first : larger((end - part - 1) / parts.stride + 1, first);
-            const std::uint64_t skipped = first * parts.stride + part - before;
-            memset(to, 0, first * sizeof(float));
-            if (last > first) kernels.strided_f32(plane + skipped, parts.stride, last - first, to + first);
-            memset(to + last, 0, (parts.length() - last) * sizeof(float));
-            to += parts.length();
-        }
-    }
-    memset(out, 0, (window.y.pad_end * row + slack) * sizeof(float));
+std::uint64_t plane_floats(const ConvParams& p) noexcept {
+    return p.window.y.padded() * RowParts(p.window.x).row() + slack;
 }
 
 // Offsets into scratch, in floats: first what workers share, then what each has.
@@ -55,10 +18,10 @@ struct Layout {
     std::uint64_t cursors = 0, offsets = 0, plane = 0, tile = 0, own = 0;
     Layout(const ConvParams& p, std::uint64_t tile_floats) noexcept {
         plane = 0;
-        tile = round_up(padded(p.window.y) * RowParts(p.window.x).row() + slack, 16);
+        tile = round_up(plane_floats(p), 16);
         cursors = tile + round_up(tile_floats, 16);
         own = cursors + round_up(p.cursor_floats, 16);
-        offsets = round_up(p.offset_floats, 16);  // how many
+        offsets = round_up(p.k * (sizeof(std::size_t) / sizeof(float)), 16);  // how many
     }
 };
 
@@ -70,13 +33,12 @@ std::uint64_t tile_floats(const ConvParams& p, const TensorView* stored) noexcep
 
 Status plan_depthwise(PlanContext& context, ConvParams* p) noexcept {
     std::uint64_t plane = 0;
-    if (!checked_mul(padded(p->window.y), RowParts(p->window.x).row(), &plane) || plane > max_elements)
+    if (!checked_mul(p->window.y.padded(), RowParts(p->window.x).row(), &plane) || plane > max_elements)
         return Status::too_large;
     const TensorView* stored = context.inputs[1].stored;
     const std::uint64_t rows = p->groups * p->out_channels;
     p->block_m = smaller(rows, larger(tile_target / p->k, 1));
     p->cursor_floats = WeightRows::cursor_floats(stored, rows);
-    p->offset_floats = p->k * (sizeof(std::uint64_t) / sizeof(float));
     constexpr std::uint64_t units = 32;
     const std::uint64_t time = context.work / 8;
     if (context.share(units, time) > 1) {
@@ -113,10 +75,11 @@ Status run_depthwise(const RunContext& context, const ConvParams& p) noexcept {
         const float* w = nullptr;
         std::size_t stride = 0;
         BP_TRY(weights.read(first, end - first, 0, p.k, own + at.tile, &w, &stride));
+        memset(plane, 0, plane_floats(p) * sizeof(float));  // the padding, for all planes
         for (std::uint64_t row = first; row < end; ++row, w += stride) {
             if (row == first || row % p.out_channels == 0) {
                 const std::uint64_t from = (image * p.groups + row / p.out_channels) * p.in_plane();
-                copy_plane(*context.kernels, window, parts, context.input(0) + from, plane);
+                sort_plane(*context.kernels, window, context.input(0) + from, plane);
             }
             context.kernels->depthwise_f32(plane, w, offsets, p.k, window.y.stride * parts.row(),
                                            bias == nullptr ? 0.0F : bias[row], p.bounds.low, p.bounds.high,

@@ -197,7 +197,7 @@ struct Product {
         for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
             BP_TRY(pack(b, n0, k0, panels, panels + p.panel_floats));
             const bool last = k0 + p.depth_at(k0) == p.k;
-            context.kernels->gemm_f32(p.m, width(n0), p.depth_at(k0), a + k0, p.k, panels, y + n0, p.n,
+            context.kernels->gemm_f32(p.m, width(n0), p.depth_at(k0), a + k0, p.k, panels, nullptr, y + n0, p.n,
                                       last ? p.bounds.low : -__builtin_inff(), last ? p.bounds.high : __builtin_inff());
         }
         return Status::ok;

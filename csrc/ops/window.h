@@ -16,6 +16,7 @@ struct WindowAxis {
     std::uint64_t pad_begin = 0;
     std::uint64_t pad_end = 0;
 
+    std::uint64_t padded() const noexcept { return in + pad_begin + pad_end; }
     // The kernel positions [*first, *last) that fall inside the input for output o.
     void valid(std::uint64_t o, std::uint64_t* first, std::uint64_t* last) const noexcept {
         const std::uint64_t at = o * stride;  // pad_begin further left

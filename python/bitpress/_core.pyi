@@ -135,7 +135,15 @@ class kernels:
     # bind/float_kernels.cpp
     @staticmethod
     def gemm_f32(
-        isa: str, n: int, k: int, a: NDArray[Any], panels: NDArray[Any], c: NDArray[Any], low: float, high: float
+        isa: str,
+        n: int,
+        k: int,
+        a: NDArray[Any],
+        panels: NDArray[Any],
+        starts: NDArray[Any],
+        c: NDArray[Any],
+        low: float,
+        high: float,
     ) -> None: ...
     @staticmethod
     def gemv_f32(isa: str, k: int, a: NDArray[Any], x: NDArray[Any], y: NDArray[Any]) -> None: ...
@@ -155,7 +163,11 @@ class kernels:
         n: int,
     ) -> NDArray[Any]: ...
     @staticmethod
-    def strided_f32(isa: str, x: NDArray[Any], stride: int, n: int) -> NDArray[Any]: ...
+    def sort_rows_f32(isa: str, x: NDArray[Any], first: int, stride: int, length: int, y: NDArray[Any]) -> None: ...
+    @staticmethod
+    def gather_panel_f32(
+        isa: str, x: NDArray[Any], offsets: NDArray[Any], n: int, room: int, fill: float
+    ) -> NDArray[Any]: ...
     @staticmethod
     def binary_f32(
         isa: str, op: int, a: NDArray[Any], b: NDArray[Any], n: int, low: float, high: float

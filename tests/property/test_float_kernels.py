@@ -24,13 +24,23 @@ def floats(seed: int, *shape: int) -> np.ndarray:
 
 @pytest.mark.parametrize("isa", ISAS)
 @settings(max_examples=60, deadline=None)
-@given(m=st.integers(0, 14), n=sizes, k=st.integers(0, 20), extra=st.integers(0, 3), clip=bounds, seed=seeds)
-def test_gemm(isa: str, m: int, n: int, k: int, extra: int, clip: tuple[float, float], seed: int) -> None:
+@given(
+    m=st.integers(0, 14),
+    n=sizes,
+    k=st.integers(0, 20),
+    extra=st.integers(0, 3),
+    begun=st.booleans(),
+    clip=bounds,
+    seed=seeds,
+)
+def test_gemm(isa: str, m: int, n: int, k: int, extra: int, begun: bool, clip: tuple[float, float], seed: int) -> None:
     a, c = floats(seed, m, k + extra), floats(seed + 1, m, n + extra)
     panels = floats(seed + 2, -(-n // 16) * 16 * k)
-    want, error = oracle.gemm(c[:, :n], a[:, :k], oracle.unpack_panels(panels, n, k), *clip)
+    starts = floats(seed + 3, m if begun else 0)
+    begin = np.repeat(starts[:, None], n, 1) if begun else c[:, :n]
+    want, error = oracle.gemm(begin, a[:, :k], oracle.unpack_panels(panels, n, k), *clip)
     got = c.copy()
-    _core.kernels.gemm_f32(isa, n, k, a, panels, got, *clip)
+    _core.kernels.gemm_f32(isa, n, k, a, panels, starts, got, *clip)
     assert np.all(np.abs(got[:, :n] - want) <= error)
     assert np.array_equal(got[:, n:], c[:, n:])
 
@@ -84,11 +94,25 @@ def test_depthwise(
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("stride", range(1, 6))
-def test_strided(isa: str, stride: int) -> None:
-    for n in range(40):
-        x = floats(n, (n - 1) * stride + 1 if n else 0)
-        assert np.array_equal(_core.kernels.strided_f32(isa, x, stride, n), x[::stride])
+@settings(max_examples=80, deadline=None)
+@given(rows=st.integers(0, 4), n=sizes, first=st.integers(0, 5), stride=st.integers(1, 4), extra=st.integers(0, 3))
+def test_sort_rows(isa: str, rows: int, n: int, first: int, stride: int, extra: int) -> None:
+    x, length = floats(n, rows, n), -(-(first + n) // stride) + extra
+    want = floats(n + 1, rows, stride * length + extra)
+    got = want.copy()
+    _core.kernels.sort_rows_f32(isa, x, first, stride, length, got)
+    oracle.sort_rows(x, first, stride, length, want)
+    assert np.array_equal(got, want)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=80, deadline=None)
+@given(offsets=st.lists(st.integers(0, 60), max_size=20), n=st.integers(0, 16), more=st.integers(0, 16), seed=seeds)
+def test_gather_panel(isa: str, offsets: list[int], n: int, more: int, seed: int) -> None:
+    x, room = floats(seed, max(offsets, default=0) + n), min(n + more, 16)
+    at = np.array(offsets, np.uint64)
+    got = _core.kernels.gather_panel_f32(isa, x, at, n, room, 7.0)
+    assert np.array_equal(got, oracle.gather_panel(x, at, n, room, 7.0))
 
 
 @pytest.mark.parametrize("isa", ISAS)

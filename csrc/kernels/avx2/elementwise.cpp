@@ -5,16 +5,6 @@
 namespace bitpress::avx2 {
 namespace {
 
-// Pairs of floats 0, 2, 1, 3 as 0, 1, 2, 3: what a shuffle of two vectors left.
-static __m256 in_order(__m256 v) noexcept {
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), _MM_SHUFFLE(3, 1, 2, 0)));
-}
-
-// Floats 0, 2, .. 14 of 16.
-static __m256 evens(const float* x) noexcept {
-    return in_order(_mm256_shuffle_ps(_mm256_loadu_ps(x), _mm256_loadu_ps(x + 8), _MM_SHUFFLE(2, 0, 2, 0)));
-}
-
 template <unsigned op>
 static __m256 apply(__m256 a, __m256 b) noexcept {
     if (op == 0) return _mm256_add_ps(a, b);
@@ -42,27 +32,6 @@ static void binary(const float* a, size_t a_step, const float* b, size_t b_step,
 }
 
 }  // namespace
-
-void strided_f32(const float* x, size_t stride, size_t n, float* y) noexcept {
-    size_t i = 0;
-    if (stride == 1) {
-        for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_loadu_ps(x + i));
-        if (i < n) _mm256_maskstore_ps(y + i, lanes(n - i), _mm256_maskload_ps(x + i, lanes(n - i)));
-        return;
-    }
-    // Strictly less: a vector reads past its last element.
-    if (stride == 2) {
-        for (; i + 8 < n; i += 8) _mm256_storeu_ps(y + i, evens(x + i * 2));
-    } else if (stride == 4) {
-        for (; i + 8 < n; i += 8) {
-            const __m256 low = evens(x + i * 4);
-            const __m256 high = evens(x + i * 4 + 16);
-            const __m256 mixed = _mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0));
-            _mm256_storeu_ps(y + i, in_order(mixed));
-        }
-    }
-    for (; i < n; ++i) y[i] = x[i * stride];
-}
 
 void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size_t b_step, float* y, size_t n,
                 float low, float high) noexcept {

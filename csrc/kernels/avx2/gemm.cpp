@@ -5,48 +5,74 @@
 namespace bitpress::avx2 {
 namespace {
 
-// `rows` x `width` of C.
-template <size_t rows, Width used>
-static void tile(size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
-                 const Clip& to) noexcept {
+// What lies past the rows is never read.
+static void prefetch(const float* from) noexcept { _mm_prefetch(reinterpret_cast<const char*>(from), _MM_HINT_T0); }
+
+// Where C begins, and what bounds it.
+struct Ends {
+    const float* starts;  // of the rows, or null: C itself
+    float* c;
+    size_t ldc;
+    Clip to;
+
+    __m256 start(size_t row, const float* out, __m256i mask) const noexcept {
+        return starts != nullptr ? _mm256_broadcast_ss(starts + row) : _mm256_maskload_ps(out, mask);
+    }
+};
+
+// Rows row.. of one panel.
+template <size_t rows>
+static void tile(size_t k, const float* a, size_t lda, const float* b, const Ends& ends, size_t row, size_t column,
+                 size_t width) noexcept {
     __m256 left[rows];
     __m256 right[rows];
 #pragma GCC unroll 6
     for (size_t i = 0; i < rows; ++i) left[i] = right[i] = _mm256_setzero_ps();
     for (size_t p = 0; p < k; ++p) {
+        if (p % 16 == 0) {  // the next rows come from far, in steps that the hardware does not foresee
+#pragma GCC unroll 6
+            for (size_t i = 0; i < rows; ++i) prefetch(a + (rows + i) * lda + p);
+        }
         const __m256 b0 = _mm256_loadu_ps(b + p * panel_columns);
-        const __m256 b1 = used == Width::half ? b0 : _mm256_loadu_ps(b + p * panel_columns + 8);
+        const __m256 b1 = _mm256_loadu_ps(b + p * panel_columns + 8);
 #pragma GCC unroll 6
         for (size_t i = 0; i < rows; ++i) {
             const __m256 factor = _mm256_broadcast_ss(a + i * lda + p);
             left[i] = _mm256_fmadd_ps(factor, b0, left[i]);
-            if (used != Width::half) right[i] = _mm256_fmadd_ps(factor, b1, right[i]);
+            right[i] = _mm256_fmadd_ps(factor, b1, right[i]);
         }
     }
-    const __m256i mask0 = lanes(width < 8 ? width : 8);
-    const __m256i mask1 = lanes(width < 8 ? 0 : width - 8);
+    const __m256i all = lanes(8);
+    const __m256i some = lanes(width - 8);
 #pragma GCC unroll 6
     for (size_t i = 0; i < rows; ++i) {
-        float* out = c + i * ldc;
-        if (used != Width::full) {
-            const __m256 c0 = _mm256_maskload_ps(out, mask0);
-            _mm256_maskstore_ps(out, mask0, clip(_mm256_add_ps(c0, left[i]), to));
-            if (used == Width::half) continue;
-            const __m256 c1 = _mm256_maskload_ps(out + 8, mask1);
-            _mm256_maskstore_ps(out + 8, mask1, clip(_mm256_add_ps(c1, right[i]), to));
-        } else {
-            _mm256_storeu_ps(out, clip(_mm256_add_ps(_mm256_loadu_ps(out), left[i]), to));
-            _mm256_storeu_ps(out + 8, clip(_mm256_add_ps(_mm256_loadu_ps(out + 8), right[i]), to));
-        }
+        float* out = ends.c + (row + i) * ends.ldc + column;
+        const __m256 y0 = clip(_mm256_add_ps(ends.start(row + i, out, all), left[i]), ends.to);
+        const __m256 y1 = clip(_mm256_add_ps(ends.start(row + i, out + 8, some), right[i]), ends.to);
+        _mm256_storeu_ps(out, y0);
+        store_some(out + 8, width - 8, y1);
     }
 }
 
-template <Width used>
-static void column(size_t m, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
-                   const Clip& to) noexcept {
-    by_six(m, [&](auto rows, size_t i) {
-        tile<decltype(rows)::count, used>(k, a + i * lda, lda, b, c + i * ldc, ldc, width, to);
-    });
+// The same of at most eight columns.
+template <size_t rows>
+static void half_tile(size_t k, const float* a, size_t lda, const float* b, const Ends& ends, size_t row, size_t column,
+                      size_t width) noexcept {
+    __m256 sums[rows];
+#pragma GCC unroll 12
+    for (size_t i = 0; i < rows; ++i) sums[i] = _mm256_setzero_ps();
+    for (size_t p = 0; p < k; ++p) {
+        const __m256 b0 = _mm256_loadu_ps(b + p * panel_columns);
+#pragma GCC unroll 12
+        for (size_t i = 0; i < rows; ++i) {
+            sums[i] = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i * lda + p), b0, sums[i]);
+        }
+    }
+#pragma GCC unroll 12
+    for (size_t i = 0; i < rows; ++i) {
+        float* out = ends.c + (row + i) * ends.ldc + column;
+        store_some(out, width, clip(_mm256_add_ps(ends.start(row + i, out, lanes(width)), sums[i]), ends.to));
+    }
 }
 
 template <size_t rows>
@@ -81,17 +107,23 @@ static void dots(size_t k, const float* a, size_t lda, const float* x, float* y)
 
 }  // namespace
 
-void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, float low,
-              float high) noexcept {
-    const Clip to = {_mm256_set1_ps(low), _mm256_set1_ps(high)};
-    size_t j = 0;
-    for (; j + panel_columns <= n; j += panel_columns)
-        column<Width::full>(m, k, a, lda, b + j * k, c + j, ldc, panel_columns, to);
-    if (n - j > 8) {
-        column<Width::most>(m, k, a, lda, b + j * k, c + j, ldc, n - j, to);
-    } else if (j < n) {
-        column<Width::half>(m, k, a, lda, b + j * k, c + j, ldc, n - j, to);
-    }
+void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b, const float* starts, float* c,
+              size_t ldc, float low, float high) noexcept {
+    const Ends ends = {starts, c, ldc, {_mm256_set1_ps(low), _mm256_set1_ps(high)}};
+    const size_t whole = n % panel_columns > 8 ? n : n / panel_columns * panel_columns;
+    by_six(m, [&](auto rows, size_t i) {
+        for (size_t j = 0; j < whole; j += panel_columns) {  // inside: C's rows are written on and on
+            const size_t width = n - j < panel_columns ? n - j : panel_columns;
+            tile<decltype(rows)::count>(k, a + i * lda, lda, b + j * k, ends, i, j, width);
+        }
+    });
+    if (whole == n) return;
+    size_t i = 0;
+    for (; i + 12 <= m; i += 12) half_tile<12>(k, a + i * lda, lda, b + whole * k, ends, i, whole, n - whole);
+    by_six(m - i, [&](auto rows, size_t more) {
+        constexpr size_t count = decltype(rows)::count;
+        half_tile<count>(k, a + (i + more) * lda, lda, b + whole * k, ends, i + more, whole, n - whole);
+    });
 }
 
 void gemv_f32(size_t m, size_t k, const float* a, size_t lda, const float* x, float* y) noexcept {

@@ -21,6 +21,26 @@ static inline __m256i lanes(size_t n) noexcept {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), index);
 }
 
+// The first n (8 where it is more) floats of v. A store by mask is slow on some CPUs.
+static inline void store_some(float* y, size_t n, __m256 v) noexcept {
+    if (n >= 8) {
+        _mm256_storeu_ps(y, v);
+        return;
+    }
+    __m128 part = _mm256_castps256_ps128(v);
+    if ((n & 4U) != 0) {
+        _mm_storeu_ps(y, part);
+        part = _mm256_extractf128_ps(v, 1);
+        y += 4;
+    }
+    if ((n & 2U) != 0) {
+        _mm_storel_pi(reinterpret_cast<__m64*>(y), part);
+        part = _mm_movehl_ps(part, part);
+        y += 2;
+    }
+    if ((n & 1U) != 0) _mm_store_ss(y, part);
+}
+
 struct Clip {
     __m256 low, high;
 };

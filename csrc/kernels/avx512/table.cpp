@@ -12,6 +12,8 @@ void fill(Kernels& table) noexcept {
 #endif
     table.expand_bytes = expand_bytes;
     table.rans_decode = rans_decode;
+    table.gemm_f32 = gemm_f32;
+    table.gather_panel_f32 = gather_panel_f32;
 }
 
 }  // namespace bitpress::avx512

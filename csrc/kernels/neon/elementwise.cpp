@@ -31,27 +31,6 @@ static void binary(const float* a, size_t a_step, const float* b, size_t b_step,
 
 }  // namespace
 
-// Interleaving loads read past their last element: strictly less.
-void strided_f32(const float* x, size_t stride, size_t n, float* y) noexcept {
-    size_t i = 0;
-    switch (stride) {
-        case 1:
-            for (; i + 4 <= n; i += 4) vst1q_f32(y + i, vld1q_f32(x + i));
-            break;
-        case 2:
-            for (; i + 4 < n; i += 4) vst1q_f32(y + i, vld2q_f32(x + 2 * i).val[0]);
-            break;
-        case 3:
-            for (; i + 4 < n; i += 4) vst1q_f32(y + i, vld3q_f32(x + 3 * i).val[0]);
-            break;
-        case 4:
-            for (; i + 4 < n; i += 4) vst1q_f32(y + i, vld4q_f32(x + 4 * i).val[0]);
-            break;
-        default: break;
-    }
-    for (; i < n; ++i) y[i] = x[i * stride];
-}
-
 void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size_t b_step, float* y, size_t n,
                 float low, float high) noexcept {
     if (n == 0) return;

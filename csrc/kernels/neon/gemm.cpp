@@ -21,19 +21,20 @@ template <int lane, size_t rows, size_t vectors>
     }
 }
 
-// Adds `vectors` of sums to `width` floats of C. Not inline: once a row, it would be most of the code.
-[[gnu::noinline]] static void add(float* c, size_t width, size_t vectors, const float32x4_t* sums,
+// Adds `vectors` of sums to *start, or to `width` floats of C. Not inline: once a row, it would be most of the code.
+[[gnu::noinline]] static void add(const float* start, float* c, size_t width, size_t vectors, const float32x4_t* sums,
                                   const Clip& to) noexcept {
     for (size_t v = 0; v < vectors; ++v, c += 4) {
         const size_t n = width - 4 * v;
-        store_some(c, n, clip(vaddq_f32(load_some(c, n), sums[v]), to));
+        const float32x4_t before = start == nullptr ? load_some(c, n) : vld1q_dup_f32(start);
+        store_some(c, n, clip(vaddq_f32(before, sums[v]), to));
     }
 }
 
 // `rows` x `width` of C, which takes `vectors` of four columns.
 template <size_t rows, size_t vectors>
-static void tile(size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
-                 const Clip& to) noexcept {
+static void tile(size_t k, const float* a, size_t lda, const float* b, const float* starts, float* c, size_t ldc,
+                 size_t width, const Clip& to) noexcept {
     Sums<rows, vectors> sum;
 #pragma GCC unroll 4
     for (size_t i = 0; i < rows; ++i) {
@@ -60,15 +61,16 @@ static void tile(size_t k, const float* a, size_t lda, const float* b, float* c,
         float32x4_t of_row[vectors];  // a copy: the sums themselves stay in registers
 #pragma GCC unroll 4
         for (size_t v = 0; v < vectors; ++v) of_row[v] = sum[i][v];
-        add(c + i * ldc, width, vectors, of_row, to);
+        add(starts == nullptr ? nullptr : starts + i, c + i * ldc, width, vectors, of_row, to);
     }
 }
 
 template <size_t vectors>
-static void column(size_t m, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, size_t width,
-                   const Clip& to) noexcept {
+static void column(size_t m, size_t k, const float* a, size_t lda, const float* b, const float* starts, float* c,
+                   size_t ldc, size_t width, const Clip& to) noexcept {
     by_four(m, [&](auto rows, size_t i) {
-        tile<decltype(rows)::count, vectors>(k, a + i * lda, lda, b, c + i * ldc, ldc, width, to);
+        const float* of_rows = starts == nullptr ? nullptr : starts + i;
+        tile<decltype(rows)::count, vectors>(k, a + i * lda, lda, b, of_rows, c + i * ldc, ldc, width, to);
     });
 }
 
@@ -99,16 +101,16 @@ static void dots(size_t k, const float* a, size_t lda, const float* x, float* y)
 
 }  // namespace
 
-void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, float low,
-              float high) noexcept {
+void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b, const float* starts, float* c,
+              size_t ldc, float low, float high) noexcept {
     const Clip to(low, high);
     for (size_t j = 0; j < n; j += panel_columns) {
         const size_t width = n - j < panel_columns ? n - j : panel_columns;
         switch ((width + 3) / 4) {
-            case 1: column<1>(m, k, a, lda, b + j * k, c + j, ldc, width, to); break;
-            case 2: column<2>(m, k, a, lda, b + j * k, c + j, ldc, width, to); break;
-            case 3: column<3>(m, k, a, lda, b + j * k, c + j, ldc, width, to); break;
-            default: column<4>(m, k, a, lda, b + j * k, c + j, ldc, width, to); break;
+            case 1: column<1>(m, k, a, lda, b + j * k, starts, c + j, ldc, width, to); break;
+            case 2: column<2>(m, k, a, lda, b + j * k, starts, c + j, ldc, width, to); break;
+            case 3: column<3>(m, k, a, lda, b + j * k, starts, c + j, ldc, width, to); break;
+            default: column<4>(m, k, a, lda, b + j * k, starts, c + j, ldc, width, to); break;
         }
     }
 }

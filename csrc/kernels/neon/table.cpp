@@ -55,7 +55,8 @@ void fill(Kernels& table) noexcept {
     table.gemv_f32 = gemv_f32;
     table.pack_panel_f32 = pack_panel_f32;
     table.depthwise_f32 = depthwise_f32;
-    table.strided_f32 = strided_f32;
+    table.sort_rows_f32 = sort_rows_f32;
+    table.gather_panel_f32 = gather_panel_f32;
     table.binary_f32 = binary_f32;
     table.affine_f32 = affine_f32;
     table.sigmoid_f32 = sigmoid_f32;

@@ -11,10 +11,6 @@ float clip(float x, float low, float high) noexcept {
 
 }  // namespace
 
-void strided_f32(const float* x, size_t stride, size_t n, float* y) noexcept {
-    for (size_t i = 0; i < n; ++i) y[i] = x[i * stride];
-}
-
 void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size_t b_step, float* y, size_t n,
                 float low, float high) noexcept {
     for (size_t i = 0; i < n; ++i) {

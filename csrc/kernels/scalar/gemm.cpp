@@ -27,8 +27,8 @@ void sums(size_t rows, size_t k, const float* a, size_t lda, const float* b, flo
 
 }  // namespace
 
-void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b, float* c, size_t ldc, float low,
-              float high) noexcept {
+void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b, const float* starts, float* c,
+              size_t ldc, float low, float high) noexcept {
     for (size_t column = 0; column < n; column += panel) {
         const size_t width = n - column < panel ? n - column : panel;
         for (size_t row = 0; row < m; row += block) {
@@ -37,7 +37,9 @@ void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const fl
             sums(rows, k, a + row * lda, lda, b + column * k, sum);
             for (size_t i = 0; i < rows; ++i) {
                 float* out = c + (row + i) * ldc + column;
-                for (size_t j = 0; j < width; ++j) out[j] = clip(out[j] + sum[i][j], low, high);
+                for (size_t j = 0; j < width; ++j) {
+                    out[j] = clip((starts == nullptr ? out[j] : starts[row + i]) + sum[i][j], low, high);
+                }
             }
         }
     }

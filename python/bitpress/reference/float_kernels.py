@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["affine", "binary", "bound", "depthwise", "gemm", "gemv", "pack_panel", "unpack_panels"]
+__all__ = [
+    "affine",
+    "binary",
+    "bound",
+    "depthwise",
+    "gather_panel",
+    "gemm",
+    "gemv",
+    "pack_panel",
+    "sort_rows",
+    "unpack_panels",
+]
 
 Array = np.ndarray
 PANEL = 16
@@ -82,6 +93,22 @@ def depthwise(
             out[r, i] = clip(total, low, high)
             error[r, i] = bound(w.size + 1, size)
     return out, error
+
+
+def sort_rows(x: Array, first: int, stride: int, length: int, y: Array) -> None:
+    """Column c of x [rows, n] goes to (first + c) % stride * length + (first + c) // stride of y's row; y in place."""
+    for row, to in zip(x, y, strict=True):
+        for c, value in enumerate(row):
+            to[(first + c) % stride * length + (first + c) // stride] = value
+
+
+def gather_panel(x: Array, offsets: Array, n: int, room: int, fill: float) -> Array:
+    """n elements of x from each of the offsets on, as rows of 16: zeros up to room, then ``fill``."""
+    out = np.full((offsets.size, PANEL), fill, np.float32)
+    out[:, :room] = 0
+    for row, offset in zip(out, offsets, strict=True):
+        row[:n] = x[int(offset) : int(offset) + n]
+    return out
 
 
 def binary(op: int, a: Array, b: Array, n: int, low: float, high: float) -> Array:

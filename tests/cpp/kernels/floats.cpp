@@ -61,14 +61,15 @@ void check_gemm_f32(const Trial& t) noexcept {
     const float* start = t.floats(matrix(m, n, ldc));
     auto* c = t.room<float>(matrix(m, n, ldc));
     copy(c, start, matrix(m, n, ldc));
-    t.isa.gemm_f32(m, n, k, a, lda, b, c, ldc, to.low, to.high);
+    const float* starts = t.random.one_in(2) ? t.floats(m) : nullptr;
+    t.isa.gemm_f32(m, n, k, a, lda, b, starts, c, ldc, to.low, to.high);
     for (std::size_t i = 0; i < m; ++i) {
         for (std::size_t j = 0; j < ldc && i * ldc + j < matrix(m, n, ldc); ++j) {
             if (j >= n) {
                 t.same("between rows", start + i * ldc + j, c + i * ldc + j, sizeof(float));
                 continue;
             }
-            Sum sum(start[i * ldc + j]);
+            Sum sum(starts != nullptr ? starts[i] : start[i * ldc + j]);
             for (std::size_t p = 0; p < k; ++p)
                 sum.add(a[i * lda + p], b[j / panel * panel * k + p * panel + j % panel]);
             t.near("c", clipped(sum.value, to), static_cast<double>(c[i * ldc + j]), sum.error(), i * ldc + j);
@@ -129,13 +130,28 @@ void check_depthwise_f32(const Trial& t) noexcept {
     }
 }
 
-void check_strided_f32(const Trial& t) noexcept {
-    const std::size_t stride = 1 + t.random.below(6), n = t.size(80);
-    const float* x = t.floats(n == 0 ? 0 : (n - 1) * stride + 1, Draw::any);
-    const auto y = t.out<float>(n);
-    t.plain.strided_f32(x, stride, n, y.plain);
-    t.isa.strided_f32(x, stride, n, y.isa);
-    t.same("y", y, n);
+void check_sort_rows_f32(const Trial& t) noexcept {
+    const std::size_t stride = 1 + t.random.below(4), rows = t.random.below(4), n = t.size(80);
+    const std::size_t first = t.random.below(6), length = (first + n + stride - 1) / stride;
+    const std::size_t step = stride * length + t.random.below(3);
+    const float* x = t.floats(rows * n, Draw::any);
+    const auto y = t.out<float>(matrix(rows, stride * length, step));
+    t.plain.sort_rows_f32(x, rows, n, first, stride, length, y.plain, step);
+    t.isa.sort_rows_f32(x, rows, n, first, stride, length, y.isa, step);
+    t.same("y", y, matrix(rows, stride * length, step));
+}
+
+void check_gather_panel_f32(const Trial& t) noexcept {
+    const std::size_t k = t.random.below(20), n = t.random.below(panel + 1);
+    const std::size_t room = t.random.one_in(2) ? panel : n + t.random.below(panel + 1 - n);
+    std::size_t offsets[20];
+    for (std::size_t p = 0; p < k; ++p) offsets[p] = t.random.below(100);
+    if (k != 0) offsets[0] = 100;  // the last that may be read
+    const float* x = t.floats(100 + n, Draw::any);
+    const auto out = t.out<float>(k * panel);
+    t.plain.gather_panel_f32(x, offsets, k, n, room, out.plain);
+    t.isa.gather_panel_f32(x, offsets, k, n, room, out.isa);
+    t.same("panel", out, k * panel);
 }
 
 void check_binary_f32(const Trial& t) noexcept {
