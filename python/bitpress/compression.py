@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def compress(
     optimize: bool = True,
     example_inputs: Any = None,
     progress: Progress | None = None,
+    resume: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Press a network by a recipe: int8 per channel, Huffman-coded, where none is given.
 
@@ -45,10 +47,12 @@ def compress(
     a module is exported to a graph, so that the model can be run; else it is its state dict.
 
     ``calibration``: for rules that look at a layer's inputs (``Recipe.feedback``, the recipe where none is given): some
-    tens to hundreds of typical inputs, without labels, as a mapping of input names to arrays [batch, ...], an iterable
-    of such mappings, or the path of an .npz. The network is run on them, its layers are pressed at once, in the graph's
-    order, and kept in memory packed; ``seed`` draws which positions of a convolution are looked at, and
-    ``progress(layer, done, layers)`` is called after each.
+    tens to hundreds of typical inputs, without labels, as a mapping of input names to arrays [batch, ...], an array for
+    a network of one input, an iterable of such (a torch loader too), the path of an .npz, or "none", for random inputs
+    and a warning; `bitpress.calibrate` has ``images`` and ``texts`` that make them. The network is run on them, its
+    layers are pressed at once, in the graph's order, and kept in memory packed; ``seed`` draws which positions of a
+    convolution are looked at, and ``progress(layer, done, layers)`` is called after each. ``resume``: a folder that
+    keeps each layer when it is pressed; the same call, after it was killed, goes on from there to the same bytes.
 
     ``sensitivity``: what the outputs feel of each layer, by its weight's name (`bitpress.torch.sensitivity`);
     rate-aware rounding then weighs layers, outputs and embeddings by it.
@@ -85,8 +89,10 @@ def compress(
         assert graph is not None
         from .calibrate import press_layers, read_data  # only where it is asked for: it takes a while to import
 
-        data = read_data(calibration, graph)
-        graph = press_layers(graph, tensors, data, sensitivity or {}, seed=seed, progress=progress)
+        data = read_data(calibration, graph, {name: spec.shape for name, spec in described.items()})
+        kept = None if resume is None else Path(resume)
+        known = sensitivity or {}
+        graph = press_layers(graph, tensors, data, known, seed=seed, progress=progress, resume=kept)
     metadata = {key: value for key, value in getattr(opened, "metadata", {}).items() if key != "format"}
     in_memory = not isinstance(source, str | os.PathLike)
     packed: Mapping[str, PackedTensor] = {name: tensors[name] for name in tensors} if in_memory else tensors

@@ -133,7 +133,7 @@ def test_a_batch_that_the_network_fixes() -> None:
         ({"x": np.full((1, 3, 9, 8), np.nan)}, "input 'x': NaN or infinity"),
         ({"x": np.full((1, 3, 9, 8), 1e300)}, "input 'x': NaN or infinity"),
         ({"x": np.zeros((1, 3, 9, 8), np.int64)}, "dtype must be floating, not int64"),
-        ([inputs()], "calibration batch 0: give a mapping of input names, not ndarray"),
+        (["x"], "calibration batch 0: give a mapping of input names, not str"),
         (5, "must be a mapping, an iterable of them or a path, not 5"),
         (
             {"x": np.full((2, 3, 9, 8), 3e38, np.float32)},

@@ -11,5 +11,8 @@ from .data import Data, read_data
 from .layers import Layer, layers_of
 from .moments import measure
 from .press import Progress, press_layers
+from .sources import drawn, images, texts
 
-__all__ = ["Data", "Layer", "Progress", "layers_of", "measure", "press_layers", "read_data"]
+__all__ = [
+    "Data", "Layer", "Progress", "drawn", "images", "layers_of", "measure", "press_layers", "read_data", "texts",
+]  # fmt: skip

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..dtypes import FLOATS
 from ..errors import CalibrationError
 from ..graph import Graph, Value
+from .sources import drawn
 
 __all__ = ["Batch", "Data", "read_data"]
 
@@ -22,16 +23,20 @@ Batch = dict[str, npt.NDArray[Any]]
 Data = list[Batch]
 
 
-def read_data(calibration: Any, graph: Graph) -> Data:
+def read_data(calibration: Any, graph: Graph, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Data:
     """Calibration data as batches that the graph's session can run, each of at most ``ROWS`` inputs where it may vary.
 
-    ``calibration``: a mapping of input names to arrays whose first axis is the batch, an iterable of such mappings, or
-    the path of an .npz that holds one. CalibrationError says what is wrong with it: nothing there, a name too many or
-    too few, a dtype of another kind than the input's, a shape that does not fit, NaN or infinity.
+    ``calibration``: a mapping of input names to arrays whose first axis is the batch; an array, of a network of one
+    input; an iterable of such, or of tuples that begin with the inputs in their order, as a torch loader gives them
+    (labels after them are left out); the path of an .npz that holds a mapping; or "none": inputs are drawn, with a
+    warning (``shapes``: of the stored tensors). CalibrationError says what is wrong with it: nothing there, a name too
+    many or too few, a dtype of another kind than the input's, a shape that does not fit, NaN or infinity.
     """
-    if isinstance(calibration, str | os.PathLike):
-        given: list[Any] = [_npz(Path(calibration))]
-    elif isinstance(calibration, Mapping):
+    if isinstance(calibration, str) and calibration == "none":
+        given: list[Any] = [drawn(graph, shapes or {})]
+    elif isinstance(calibration, str | os.PathLike):
+        given = [_npz(Path(calibration))]
+    elif isinstance(calibration, Mapping) or hasattr(calibration, "__array__"):
         given = [calibration]
     elif isinstance(calibration, Iterable):
         given = list(calibration)
@@ -56,6 +61,10 @@ def _npz(path: Path) -> dict[str, Any]:
 
 
 def _pieces(batch: Any, number: int, graph: Graph) -> Iterator[Batch]:
+    if hasattr(batch, "__array__"):
+        batch = (batch,)
+    if isinstance(batch, tuple | list) and len(batch) >= len(graph.inputs):
+        batch = {value.name: array for value, array in zip(graph.inputs, batch, strict=False)}
     if not isinstance(batch, Mapping):
         raise CalibrationError(f"calibration batch {number}: give a mapping of input names, not {type(batch).__name__}")
     known = {value.name: value for value in graph.inputs}

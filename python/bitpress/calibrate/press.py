@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..tensor import PackedTensor, TensorSpec
 from .data import Data
 from .layers import Layer, layers_of
 from .moments import measure
+from .resume import Kept, Offsets
 
 __all__ = ["Progress", "press_layers"]
 
@@ -34,10 +36,12 @@ def press_layers(
     *,
     seed: int = 0,
     progress: Progress | None = None,
+    resume: Path | None = None,
 ) -> Graph:
     """Press every layer whose rule is calibrated: its plan gets the packed weights, and its bias an offset.
 
-    The graph that comes back reads the biases that had to be added, whose plans are added too.
+    What ``resume`` keeps of a run of the same network, recipe and calibration is taken, and what is done is kept. The
+    graph that comes back reads the biases that had to be added, whose plans are added too.
     """
     plans = tensors.plans
     units = _units(graph, plans)
@@ -52,10 +56,16 @@ def press_layers(
             tensors.added.add(bias.name)
             plans[bias.name] = Plan(TensorSpec(bias.name, "F32", (bias.outputs,)), None)
     work = _Work(graph, tensors, data, seed, biases, sensitivity)
-    done = 0
-    for portion in _portions(units, plans):
+    kept = None if resume is None else Kept(resume, graph, tensors, data, sensitivity, seed)
+    waiting = [unit for unit in units if kept is None or not work.restore(unit, kept)]
+    done = len(units) - len(waiting)
+    for portion in _portions(waiting, plans):
         for unit, statistics in zip(portion, work.measured(portion), strict=True):
-            work.press(unit, statistics)
+            offsets = work.press(unit, statistics)
+            if kept is not None:
+                packed = plans[unit[0].weight].packed
+                assert packed is not None
+                kept.keep(unit[0].weight, packed, offsets)
             done += 1
             if progress is not None:
                 progress(unit[0].weight, done, len(units))
@@ -148,7 +158,20 @@ class _Work:
         waits = plan.packed is None and plan.rule is not None and plan.rule.is_calibrated
         return self.tensors.exact(name) if waits else self.tensors[name]
 
-    def press(self, unit: Unit, statistics: Mapping[str, Statistics]) -> None:
+    def restore(self, unit: Unit, kept: Kept) -> bool:
+        """Take what a run before has made of a weight, if it has."""
+        found = kept.load(unit[0].weight)
+        if found is None:
+            return False
+        plan = self.tensors.plans[unit[0].weight]
+        plan.packed, offsets = found
+        plan.spec = replace(plan.spec, scheme=plan.packed.scheme)
+        for name, offset in offsets.items():
+            self.tensors.plans[name].offset = offset
+        return True
+
+    def press(self, unit: Unit, statistics: Mapping[str, Statistics]) -> Offsets:
+        """Press a weight; the offsets that its layers' biases got."""
         name, plan = unit[0].weight, self.tensors.plans[unit[0].weight]
         known = _together(list(statistics.values()))
         mended = all(layer.node.outputs[0] in self.biases for layer in unit)
@@ -158,13 +181,15 @@ class _Work:
         plan.spec = replace(plan.spec, scheme=plan.packed.scheme)  # a method may pick the granularity
         exact = self.tensors.exact(name).unpack()
         packed = plan.packed.unpack()
+        offsets: Offsets = {}
         for layer in unit:
             bias = self.biases.get(layer.node.outputs[0])
             if bias is not None:
                 matrices = layer.layout.matrices
                 moved = statistics[layer.node.outputs[0]].shift(matrices(packed), matrices(exact))
                 target = self.tensors.plans[bias.name]
-                target.offset = (-bias.factor * moved).reshape(target.spec.shape)
+                target.offset = offsets[bias.name] = (-bias.factor * moved).reshape(target.spec.shape)
+        return offsets
 
 
 def _together(parts: list[Statistics]) -> Statistics:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .calibration import calibration_inputs
 from .files import UsageProblem, existing, output_path
 from .terminal import Advance, facts, human, print_json, progress, steps
 
@@ -32,6 +33,7 @@ bitpress compress model.safetensors -o model.bp --lossless
 bitpress compress activations.safetensors -o activations.bp --bounded 1e-3 --bound range
 bitpress compress tuned.safetensors -o tuned.bp --lossless --base model.safetensors
 bitpress compress net.onnx -o net.bp --bits 4 --calibration inputs.npz
+bitpress compress net.onnx -o net.bp --bits 4 --calibration photos --mean 127 --std 128
 bitpress compress net.onnx -o net.bp --size 2.1MB --calibration inputs.npz
 bitpress compress net.onnx -o net.bp --recipe recipe.json"""
 
@@ -205,7 +207,19 @@ def command(
     ] = None,
     bound: Annotated[Bound | None, typer.Option(help="What --bounded is measured by.  [default: absolute]")] = None,
     calibration: Annotated[
-        Path | None, typer.Option(help="Some inputs of the network, .npz: codes by error feedback, biases corrected.")
+        str | None,
+        typer.Option(
+            metavar="INPUTS",
+            help="Some inputs of the network: an .npz, a folder of images (with --mean, --std), a text (with"
+            " --tokenizer), or none, for random ones: codes by error feedback, biases corrected.",
+        ),
+    ] = None,
+    mean: Annotated[float | None, typer.Option(help="Of pixels 0..255, taken from them.")] = None,
+    std: Annotated[float | None, typer.Option(help="What pixels are then divided by.")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer.json, for a text.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep each calibrated layer there; a killed run goes on from it."),
     ] = None,
     size: Annotated[
         str | None,
@@ -258,10 +272,10 @@ def command(
     nbytes = _nbytes(size)
     if nbytes is not None and (calibration is None or lossless or words):
         raise typer.BadParameter("needs --calibration, and goes with --recipe and --ignore alone", param_hint="--size")
-    if calibration is not None:
-        existing(calibration, "calibration")
-        if recipe is None and not lossless and nbytes is None:
-            words = _calibrated(words)
+    if calibration is None and any(each is not None for each in (mean, std, tokenizer, resume)):
+        raise typer.BadParameter("goes with --calibration", param_hint="--mean, --std, --tokenizer, --resume")
+    if calibration is not None and recipe is None and not lossless and nbytes is None:
+        words = _calibrated(words)
     chosen = _recipe(recipe, lossless, words, ignore or [])
     if not source.is_dir():
         existing(source)
@@ -273,15 +287,16 @@ def command(
     from bitpress import compress
     from bitpress.report.survey import survey_of
 
+    inputs = None if calibration is None else calibration_inputs(calibration, source, mean, std, tokenizer)
     start = time.perf_counter()
     if nbytes is not None:
         from bitpress import Recipe, allocate
 
         base_recipe = Recipe.rate(ignore=tuple(ignore or ())) if recipe is None else chosen
         with steps("allotting") as step:
-            chosen = allocate(source, nbytes, calibration=calibration, recipe=base_recipe, progress=step)
+            chosen = allocate(source, nbytes, calibration=inputs, recipe=base_recipe, progress=step)
     with steps("calibrating") as step:
-        made = compress(source, chosen, calibration=calibration, progress=step)
+        made = compress(source, chosen, calibration=inputs, progress=step, resume=resume)
     _save(made, target, base)
     seconds = time.perf_counter() - start
     _show(survey_of(target), source, output, seconds, json)

