@@ -44,4 +44,9 @@ inline bool checked_add(std::uint64_t a, std::uint64_t b, std::uint64_t* sum) no
     return !__builtin_add_overflow(a, b, sum);
 }
 
+// What so many codes of `bits` bits take when they are packed.
+constexpr std::uint64_t packed_bytes(std::uint64_t count, unsigned bits) noexcept {
+    return count / 8 * bits + (count % 8 * bits + 7) / 8;
+}
+
 }  // namespace bitpress

@@ -71,10 +71,6 @@ unsigned dtype_bits(Dtype dtype) noexcept {
     return i < dtype_count ? bits_of[i] : 0;
 }
 
-std::uint64_t packed_bytes(std::uint64_t count, unsigned bits) noexcept {
-    return count / 8 * bits + (count % 8 * bits + 7) / 8;
-}
-
 Status element_count(const Shape& shape, std::uint64_t* count) noexcept {
     if (shape.rank > max_rank) return Status::bad_argument;
     *count = 0;

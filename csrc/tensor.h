@@ -87,9 +87,6 @@ struct Grid {
 // bad_argument where the scheme is none or does not fit the shape (axis >= rank, group size 0).
 Status make_grid(const Shape& shape, const Scheme& scheme, Grid* grid) noexcept;
 
-// ceil(count * bits / 8).
-std::uint64_t packed_bytes(std::uint64_t count, unsigned bits) noexcept;
-
 // The exact length of each stream, by role, of a tensor of which `stored` elements are stored (all of them where
 // dense). unsupported where the dtype cannot have such values (integer and codebook: f16, bf16, f32, f64; bitmap: whole
 // bytes an element), or a codebook of vectors such elements (a bitmap, or a number of them that vectors do not divide).

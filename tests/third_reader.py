@@ -207,7 +207,7 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             must(coding in (0, 1, 2, 3, 4) and layout in (0, 1, 2, 3), "coding or layout")
             must((layout == 3) == (values == 5) and (layout != 3 or coding == 2), "a layout of bounded values")
             coded_codes = coding != 0 and role == "codes"
-            must(layout != 1 or (coded_codes and code_bits < 8), "a layout of codes")
+            must(layout != 1 or (coded_codes and code_bits < 8 and coding in (1, 2)), "a layout of codes")
             must((layout == 2) == (coded_codes and code_bits > 8), "a layout of wide codes")
             stored = decoded
             if coding:

@@ -8,6 +8,7 @@
 #include "bind/bind.h"
 #include "bind/buffers.h"
 #include "bind/threads.h"
+#include "codings/code_room.h"
 #include "codings/packed.h"
 #include "codings/planes.h"
 #include "codings/rans.h"
@@ -108,8 +109,6 @@ Layout layout_of(unsigned bits) {
     throw py::value_error("bits must be 1..7 or 9..16");
 }
 
-std::uint64_t bytes_of(std::uint64_t count, unsigned bits) { return count / 8 * bits + (count % 8 * bits + 7) / 8; }
-
 // The packed codes of a stream of layout 1 or 2 that holds `count` of them.
 py::bytes decode_packed_codes(const std::string& name, const py::object& blob, unsigned bits, std::uint64_t count) {
     const Layout layout = layout_of(bits);
@@ -118,11 +117,11 @@ py::bytes decode_packed_codes(const std::string& name, const py::object& blob, u
     std::uint64_t size = 0;
     raise_for(stored_claim(coder, layout, in.bytes(), &size), name);
     if (size != count) raise_for(Status::corrupt, name);
-    OutputBytes out(bytes_of(count, bits));
+    OutputBytes out(packed_bytes(count, bits));
     Status status;
     {
         const py::gil_scoped_release unlocked;
-        const Workspace workspace(stored_workspace(coder, layout, count));
+        const Workspace workspace(stored_workspace(coder, layout));
         status = decode_stored(coder, layout, in.bytes(), bits, count, out.bytes(), workspace.bytes());
     }
     raise_for(status, name);
@@ -134,8 +133,9 @@ py::bytes encode_packed_codes(const std::string& name, const py::object& packed,
                               std::size_t row) {
     const bool wide = layout_of(bits) == Layout::wide;
     const Coding& coder = coding_named(name);
+    if (!wide && coder.decode_codes == nullptr) throw py::value_error(name + " does not hold codes one a byte");
     const Buffer in(packed);
-    if (in.bytes().size() != bytes_of(count, bits)) throw py::value_error("not as many bytes as the codes take");
+    if (in.bytes().size() != packed_bytes(count, bits)) throw py::value_error("not as many bytes as the codes take");
     OutputBytes out(wide ? wide_bound(coder, count) : coder.bound(count));
     std::size_t written = 0;
     Status status;

@@ -31,7 +31,8 @@ Status raw_decode(const Workers&, Bytes in, MutableBytes out, MutableBytes) noex
 
 }  // namespace
 
-const Coding raw_coding{CodingId::raw, "raw", raw_bound, 0, 0, if_encoding(raw_encode), raw_decoded_size, raw_decode};
+const Coding raw_coding{CodingId::raw,    "raw",      raw_bound, 0, 0, if_encoding(raw_encode),
+                        raw_decoded_size, raw_decode, nullptr};
 
 namespace {
 

@@ -31,6 +31,9 @@ struct Coding {
     Status (*decoded_size)(Bytes in, std::uint64_t* size) noexcept;
     // out must have exactly the decoded size. On any Status but ok, out's content is unspecified.
     Status (*decode_by)(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept;
+    // The same into codes of `bits` bits (1..7) a decoded byte, packed (docs/format.md, stream record, layout 1): out
+    // has packed_bytes of the decoded size. corrupt: a byte has more bits. Null in codings that have no such path.
+    Status (*decode_codes)(unsigned bits, Bytes in, MutableBytes out, MutableBytes workspace) noexcept;
 
     Status encode(Bytes in, MutableBytes out, MutableBytes workspace, std::size_t* written) const noexcept {
         return encode_by(one_worker, in, out, workspace, written);

@@ -98,24 +98,22 @@ struct ChunkDecoders {
     DecodeChunk decode, mostly;
 };
 
-Status decode_one(const Frame& frame, const ChunkEntry& entry, Bytes payload, MutableBytes target,
+Status decode_one(const Frame& frame, const ChunkEntry& entry, Bytes payload, const CodeRoom& target,
                   const ChunkDecoders& with) noexcept {
     switch (entry.kind) {
         case ChunkKind::stored:
-            if (entry.streams_log != 0 || entry.size != target.size()) return Status::corrupt;
-            std::memcpy(target.data(), payload.data(), target.size());
-            return Status::ok;
+            if (entry.streams_log != 0 || entry.size != target.count()) return Status::corrupt;
+            return target.put(0, payload) ? Status::ok : Status::corrupt;
         case ChunkKind::fill:
-            if (entry.size > 1 && entry.size < target.size() && with.mostly != nullptr) {
+            if (entry.size > 1 && entry.size < target.count() && with.mostly != nullptr) {
                 return with.mostly(with.state, frame.has_pair, entry, payload, target);
             }
             if (entry.streams_log != 0 || entry.size != 1) return Status::corrupt;
-            std::memset(target.data(), payload[0], target.size());
-            return Status::ok;
+            return target.fill(payload[0]) ? Status::ok : Status::corrupt;
         case ChunkKind::coded:
         case ChunkKind::coded_shared: break;
     }
-    if (entry.size >= target.size()) return Status::corrupt;
+    if (entry.size >= target.count()) return Status::corrupt;
     return with.decode(with.state, frame.has_table, entry, payload, target);
 }
 
@@ -124,31 +122,31 @@ ChunkEntry entry_of(const Frame& frame, std::uint64_t index) noexcept {
 }
 
 // Decodes the chunks [first, end). The last one's bytes must be the last of body.
-Status decode_range(const Frame& frame, Bytes body, std::uint64_t first, std::uint64_t end, MutableBytes out,
-                    const ChunkDecoders& with) noexcept {
+Status decode_range(const Frame& frame, Bytes body, std::uint64_t first, std::uint64_t end, unsigned bits,
+                    MutableBytes out, const ChunkDecoders& with) noexcept {
     for (std::uint64_t i = 0; i < end; ++i) {
         const ChunkEntry entry = entry_of(frame, i);
         if (entry.size > body.size()) return Status::truncated;
         const Bytes payload = body.first(entry.size);
         body = body.subspan(entry.size);
         if (i < first) continue;
-        const MutableBytes target = out.subspan(static_cast<std::size_t>(i << frame.chunk_log), frame.chunk_bytes(i));
-        BP_TRY(decode_one(frame, entry, payload, target, with));
+        const auto start = static_cast<std::size_t>((i << frame.chunk_log) / 8 * bits);
+        BP_TRY(decode_one(frame, entry, payload, {out.data() + start, frame.chunk_bytes(i), bits}, with));
     }
     return end < frame.chunks || body.empty() ? Status::ok : Status::corrupt;
 }
 
 }  // namespace
 
-Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, const States& states, DecodeChunk decode,
-                     DecodeChunk decode_mostly) noexcept {
+Status decode_chunks(const Frame& frame, Bytes body, unsigned bits, MutableBytes out, const States& states,
+                     DecodeChunk decode, DecodeChunk decode_mostly) noexcept {
     const unsigned parts = part_count(*states.workers, frame.chunks);
     if (parts == 0) return body.empty() ? Status::ok : Status::corrupt;
     states.copy(parts);
     return in_parts(*states.workers, parts, [&](unsigned i) noexcept {
         const ChunkDecoders with = {states.of(i), decode, decode_mostly};
         return decode_range(frame, body, part_begin(frame.chunks, parts, i), part_begin(frame.chunks, parts, i + 1),
-                            out, with);
+                            bits, out, with);
     });
 }
 

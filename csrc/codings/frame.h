@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bytes.h"
+#include "codings/code_room.h"
 #include "status.h"
 #include "workers.h"
 
@@ -51,9 +52,9 @@ Status open_frame(Bytes in, Frame* frame, bool may_have_pair = false) noexcept;
 // Most bytes of a frame of n bytes in chunks of 2^chunk_log.
 std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept;
 
-// Decodes one coded chunk into out (exactly its decoded bytes) with the coding's own state.
+// Decodes one coded chunk, all its symbols, with the coding's own state.
 using DecodeChunk = Status (*)(void* state, bool has_table, const ChunkEntry& entry, Bytes payload,
-                               MutableBytes out) noexcept;
+                               const CodeRoom& out) noexcept;
 
 // The states of a frame's workers: the first stands at the front of the caller's workspace and is made by the coding,
 // the others, each worker_stride(bytes) on, become its copies.
@@ -66,10 +67,11 @@ struct States {
     void copy(unsigned parts) const noexcept;
 };
 
-// Decodes every chunk of body (the frame's body after its table); stored and filled ones are done here. decode_mostly,
-// where it is not null, decodes the filled ones of more than one stored byte.
-Status decode_chunks(const Frame& frame, Bytes body, MutableBytes out, const States& states, DecodeChunk decode,
-                     DecodeChunk decode_mostly = nullptr) noexcept;
+// Decodes every chunk of body (the frame's body after its table) into symbols of `bits` bits, of which out has as many
+// as the frame says; stored and filled chunks are done here. decode_mostly, where it is not null, decodes the filled
+// ones of more than one stored byte.
+Status decode_chunks(const Frame& frame, Bytes body, unsigned bits, MutableBytes out, const States& states,
+                     DecodeChunk decode, DecodeChunk decode_mostly = nullptr) noexcept;
 
 // What a frame claims to decode to; `decoded_size` of every coding with frames.
 Status frame_decoded_size(Bytes in, std::uint64_t* size) noexcept;

@@ -195,13 +195,20 @@ Status read_table(Bytes in, std::uint64_t decoded, DecodeState* state, HuffmanTa
     return Status::ok;
 }
 
+unsigned side_by_side(unsigned streams) noexcept { return streams >= 6 ? 6 : streams >= 4 ? 4 : streams >= 2 ? 2 : 1; }
+
+// Where the kernel leaves a stream to the caller.
+bool is_near_end(const HuffmanStream& stream) noexcept {
+    return stream.in_end - stream.in < 15 || stream.out_end - stream.out < 38;
+}
+
 // Decodes all streams, as many side by side as can still go on: streams of unlike contents end at unlike times.
 Status decode_streams(const HuffmanTable& table, HuffmanStream* stream, unsigned streams) noexcept {
     while (streams > 0) {
-        kernels()->huffman_decode(&table, stream, streams >= 6 ? 6 : streams >= 4 ? 4 : streams >= 2 ? 2 : 1);
+        kernels()->huffman_decode(&table, stream, side_by_side(streams));
         unsigned left = 0;
         for (unsigned s = 0; s < streams; ++s) {
-            if (stream[s].in_end - stream[s].in < 15 || stream[s].out_end - stream[s].out < 38) {
+            if (is_near_end(stream[s])) {
                 BP_TRY(finish_huffman_stream(table, stream[s]));
             } else {
                 stream[left++] = stream[s];
@@ -212,19 +219,72 @@ Status decode_streams(const HuffmanTable& table, HuffmanStream* stream, unsigned
     return Status::ok;
 }
 
-Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes payload, MutableBytes out) noexcept {
+// A stream of packed codes: what it has decoded waits in a tile until it goes to its place.
+struct TiledStream {
+    std::uint8_t* tile;
+    std::size_t at;   // the place of the tile's first code in the chunk
+    std::size_t end;  // of the stream
+};
+constexpr std::size_t tile_codes = sizeof(HuffmanTableScratch) / max_streams;
+
+// Puts what a stream has decoded into its place, but for what would end inside a byte, and gives it room for more.
+bool empty_tile(const CodeRoom& room, TiledStream* tiled, HuffmanStream* stream) noexcept {
+    auto done = static_cast<std::size_t>(stream->out - tiled->tile);
+    const std::size_t to = tiled->at + done;
+    const std::size_t kept = to == tiled->end || to % 8 >= done ? 0 : to % 8;
+    done -= kept;
+    if (!room.put(tiled->at, {tiled->tile, done})) return false;
+    std::memmove(tiled->tile, tiled->tile + done, kept);
+    tiled->at += done;
+    const std::size_t left = tiled->end - tiled->at;
+    stream->out = tiled->tile + kept;
+    stream->out_end = tiled->tile + (left < tile_codes ? left : tile_codes);
+    return true;
+}
+
+// As decode_streams, tile after tile.
+Status decode_tiled(const HuffmanTable& table, HuffmanStream* stream, TiledStream* tiled, unsigned streams,
+                    const CodeRoom& room) noexcept {
+    while (streams > 0) {
+        kernels()->huffman_decode(&table, stream, side_by_side(streams));
+        unsigned left = 0;
+        for (unsigned s = 0; s < streams; ++s) {
+            if (!is_near_end(stream[s])) {
+                stream[left] = stream[s];
+                tiled[left++] = tiled[s];
+                continue;
+            }
+            if (!empty_tile(room, &tiled[s], &stream[s])) return Status::corrupt;
+            if (!is_near_end(stream[s])) {
+                stream[left] = stream[s];
+                tiled[left++] = tiled[s];
+                continue;
+            }
+            // What is left of the input is too short for more codes than a tile has room for.
+            const auto codes = static_cast<std::size_t>(stream[s].out_end - tiled[s].tile);
+            if (codes != tiled[s].end - tiled[s].at) return Status::corrupt;
+            BP_TRY(finish_huffman_stream(table, stream[s]));
+            if (!room.put(tiled[s].at, {tiled[s].tile, codes})) return Status::corrupt;
+        }
+        streams = left;
+    }
+    return Status::ok;
+}
+
+Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes payload,
+                    const CodeRoom& room) noexcept {
     DecodeState& state = *static_cast<DecodeState*>(opaque);
     const HuffmanTable* table = &state.shared;
     if (entry.kind == ChunkKind::coded) {
         std::size_t used = 0;
-        BP_TRY(read_table(payload, out.size(), &state, &state.own, &used));
+        BP_TRY(read_table(payload, room.count(), &state, &state.own, &used));
         payload = payload.subspan(used);
         table = &state.own;
     } else if (!has_table) {
         return Status::corrupt;
     }
     const unsigned streams = stream_count(entry);
-    if (streams > 1 && out.size() < least_for_streams) return Status::corrupt;
+    if (streams > 1 && room.count() < least_for_streams) return Status::corrupt;
     std::size_t sizes[max_streams];
     for (unsigned s = 0; s + 1 < streams; ++s) {
         std::uint64_t size = 0;
@@ -234,32 +294,50 @@ Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes
         payload = payload.subspan(used);
     }
     HuffmanStream stream[max_streams];
-    const std::size_t size = segment_bytes(out.size(), streams);
+    TiledStream tiled[max_streams];
+    const std::size_t size = segment_bytes(room.count(), streams);
     for (unsigned s = 0; s < streams; ++s) {
         if (s + 1 == streams) sizes[s] = payload.size();
         if (sizes[s] > payload.size()) return Status::corrupt;
-        std::uint8_t* const target = out.data() + s * size;
-        const std::size_t bytes = s + 1 < streams ? size : out.size() - s * size;
-        stream[s] = {payload.data(), payload.data() + sizes[s], target, target + bytes, 0};
+        stream[s] = {payload.data(), payload.data() + sizes[s], nullptr, nullptr, 0};
         payload = payload.subspan(sizes[s]);
+        const std::size_t begin = s * size;
+        const std::size_t end = s + 1 < streams ? begin + size : room.count();
+        if (room.packed()) {  // the tables are made: their scratch is free
+            tiled[s] = {reinterpret_cast<std::uint8_t*>(&state.scratch) + s * tile_codes, begin, end};
+            stream[s].out = tiled[s].tile;
+            empty_tile(room, &tiled[s], &stream[s]);
+        } else {
+            stream[s].out = room.bytes().data() + begin;
+            stream[s].out_end = room.bytes().data() + end;
+        }
     }
-    return decode_streams(*table, stream, streams);
+    return room.packed() ? decode_tiled(*table, stream, tiled, streams, room) : decode_streams(*table, stream, streams);
 }
 
-Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+Status decode_as(const Workers& workers, unsigned bits, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     Frame frame;
     BP_TRY(open_frame(in, &frame));
-    BP_TRY(check_decode(frame.decoded, out, workspace, workers_need(sizeof(DecodeState), workers)));
+    const std::size_t need = workers_need(sizeof(DecodeState), workers);
+    BP_TRY(check_decode(packed_bytes(frame.decoded, bits), out, workspace, need));
     DecodeState& state = *reinterpret_cast<DecodeState*>(workspace.data());
     std::size_t used = 0;
     if (frame.has_table) BP_TRY(read_table(frame.body, frame.decoded, &state, &state.shared, &used));
     const States states = {&workers, workspace.data(), sizeof(DecodeState)};
-    return decode_chunks(frame, frame.body.subspan(used), out, states, decode_chunk);
+    return decode_chunks(frame, frame.body.subspan(used), bits, out, states, decode_chunk);
+}
+
+Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+    return decode_as(workers, 8, in, out, workspace);
+}
+
+Status decode_codes(unsigned bits, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+    return decode_as(one_worker, bits, in, out, workspace);
 }
 
 }  // namespace
 
-const Coding huffman_coding{CodingId::huffman,   "huffman",          bound, sizeof(EncodeState), sizeof(DecodeState),
-                            if_encoding(encode), frame_decoded_size, decode};
+const Coding huffman_coding{CodingId::huffman,   "huffman",          bound,  sizeof(EncodeState), sizeof(DecodeState),
+                            if_encoding(encode), frame_decoded_size, decode, decode_codes};
 
 }  // namespace bitpress

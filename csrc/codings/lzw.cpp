@@ -56,9 +56,10 @@ Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
 
 using DecodeState = lzw::DecodeDictionary;
 
-Status decode_chunk(void* opaque, bool, const ChunkEntry& entry, Bytes payload, MutableBytes out) noexcept {
+Status decode_chunk(void* opaque, bool, const ChunkEntry& entry, Bytes payload, const CodeRoom& room) noexcept {
     DecodeState& dictionary = *static_cast<DecodeState*>(opaque);
     if (entry.kind != ChunkKind::coded || entry.streams_log != 0) return Status::corrupt;
+    const MutableBytes out = room.bytes();
     lzw::Decoded result;
     const Status status = lzw::decode_codes({}, payload, out, lzw::Room::full, dictionary, &result);
     if (status != Status::ok || result.bytes != out.size()) return Status::corrupt;
@@ -78,12 +79,12 @@ Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
     BP_TRY(open_frame(in, &frame));
     if (frame.has_table) return Status::corrupt;
     BP_TRY(check_decode(frame.decoded, out, workspace, workers_need(sizeof(DecodeState), workers)));
-    return decode_chunks(frame, frame.body, out, {&workers, workspace.data(), sizeof(DecodeState)}, decode_chunk);
+    return decode_chunks(frame, frame.body, 8, out, {&workers, workspace.data(), sizeof(DecodeState)}, decode_chunk);
 }
 
 }  // namespace
 
-const Coding lzw_coding{CodingId::lzw,       "lzw",        bound, sizeof(EncodeState), sizeof(DecodeState),
-                        if_encoding(encode), decoded_size, decode};
+const Coding lzw_coding{CodingId::lzw, "lzw",  bound,  sizeof(EncodeState), sizeof(DecodeState), if_encoding(encode),
+                        decoded_size,  decode, nullptr};
 
 }  // namespace bitpress

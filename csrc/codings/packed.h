@@ -13,18 +13,10 @@ enum class Layout : std::uint8_t { plain = 0, codes = 1, wide = 2, bounded = 3 }
 // What stored bytes claim to hold: decoded bytes, or codes where the layout is of codes.
 Status stored_claim(const Coding& with, Layout layout, Bytes in, std::uint64_t* claim) noexcept;
 // What decode_stored needs (alignment 8).
-std::uint64_t stored_workspace(const Coding& with, Layout layout, std::uint64_t claim) noexcept;
+std::uint64_t stored_workspace(const Coding& with, Layout layout) noexcept;
 // Undoes coding and layout; out has the stream's decoded bytes. bits: of a code, where the layout is of codes; claim:
 // how much the stored bytes must hold.
 Status decode_stored(const Coding& with, Layout layout, Bytes in, unsigned bits, std::uint64_t claim, MutableBytes out,
-                     MutableBytes workspace) noexcept;
-
-// What decode_packed needs (alignment 8).
-std::uint64_t packed_workspace(const Coding& with, std::uint64_t count) noexcept;
-
-// Decodes `count` codes of `bits` (1..7) bits and packs them into out, whose size is ceil(count * bits / 8). A frame of
-// another length, or that holds a byte of 2^bits or more, is corrupt.
-Status decode_packed(const Coding& with, Bytes in, unsigned bits, std::uint64_t count, MutableBytes out,
                      MutableBytes workspace) noexcept;
 
 }  // namespace bitpress

@@ -150,7 +150,7 @@ Status planes_encode(const Workers& workers, PlaneKind kind, Bytes in, MutableBy
 }
 
 extern const Coding planes_coding{
-    CodingId::planes,    "planes",     bound, sizeof(EncodeState), planes_decode_workspace, if_encoding(encode),
-    planes_decoded_size, planes_decode};
+    CodingId::planes,    "planes",      bound,  sizeof(EncodeState), planes_decode_workspace, if_encoding(encode),
+    planes_decoded_size, planes_decode, nullptr};
 
 }  // namespace bitpress

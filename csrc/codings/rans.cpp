@@ -82,14 +82,26 @@ Status take_tables(DecodeState& state, Bytes* in, const RansFrequencies* shared,
     return Status::ok;
 }
 
-Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes payload, MutableBytes out) noexcept {
+// Decodes a whole sequence into the chunk: where codes are packed, piece by piece.
+Status read_plain(RansReader* reader, const RansTable& table, std::uint8_t* piece, const CodeRoom& out) noexcept {
+    if (!out.packed()) return reader->read(table, out.bytes());
+    for (std::size_t at = 0; at < out.count(); at += rans_piece) {
+        const std::size_t n = out.count() - at < rans_piece ? out.count() - at : rans_piece;
+        BP_TRY(reader->read(table, {piece, n}));
+        if (!out.put(at, {piece, n})) return Status::corrupt;
+    }
+    return Status::ok;
+}
+
+Status decode_chunk(void* opaque, bool has_table, const ChunkEntry& entry, Bytes payload,
+                    const CodeRoom& out) noexcept {
     DecodeState& state = *static_cast<DecodeState*>(opaque);
     const bool shares = entry.kind == ChunkKind::coded_shared;
     if (shares && !has_table) return Status::corrupt;
     BP_TRY(take_tables(state, &payload, shares ? &state.shared : nullptr, DecodeState::Held::shared, 1));
     RansReader reader;
     BP_TRY(reader.open(payload, entry.streams_log));
-    BP_TRY(reader.read(state.table[0], out));
+    BP_TRY(read_plain(&reader, state.table[0], state.piece, out));
     return reader.close();
 }
 
@@ -103,7 +115,7 @@ Status take_varint(Bytes* in, std::uint64_t limit, std::size_t* value) noexcept 
     return Status::ok;
 }
 
-Status decode_split(void* opaque, bool has_pair, const ChunkEntry& entry, Bytes payload, MutableBytes out) noexcept {
+Status decode_split(void* opaque, bool has_pair, const ChunkEntry& entry, Bytes payload, const CodeRoom& out) noexcept {
     DecodeState& state = *static_cast<DecodeState*>(opaque);
     const std::uint8_t fill = payload[0];
     const std::uint8_t how = payload[1];  // there are two bytes at least
@@ -116,11 +128,11 @@ Status decode_split(void* opaque, bool has_pair, const ChunkEntry& entry, Bytes 
     const bool shares = (how & 2) != 0;
     if (how > 3 || (shares && !has_pair)) return Status::corrupt;
     std::size_t survivors = 0;
-    std::size_t map_bytes = (out.size() + 7) / 8;
-    BP_TRY(take_varint(&payload, out.size(), &survivors));
+    std::size_t map_bytes = (out.count() + 7) / 8;
+    BP_TRY(take_varint(&payload, out.count(), &survivors));
     if (survivors == 0) return Status::corrupt;
     if (map == RansMap::gaps) {
-        BP_TRY(take_varint(&payload, survivors + out.size() / rans_gap_escape, &map_bytes));
+        BP_TRY(take_varint(&payload, survivors + out.count() / rans_gap_escape, &map_bytes));
         if (map_bytes < survivors) return Status::corrupt;
     }
     BP_TRY(take_tables(state, &payload, shares ? state.shared_pair : nullptr, DecodeState::Held::shared_pair, 2));
@@ -129,10 +141,11 @@ Status decode_split(void* opaque, bool has_pair, const ChunkEntry& entry, Bytes 
     return read_split(&reader, state.table[0], state.table[1], map, fill, survivors, map_bytes, state.piece, out);
 }
 
-Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+Status decode_as(const Workers& workers, unsigned bits, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
     Frame frame;
     BP_TRY(open_frame(in, &frame, true));
-    BP_TRY(check_decode(frame.decoded, out, workspace, workers_need(sizeof(DecodeState), workers)));
+    const std::size_t need = workers_need(sizeof(DecodeState), workers);
+    BP_TRY(check_decode(packed_bytes(frame.decoded, bits), out, workspace, need));
     DecodeState& state = *reinterpret_cast<DecodeState*>(workspace.data());
     state.held = DecodeState::Held::other;
     Bytes body = frame.body;
@@ -142,13 +155,27 @@ Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
         BP_TRY(take_frequencies(&body, &state.shared_pair[1]));
     }
     const States states = {&workers, workspace.data(), sizeof(DecodeState)};
-    return decode_chunks(frame, body, out, states, decode_chunk, decode_split);
+    return decode_chunks(frame, body, bits, out, states, decode_chunk, decode_split);
+}
+
+Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+    return decode_as(workers, 8, in, out, workspace);
+}
+
+Status decode_codes(unsigned bits, Bytes in, MutableBytes out, MutableBytes workspace) noexcept {
+    return decode_as(one_worker, bits, in, out, workspace);
 }
 
 }  // namespace
 
-extern const Coding rans_coding{
-    CodingId::rans,      "rans",       bound, rans_encoder_bytes(rans_chunk_bytes, true), sizeof(DecodeState),
-    if_encoding(encode), decoded_size, decode};
+extern const Coding rans_coding{CodingId::rans,
+                                "rans",
+                                bound,
+                                rans_encoder_bytes(rans_chunk_bytes, true),
+                                sizeof(DecodeState),
+                                if_encoding(encode),
+                                decoded_size,
+                                decode,
+                                decode_codes};
 
 }  // namespace bitpress

@@ -41,14 +41,15 @@ class Rows {
         at_ += n;
         left_ -= n;
     }
-    // Puts the next bytes of the sequence in their places.
-    void put(Bytes piece, std::uint8_t* out) noexcept {
+    // Puts the next bytes of the sequence in their places. False as for CodeRoom::put.
+    bool put(Bytes piece, const CodeRoom& out) noexcept {
         while (!piece.empty()) {
             const std::size_t n = run() < piece.size() ? run() : piece.size();
-            std::memcpy(out + at_, piece.data(), n);
+            if (!out.put(at_, piece.first(n))) return false;
             skip(n);
             piece = piece.subspan(n);
         }
+        return true;
     }
 
   private:
@@ -75,17 +76,18 @@ constexpr std::size_t long_row = 16 * std::size_t{rans_max_states};  // where a 
 
 // Rows that are long are decoded where they stand, but for what lies across the end of one.
 Status read_group(RansReader* reader, const RansTable& table, Rows* sequence, std::uint8_t* piece, std::size_t row,
-                  MutableBytes out) noexcept {
-    const std::size_t most = row < long_row ? rans_piece : rans_max_states;
+                  const CodeRoom& out) noexcept {
+    const bool may_stand = row >= long_row && !out.packed();
+    const std::size_t most = may_stand ? rans_max_states : rans_piece;
     while (sequence->left() != 0) {
-        const std::size_t direct = sequence->run() / rans_max_states * rans_max_states;
+        const std::size_t direct = may_stand ? sequence->run() / rans_max_states * rans_max_states : 0;
         if (direct >= long_row) {
-            BP_TRY(reader->read(table, out.subspan(sequence->at(), direct)));
+            BP_TRY(reader->read(table, out.bytes().subspan(sequence->at(), direct)));
             sequence->skip(direct);
         } else {
             const std::size_t n = sequence->left() < most ? sequence->left() : most;
             BP_TRY(reader->read(table, {piece, n}));
-            sequence->put({piece, n}, out.data());
+            if (!sequence->put({piece, n}, out)) return Status::corrupt;
         }
     }
     return Status::ok;
@@ -94,14 +96,14 @@ Status read_group(RansReader* reader, const RansTable& table, Rows* sequence, st
 }  // namespace
 
 Status read_rows(Bytes payload, unsigned streams_log, RansTable* table, std::uint8_t* piece, RansRowsState* state,
-                 MutableBytes out) noexcept {
+                 const CodeRoom& out) noexcept {
     const unsigned tables = payload[0];
     if (tables < 2 || tables > rans_max_tables || payload[1] != rans_rows_how) return Status::corrupt;
     payload = payload.subspan(2);
-    RansRows rows{out.size(), 0, 0};
+    RansRows rows{out.count(), 0, 0};
     BP_TRY(take_length(&payload, std::uint64_t{1} << 20, &rows.row));
     if (rows.row < rans_least_row) return Status::corrupt;
-    BP_TRY(take_length(&payload, rows.row < out.size() ? rows.row : out.size(), &rows.first));
+    BP_TRY(take_length(&payload, rows.row < out.count() ? rows.row : out.count(), &rows.first));
     RansFrequencies frequencies;
     BP_TRY(take_frequencies(&payload, &frequencies));
     make_rans_table(frequencies, table);

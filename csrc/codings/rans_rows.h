@@ -1,6 +1,7 @@
 // Chunks whose rows are shared out among several tables: rows of alike contents to the same one.
 #pragma once
 
+#include "codings/code_room.h"
 #include "codings/rans_stream.h"
 
 namespace bitpress {
@@ -31,7 +32,7 @@ struct RansRowsState {
 
 // Decodes a whole chunk, at least two bytes. piece: rans_piece bytes of scratch.
 Status read_rows(Bytes payload, unsigned streams_log, RansTable* table, std::uint8_t* piece, RansRowsState* state,
-                 MutableBytes out) noexcept;
+                 const CodeRoom& out) noexcept;
 
 // Groups of rows, which decode up to a fifth slower, are taken where they save at least one part in so many.
 inline constexpr std::uint64_t rans_rows_worth = 80;

@@ -91,25 +91,117 @@ class Spreader {
     std::uint8_t fill_;
 };
 
+// The same where codes are packed: survivors wait packed at the end of the room, and tiles of codes take their places
+// from the front.
+class PackedSpreader {
+  public:
+    PackedSpreader(const CodeRoom& out, std::size_t survivors, std::uint8_t fill, std::uint8_t* scratch) noexcept
+        : out_(out), left_(survivors), survivors_(scratch), tile_(scratch + most), fill_(fill) {}
+
+    static constexpr std::size_t piece = 384;  // bytes of a map at a time
+    static constexpr std::size_t scratch_bytes = 2 * 8 * piece;
+
+    Status bitmap(Bytes bits) noexcept {
+        const std::size_t room = out_.count() - at_;
+        const std::size_t n = room < 8 * bits.size() ? room : 8 * bits.size();
+        const auto set = static_cast<std::size_t>(kernels()->count_bits(bits.data(), bits.size()));
+        if (set > left_) return Status::corrupt;
+        if (n % 8 != 0 && bits[n / 8] >> (n % 8) != 0) return Status::corrupt;
+        out_.get(out_.count() - left_, {survivors_, set});
+        left_ -= set;
+        kernels()->expand_bytes(survivors_, set, bits.data(), n, fill_, tile_);
+        tiled_ = n;
+        return put();
+    }
+
+    Status gaps(Bytes gaps) noexcept {
+        std::size_t taken = 0, ready = 0;  // survivors of the next ones that are unpacked
+        for (const std::uint8_t gap : gaps) {
+            if (left_ == 0 || gap > out_.count() - at_ - tiled_ - left_) return Status::corrupt;
+            if (most - tiled_ <= gap) BP_TRY(put());
+            std::memset(tile_ + tiled_, fill_, gap);
+            tiled_ += gap;
+            if (gap == rans_gap_escape) continue;
+            if (taken == ready) {
+                taken = 0;
+                ready = left_ < gaps.size() ? left_ : gaps.size();
+                out_.get(out_.count() - left_, {survivors_, ready});
+            }
+            tile_[tiled_++] = survivors_[taken++];
+            --left_;
+        }
+        return put();
+    }
+
+    // After the last piece.
+    Status finish() noexcept {
+        if (left_ != 0) return Status::corrupt;
+        std::memset(tile_, fill_, most);
+        while (at_ < out_.count()) {
+            tiled_ = out_.count() - at_ < most ? out_.count() - at_ : most;
+            BP_TRY(put());
+        }
+        return Status::ok;
+    }
+
+  private:
+    static constexpr std::size_t most = 8 * piece;  // codes of a tile
+
+    // No survivor that waits stands there: there is always room for those that are left.
+    Status put() noexcept {
+        if (!out_.put(at_, {tile_, tiled_})) return Status::corrupt;
+        at_ += tiled_;
+        tiled_ = 0;
+        return Status::ok;
+    }
+
+    const CodeRoom& out_;
+    std::size_t left_;       // survivors that are not in a tile yet
+    std::size_t at_ = 0;     // codes that are done
+    std::size_t tiled_ = 0;  // and after them, in the tile
+    std::uint8_t* survivors_;
+    std::uint8_t* tile_;
+    std::uint8_t fill_;
+};
+static_assert(PackedSpreader::scratch_bytes + PackedSpreader::piece <= rans_piece);
+
+// Gives the spreader the map, piece after piece.
+template <class Any>
+Status spread(RansReader* reader, const RansTable& map_table, RansMap map, std::size_t map_bytes, MutableBytes piece,
+              Any* spreader) noexcept {
+    for (std::size_t done = 0; done < map_bytes; done += piece.size()) {
+        const MutableBytes here = piece.first(map_bytes - done < piece.size() ? map_bytes - done : piece.size());
+        BP_TRY(reader->read(map_table, here));
+        if (map == RansMap::bitmap) {
+            BP_TRY(spreader->bitmap(here));
+        } else {
+            if (done + here.size() == map_bytes && here.back() == rans_gap_escape) return Status::corrupt;
+            BP_TRY(spreader->gaps(here));
+        }
+    }
+    return spreader->finish();
+}
+
 }  // namespace
 
 Status read_split(RansReader* reader, const RansTable& survivor_table, const RansTable& map_table, RansMap map,
                   std::uint8_t fill, std::size_t survivors, std::size_t map_bytes, std::uint8_t* piece,
-                  MutableBytes out) noexcept {
-    BP_TRY(reader->read(survivor_table, out.last(survivors)));
-    Spreader spreader(out, survivors, fill);
-    if (map == RansMap::gaps) spreader.begin_gaps();
-    for (std::size_t done = 0; done < map_bytes; done += rans_piece) {
-        const std::size_t n = map_bytes - done < rans_piece ? map_bytes - done : rans_piece;
-        BP_TRY(reader->read(map_table, {piece, n}));
-        if (map == RansMap::bitmap) {
-            BP_TRY(spreader.bitmap({piece, n}));
-        } else {
-            if (done + n == map_bytes && piece[n - 1] == rans_gap_escape) return Status::corrupt;
-            BP_TRY(spreader.gaps({piece, n}));
+                  const CodeRoom& out) noexcept {
+    if (out.packed()) {
+        for (std::size_t at = 0; at < survivors; at += rans_piece) {
+            const std::size_t n = survivors - at < rans_piece ? survivors - at : rans_piece;
+            BP_TRY(reader->read(survivor_table, {piece, n}));
+            if (!out.put(out.count() - survivors + at, {piece, n})) return Status::corrupt;
         }
+        PackedSpreader spreader(out, survivors, fill, piece);
+        const MutableBytes rest(piece + PackedSpreader::scratch_bytes, PackedSpreader::piece);
+        BP_TRY(spread(reader, map_table, map, map_bytes, rest, &spreader));
+    } else {
+        BP_TRY(reader->read(survivor_table, out.bytes().last(survivors)));
+        Spreader spreader(out.bytes(), survivors, fill);
+        if (map == RansMap::gaps) spreader.begin_gaps();
+        BP_TRY(spread(reader, map_table, map, map_bytes, {piece, rans_piece}, &spreader));
     }
-    BP_TRY(spreader.finish());
     return reader->close();
 }
 

@@ -1,6 +1,7 @@
 // Chunks that are mostly one byte: where the others stand, told by a bitmap or by gaps, and the others themselves.
 #pragma once
 
+#include "codings/code_room.h"
 #include "codings/rans_stream.h"
 
 namespace bitpress {
@@ -12,10 +13,10 @@ enum class RansMap : std::uint8_t { bitmap = 0, gaps = 1 };
 inline constexpr unsigned rans_gap_escape = 255;
 inline constexpr std::size_t rans_piece = 8192;  // bytes of a map that are decoded at a time
 
-// Decodes survivors and map and puts them together in out. piece: rans_piece bytes of scratch. map_bytes: those of the
-// bitmap, or the number of gap bytes.
+// Decodes survivors and map and puts them together in out, all of a chunk. piece: rans_piece bytes of scratch.
+// map_bytes: those of the bitmap, or the number of gap bytes.
 Status read_split(RansReader* reader, const RansTable& survivor_table, const RansTable& map_table, RansMap map,
                   std::uint8_t fill, std::size_t survivors, std::size_t map_bytes, std::uint8_t* piece,
-                  MutableBytes out) noexcept;
+                  const CodeRoom& out) noexcept;
 
 }  // namespace bitpress

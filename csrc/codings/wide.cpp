@@ -97,7 +97,7 @@ Status decode_wide(const Coding& with, Bytes in, unsigned bits, std::uint64_t co
     std::uint64_t claimed = 0;
     BP_TRY(with.decoded_size(parts.frame, &claimed));
     if (claimed != count || parts.middle >> bits != 0) return Status::corrupt;
-    if (out.size() != count / 8 * bits + (count % 8 * bits + 7) / 8) return Status::bad_argument;
+    if (out.size() != packed_bytes(count, bits)) return Status::bad_argument;
     if (blocks_of(count) > parts.rest.size() / entry_bytes) return Status::truncated;
     // The symbols stand at the end of out and are packed from its front: a code takes more than a byte, so that there
     // is always room for those that are left.

@@ -250,6 +250,9 @@ struct File::Reader {
             if (s.layout != Layout::plain && !coded_codes && !tensor.bounded) {
                 return refuse(Status::corrupt, "a layout of codes where there are none", i);
             }
+            if (s.layout == Layout::codes && coding(s.coding)->decode_codes == nullptr) {
+                return refuse(Status::corrupt, "a layout that its coding does not have", i);
+            }
             if ((s.layout == Layout::codes && tensor.scheme.bits > 7) ||
                 (s.layout == Layout::wide) != (coded_codes && is_wide(tensor.scheme.bits))) {
                 return refuse(Status::corrupt, "a layout that its codes do not have", i);

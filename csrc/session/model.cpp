@@ -58,7 +58,7 @@ std::uint64_t Model::workspace_bytes() const noexcept {
         if (stream.coding == CodingId::raw) continue;
         const Coding* with = coding(stream.coding);
         if (with == nullptr) continue;
-        const std::uint64_t need = stored_workspace(*with, stream.layout, stream.frame_bytes);
+        const std::uint64_t need = stored_workspace(*with, stream.layout);
         most = need > most ? need : most;
     }
     return most;
@@ -217,8 +217,7 @@ std::uint64_t Model::undecoded(std::uint32_t value) const noexcept {
     const StoredStream stream = file_.stream(left_[index]);
     Memory counter;
     std::uint8_t* unused = nullptr;
-    const std::uint64_t pieces[] = {sizeof(TensorView),
-                                    stored_workspace(*coding(stream.coding), stream.layout, stream.frame_bytes),
+    const std::uint64_t pieces[] = {sizeof(TensorView), stored_workspace(*coding(stream.coding), stream.layout),
                                     stream.decoded_bytes};
     for (const std::uint64_t piece : pieces) {
         if (counter.take(piece, &unused) != Status::ok)
@@ -230,7 +229,7 @@ std::uint64_t Model::undecoded(std::uint32_t value) const noexcept {
 Status Model::decode(std::uint32_t value, MutableBytes memory, const TensorView** out) const noexcept {
     const std::uint32_t index = graph_.stored_index(value);
     const StoredStream stream = file_.stream(left_[index]);
-    const std::uint64_t workspace_size = stored_workspace(*coding(stream.coding), stream.layout, stream.frame_bytes);
+    const std::uint64_t workspace_size = stored_workspace(*coding(stream.coding), stream.layout);
     Memory from(memory);
     TensorView* view = nullptr;
     std::uint8_t* workspace = nullptr;

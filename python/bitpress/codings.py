@@ -237,8 +237,8 @@ def encode_stream(data: Any, coding: str, dtype: str = "U8", row: int = 0) -> tu
 def encode_codes(packed: Any, coding: str, bits: int, count: int, row: int = 0) -> tuple[int, int, Any]:
     """The numbers of the coding and of the layout in the file, and the stored bytes, for ``count`` packed codes.
 
-    Codes of 3, 5, 6 or 7 bits lie across bytes: they are coded as they are packed and one a byte, and the smaller is
-    taken. Codes of 9 to 16 bits are coded as wide codes. ``row``: codes of a row, 0 where there are none.
+    Codes of 3, 5, 6 or 7 bits lie across bytes: they are coded as they are packed and, by Huffman or rANS, one a byte,
+    and the smaller is taken. Codes of 9 to 16 bits are coded as wide codes. ``row``: codes of a row, 0 where there are none.
     ``coding`` and errors as for `encode_stream`.
     """
     layout = 2 if bits > 8 else 1
@@ -248,7 +248,7 @@ def encode_codes(packed: Any, coding: str, bits: int, count: int, row: int = 0) 
     if bits in (1, 2, 4, 8):
         return best
     names, speed = _candidates(coding)
-    for name in names:
+    for name in names if layout == 2 else [name for name in names if name in ("huffman", "rans")]:
         frame = _core.encode_packed(name, _as_bytes(packed), bits, count, row)
         if len(frame) < memoryview(best[2]).nbytes and nominal_speed(name, count, len(frame)) >= speed:
             best = (CODING_NUMBERS[name], layout, frame)

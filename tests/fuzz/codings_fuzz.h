@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <memory>
 
+#include "codings/code_room.h"
 #include "codings/codings.h"
+#include "kernels/kernels.h"
 
 namespace bitpress::fuzz {
 
@@ -67,6 +69,22 @@ inline std::size_t deviating(unsigned deviation, std::size_t size) {
 // More workers than one, in one thread: nothing depends on which works when.
 inline constexpr Workers several{3, nullptr, nullptr};
 
+// Packed codes of a frame are those of its bytes, where each of them has few bits; else the frame is refused.
+inline void decode_codes_too(const Coding& coder, Bytes frame, unsigned bits, Status plain, Bytes decoded,
+                             const Workspaces& work) {
+    const Memory packed(static_cast<std::size_t>(packed_bytes(decoded.size(), bits)), 0);
+    const Status status = decode_twice(work, 0, packed.span(), [&](MutableBytes to, MutableBytes memory) {
+        return coder.decode_codes(bits, frame, to, memory);
+    });
+    bool few = plain == Status::ok;
+    for (std::size_t i = 0; few && i < decoded.size(); ++i) few = decoded[i] >> bits == 0;
+    require((status == Status::ok) == few, "packed codes are refused where bytes are not, or the other way round");
+    if (!few) return;
+    const Memory want(packed.span().size(), 0);
+    kernels()->pack_bits(decoded.data(), decoded.size(), bits, want.span().data());
+    require(equal(want.span(), packed.span()), "packed codes are not the packed bytes");
+}
+
 // The first byte picks how the output or the workspace deviates from what it should be; the rest is the frame.
 inline void decode_frame(const Coding& coder, Bytes data) {
     static const Workspaces decoding(coder.decode_workspace), encoding(coder.encode_workspace);
@@ -89,6 +107,9 @@ inline void decode_frame(const Coding& coder, Bytes data) {
     const Memory by_several(size, 0x55);
     const Status theirs = coder.decode_by(several, frame, by_several.span(), their_work.span());
     if (less == 0) require(theirs == status, "several workers say something else");
+    if (coder.decode_codes != nullptr && claimed == size && less == 0) {
+        decode_codes_too(coder, frame, 1 + (data[0] >> 4 & 7) % 7, status, out.span(), decoding);
+    }
     if (status != Status::ok) return;
     require(equal(by_several.span(), out.span()), "several workers give something else");
     require(size == claimed && less == 0, "decoded into the wrong room");

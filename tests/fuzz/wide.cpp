@@ -8,8 +8,6 @@ namespace {
 
 using namespace bitpress;
 
-std::size_t packed_size(std::size_t count, unsigned bits) { return count / 8 * bits + (count % 8 * bits + 7) / 8; }
-
 constexpr std::size_t most_codes = 4096;  // that go there and back
 
 // Made once for each coding: what one input leaves in them is the next one's old memory.
@@ -52,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::uint64_t claimed = 0;
     if (wide_count(coder, in, &claimed) != Status::ok || claimed > 1 << 16) return 0;
     const auto count = static_cast<std::size_t>(claimed);
-    const fuzz::Memory out(packed_size(count, bits), 0);
+    const fuzz::Memory out(packed_bytes(count, bits), 0);
     const Status status = fuzz::decode_twice(
         work.decoding, 0, out.span(),
         [&](MutableBytes to, MutableBytes workspace) { return decode_wide(coder, in, bits, count, to, workspace); });
