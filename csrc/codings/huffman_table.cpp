@@ -36,19 +36,19 @@ void fill_two(const std::uint16_t* one, std::uint32_t* two) noexcept {
     for (unsigned i = 0; i < 1U << two_bits; ++i) {
         const unsigned first = one[i], used = first & 255;
         const unsigned second = one[i >> used], both = used + (second & 255);
-        const unsigned alone = used | (first & 0xFF00) | 1U << 24;
-        const unsigned pair = both | (first & 0xFF00) | (second & 0xFF00) << 8 | 2U << 24;
+        const unsigned alone = used | 1U << 8 | (first & 0xFF00) << 8;
+        const unsigned pair = both | 2U << 8 | (first & 0xFF00) << 8 | (second & 0xFF00) << 16;
         two[i] = both <= two_bits ? pair : alone;
     }
 }
 
 // The entry of one symbol followed by what `rest` holds, of which a sixth symbol is dropped.
 std::uint64_t prepend(unsigned first, std::uint64_t rest, const std::uint8_t* length) noexcept {
-    constexpr std::uint64_t symbols = 0x00FFFFFFFFFF0000;  // where they stand when one is before them
-    const bool full = rest >> 56 == 6;
-    const unsigned dropped = full ? length[rest >> 48 & 255] : 0;
-    const std::uint64_t count = (rest >> 56) + (full ? 0 : 1);
-    return (rest << 8 & symbols) | (first & 0xFF00) | ((rest & 255) + (first & 255) - dropped) | count << 56;
+    constexpr std::uint64_t symbols = 0xFFFFFFFFFF000000;  // where they stand when one is before them
+    const bool full = (rest >> 8 & 255) == 6;
+    const unsigned dropped = full ? length[rest >> 56] : 0;
+    const std::uint64_t count = (rest >> 8 & 255) + (full ? 0 : 1);
+    return (rest << 8 & symbols) | (first & 0xFF00) << 8 | count << 8 | ((rest & 255) + (first & 255) - dropped);
 }
 
 // By the number of bits that are known, from none to six_bits: what stands in all of them is the first word that fits,
@@ -70,8 +70,9 @@ void fill_six(const std::uint16_t* one, const std::uint8_t* length, std::uint64_
 std::uint64_t lookup(const HuffmanTable& table, std::uint64_t bits) noexcept {
     const auto index = static_cast<std::size_t>(bits & ((1U << table.bits) - 1));
     if (table.most == 6) return table.six[index];
-    if (table.most == 1) return table.one[index] | std::uint64_t{1} << 56;
-    return (table.two[index] & 0xFFFFFF) | static_cast<std::uint64_t>(table.two[index] >> 24) << 56;
+    if (table.most == 2) return table.two[index];
+    const std::uint64_t one = table.one[index];
+    return (one & 255) | 1U << 8 | (one & 0xFF00) << 8;
 }
 
 }  // namespace
@@ -114,14 +115,13 @@ Status finish_huffman_stream(const HuffmanTable& table, HuffmanStream stream) no
         for (unsigned k = 0; k < 56 / huffman_max_bits && out < stream.out_end; ++k) {
             std::uint64_t entry = lookup(table, bits);
             unsigned used = entry & 255;
-            const auto count = static_cast<std::size_t>(entry >> 56);
+            const auto count = static_cast<std::size_t>(entry >> 8 & 255);
             const auto room = static_cast<std::size_t>(stream.out_end - out);
             if (count > room) used = 0;
             for (std::size_t i = 0; i < (count > room ? room : count); ++i) {
-                const auto symbol = static_cast<std::uint8_t>(entry >> 8);
+                const auto symbol = static_cast<std::uint8_t>(entry >> (16 + 8 * i));
                 if (count > room) used += table.length[symbol];
                 *out++ = symbol;
-                entry >>= 8;
             }
             bits >>= used;
             position += used;

@@ -68,13 +68,13 @@ inline void huffman_decode_loop(const HuffmanTable& table, HuffmanStream* stream
                     if constexpr (most == 6) {
                         const uint64_t entry = table.six[waiting[s] & mask];
                         waiting[s] >>= entry & 63;
-                        huffman_store(out[s], entry >> 8);
-                        out[s] += entry >> 56;
+                        huffman_store(out[s], entry >> 16);
+                        out[s] += entry >> 8 & 255;
                     } else if constexpr (most == 2) {
                         const uint32_t entry = table.two[waiting[s] & mask];
                         waiting[s] >>= entry & 63;
-                        huffman_store(out[s], static_cast<uint16_t>(entry >> 8));
-                        out[s] += entry >> 24;
+                        huffman_store(out[s], static_cast<uint16_t>(entry >> 16));
+                        out[s] += entry >> 8 & 255;
                     } else {
                         const uint32_t entry = table.one[waiting[s] & mask];
                         waiting[s] >>= entry & 63;
@@ -129,7 +129,7 @@ struct HuffmanSink {
     uint8_t* out;
     uint64_t waiting, held;
 
-    // At least 1 and at most 48 bits; 8 bytes can be written at `out`.
+    // At least 1 and at most 56 bits; 8 bytes can be written at `out`.
     void put(uint64_t run, uint64_t count) noexcept {
         waiting = waiting >> count | run;
         held += count;
@@ -149,9 +149,9 @@ inline void huffman_put_four(HuffmanSink* sink, uint64_t a, uint64_t b, uint64_t
     sink->put(huffman_join(a, b) >> (last & 63) | huffman_join(c, d), (a + b + last) & 63);
 }
 
-inline uint8_t* huffman_encode_any(const uint64_t* words, const uint64_t* pairs, const uint8_t* in, size_t n,
-                                   uint8_t* out, uint8_t* out_end) noexcept {
-    HuffmanSink sink{out, 0, 0};
+// What is left for scalars, from what waits on.
+inline uint8_t* huffman_encode_rest(HuffmanSink sink, const uint64_t* words, const uint64_t* pairs, const uint8_t* in,
+                                    size_t n, uint8_t* out_end) noexcept {
     size_t i = 0;
     if (pairs != nullptr) {
         for (; n - i >= 8 && out_end - sink.out >= 16; i += 8) {
@@ -175,6 +175,11 @@ inline uint8_t* huffman_encode_any(const uint64_t* words, const uint64_t* pairs,
         sink.waiting = sink.waiting >> (word & 63) | word;
         sink.held += word & 63;
     }
+}
+
+inline uint8_t* huffman_encode_any(const uint64_t* words, const uint64_t* pairs, const uint8_t* in, size_t n,
+                                   uint8_t* out, uint8_t* out_end) noexcept {
+    return huffman_encode_rest({out, 0, 0}, words, pairs, in, n, out_end);
 }
 
 }  // namespace

@@ -38,9 +38,9 @@ struct RansEncodeTable {
     uint16_t slot[2 * 4096 + 2];  // the last two are 0
 };
 
-// What the next bits of a Huffman stream mean: docs/format.md, section 5. `bits` bits are the index; an entry holds
-// from bit 0 on: the bits that its code words take in all (8 bits), their symbols in order (8 bits each), and, in the
-// highest byte, their number, 1 to `most` (not where that is 1).
+// What the next bits of a Huffman stream mean: docs/format.md, section 5. `bits` bits are the index; an entry's bytes
+// are, the lowest first: the bits that its code words take in all, their number, 1 to `most` (not where that is 1), and
+// their symbols in order.
 struct HuffmanTable {
     unsigned most;  // 1, 2 or 6 symbols an entry
     unsigned bits;  // 11 where `most` is 6, 12 where it is 2; 11 or 12 where it is 1

@@ -9,6 +9,7 @@ void fill(Kernels& table) noexcept {
     table.mask_other = mask_other;
     table.write_gaps = write_gaps;
     table.rans_encode = rans_encode;
+    table.huffman_encode = huffman_encode;
 #endif
     table.expand_bytes = expand_bytes;
     table.rans_decode = rans_decode;

@@ -183,7 +183,7 @@ void check_huffman_encode(const Trial& t) noexcept {
         const std::uint64_t a = words[s & 15], b = words[s >> 4];
         pairs[s] = (a & ~std::uint64_t{63}) >> (b & 63) | (b & ~std::uint64_t{63}) | ((a & 63) + (b & 63));
     }
-    const std::size_t n = t.size(500);
+    const std::size_t n = t.size(t.random.one_in(2) ? 500 : 3000);
     std::uint8_t* in = t.bytes(n);
     std::size_t bits = 0;
     for (std::size_t i = 0; i < n; ++i) {
