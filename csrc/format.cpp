@@ -24,7 +24,7 @@ unsigned roles_of(const Scheme& scheme, Role (&roles)[max_streams]) noexcept {
     const bool coded = scheme.values != Values::keep;
     const bool book = scheme.values == Values::codebook;
     roles[count++] = coded ? Role::codes : Role::data;
-    if (scheme.structure == Structure::bitmap) roles[count++] = Role::mask;
+    if (is_sparse(scheme)) roles[count++] = Role::mask;
     const bool scaled = coded && (!book || scheme.granularity != Granularity::tensor);
     if (scaled) roles[count++] = Role::scales;
     if (book) {
@@ -39,7 +39,7 @@ unsigned roles_of(const Scheme& scheme, Role (&roles)[max_streams]) noexcept {
 unsigned fixed_numbers(const StoredTensor& tensor) noexcept {
     return tensor.shape.rank + (tensor.scheme.granularity == Granularity::group ? 1U : 0U) +
            (tensor.scheme.values == Values::codebook ? 1U : 0U) +
-           (tensor.scheme.structure == Structure::bitmap ? 1U : 0U);
+           structure_numbers(static_cast<unsigned>(tensor.scheme.structure));
 }
 
 Class class_of(const StoredTensor& tensor, std::uint64_t stored) noexcept {
@@ -85,11 +85,16 @@ StoredTensor File::tensor(std::uint32_t index) const noexcept {
         out.scheme.group_size = static_cast<std::uint32_t>(number(first_number++));
     }
     if (out.scheme.values == Values::codebook) out.scheme.vector = static_cast<std::uint8_t>(number(first_number++));
-    if (out.scheme.structure == Structure::bitmap) {
-        out.survivors = number(first_number);
-    } else {
-        if (element_count(out.shape, &out.survivors) != Status::ok) out.survivors = 0;  // open() refuses such a file
+    if (has_pattern(p[17] >> 4)) {
+        const std::uint64_t pattern = number(first_number++);
+        out.scheme.pattern[0] = static_cast<std::uint16_t>(pattern);
+        out.scheme.pattern[1] = static_cast<std::uint16_t>(pattern >> 16);
     }
+    if (element_count(out.shape, &out.survivors) != Status::ok) out.survivors = 0;  // open() refuses such a file
+    if (out.scheme.structure == Structure::nm && out.scheme.pattern[1] != 0) {
+        out.survivors = out.survivors / out.scheme.pattern[1] * out.scheme.pattern[0];
+    }
+    if (has_survivors(p[17] >> 4)) out.survivors = number(first_number);
     out.first_stream = load_le<std::uint32_t>(p + 8);
     out.stream_count = (last ? stream_count_ : load_le<std::uint32_t>(p + tensor_bytes + 8)) - out.first_stream;
     out.plain = out.scheme.structure == Structure::dense && out.scheme.values == Values::keep &&

@@ -4,14 +4,27 @@
 #include <math.h>
 
 #include "kernels/kernels.h"
+#include "tensor/mask.h"
 
 namespace bitpress {
 namespace {
 
 constexpr std::uint8_t bits_of[dtype_count] = {8, 8, 8, 8, 8, 16, 16, 16, 16, 32, 32, 32, 64, 64, 64, 8, 4, 6, 6, 64};
 
+bool known_structure(const Scheme& scheme) noexcept {
+    const unsigned first = scheme.pattern[0];
+    const unsigned second = scheme.pattern[1];
+    switch (scheme.structure) {
+        case Structure::dense:
+        case Structure::bitmap: return first == 0 && second == 0;
+        case Structure::nm: return first >= 1 && first < second && second <= max_group;
+        case Structure::block: return first * second >= 2 && first * second <= max_block;
+    }
+    return false;
+}
+
 bool known(const Scheme& scheme) noexcept {
-    if (scheme.structure != Structure::dense && scheme.structure != Structure::bitmap) return false;
+    if (!known_structure(scheme)) return false;
     if (scheme.values == Values::keep) {
         return scheme.bits == 0 && !scheme.affine && scheme.granularity == Granularity::tensor && scheme.axis == 0 &&
                scheme.group_size == 0 && scheme.vector == 0;
@@ -19,10 +32,13 @@ bool known(const Scheme& scheme) noexcept {
     const bool grid = scheme.bits >= 1 && (scheme.granularity == Granularity::axis || scheme.axis == 0) &&
                       (scheme.granularity == Granularity::group ? scheme.group_size != 0 : scheme.group_size == 0);
     if (scheme.values == Values::codebook) {
-        const unsigned longest = scheme.structure == Structure::bitmap ? 1 : 8;
+        const unsigned longest = is_sparse(scheme) ? 1 : 8;
         return grid && scheme.bits <= 8 && !scheme.affine && scheme.vector >= 1 && scheme.vector <= longest;
     }
-    return grid && scheme.values == Values::integer && scheme.bits <= max_bits && scheme.vector == 0;
+    // one symmetric bit has no zero, which N:M and blocks may have to store
+    const bool has_zero =
+        scheme.bits > 1 || scheme.affine || !is_sparse(scheme) || scheme.structure == Structure::bitmap;
+    return grid && scheme.values == Values::integer && scheme.bits <= max_bits && scheme.vector == 0 && has_zero;
 }
 
 bool floating(Dtype dtype) noexcept {
@@ -120,11 +136,14 @@ Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::
     const unsigned bits = dtype_bits(dtype);
     if (bits == 0) return Status::unsupported;
     if (grid.count > (std::uint64_t{1} << 60)) return Status::too_large;
-    const bool bitmap = scheme.structure == Structure::bitmap;
-    if (stored > grid.count || (!bitmap && stored != grid.count)) return Status::bad_argument;
-    if (bitmap) bytes[static_cast<int>(Role::mask)] = packed_bytes(grid.count, 1);
+    if (scheme.structure == Structure::nm) {
+        if (grid.count % scheme.pattern[1] != 0) return Status::unsupported;
+        if (stored != grid.count / scheme.pattern[1] * scheme.pattern[0]) return Status::bad_argument;
+    }
+    if (stored > grid.count || (!is_sparse(scheme) && stored != grid.count)) return Status::bad_argument;
+    bytes[static_cast<int>(Role::mask)] = mask_bytes(shape, scheme, grid.count);
     if (scheme.values == Values::keep) {
-        if (bitmap && bits % 8 != 0) return Status::unsupported;
+        if (is_sparse(scheme) && bits % 8 != 0) return Status::unsupported;
         bytes[static_cast<int>(Role::data)] = packed_bytes(stored, bits);
         return Status::ok;
     }
@@ -142,16 +161,11 @@ Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::
 }
 
 Status validate(const TensorView& view) noexcept {
-    const Kernels* k = kernels();
-    if (k == nullptr) return Status::unsupported;
-    std::uint64_t count = 0;
-    BP_TRY(element_count(view.shape, &count));
-    std::uint64_t stored = count;
-    const Bytes mask = view.stream(Role::mask);
-    if (view.scheme.structure == Structure::bitmap) {
-        if (mask.size() != packed_bytes(count, 1) || !tail_is_zero(mask, count, 1)) return Status::corrupt;
-        stored = k->count_bits(mask.data(), mask.size());
-    }
+    if (kernels() == nullptr) return Status::unsupported;
+    Grid grid;
+    BP_TRY(make_grid(view.shape, view.scheme, &grid));
+    std::uint64_t stored = grid.count;
+    if (is_sparse(view.scheme)) BP_TRY(check_mask(view, grid.count, &stored));
     std::uint64_t bytes[role_count];
     BP_TRY(stream_sizes(view.dtype, view.shape, view.scheme, stored, bytes));
     for (int role = 0; role < role_count; ++role) {

@@ -33,7 +33,7 @@ inline constexpr int dtype_count = 20;
 // Bits an element takes, or 0 for an unknown dtype.
 unsigned dtype_bits(Dtype dtype) noexcept;
 
-enum class Structure : std::uint8_t { dense = 0, bitmap = 1 /* reserved: nm = 2, block = 3 */ };
+enum class Structure : std::uint8_t { dense = 0, bitmap = 1, nm = 2, block = 3 };
 enum class Values : std::uint8_t {
     keep = 0,
     integer = 3,
@@ -61,7 +61,13 @@ struct Scheme {
     std::uint8_t axis = 0;         // for Granularity::axis
     std::uint32_t group_size = 0;  // for Granularity::group
     std::uint8_t vector = 0;       // elements that a code of a codebook stands for, 1..8; else 0
+    std::uint16_t pattern[2] =
+        {};  // nm: N and M, 1 <= N < M <= 16; block: rows and columns of 2..4096 elements; else 0
 };
+inline constexpr unsigned max_group = 16;
+inline constexpr unsigned max_block = 4096;  // elements: bounds what one bit of a mask may claim
+// Whether some elements may not be stored: the stream `mask` tells which are.
+inline bool is_sparse(const Scheme& scheme) noexcept { return scheme.structure != Structure::dense; }
 // How many consecutive elements one code stands for: 1 but for a codebook of vectors.
 inline std::uint64_t elements_a_code(const Scheme& scheme) noexcept { return scheme.vector > 1 ? scheme.vector : 1; }
 
@@ -88,8 +94,9 @@ struct Grid {
 Status make_grid(const Shape& shape, const Scheme& scheme, Grid* grid) noexcept;
 
 // The exact length of each stream, by role, of a tensor of which `stored` elements are stored (all of them where
-// dense). unsupported where the dtype cannot have such values (integer and codebook: f16, bf16, f32, f64; bitmap: whole
-// bytes an element), or a codebook of vectors such elements (a bitmap, or a number of them that vectors do not divide).
+// dense, N of every M of nm). unsupported where the dtype cannot have such values (integer and codebook: f16, bf16,
+// f32, f64; sparse ones kept: whole bytes an element), or the number of elements is none that a codebook's vectors or
+// the groups of nm divide.
 Status stream_sizes(Dtype dtype, const Shape& shape, const Scheme& scheme, std::uint64_t stored,
                     std::uint64_t (&bytes)[role_count]) noexcept;
 
@@ -113,9 +120,12 @@ struct TensorView {
 // shape and scheme imply, mask population equal to the survivors. Call once; the functions below rely on it.
 Status validate(const TensorView& view) noexcept;
 
-// Elements first..first+out.size()-1 as float. Integer values, codebooks and f32/f16/bf16 keep only. For a bitmap,
-// survivors_before is the number of mask bits set before `first` (0 for first == 0); it is advanced to the end of the
-// range.
+// How many of the elements first..first+count-1, a range inside the tensor, are stored.
+std::uint64_t survivors_between(const TensorView& view, std::uint64_t first, std::uint64_t count) noexcept;
+
+// Elements first..first+out.size()-1 as float. Integer values, codebooks and f32/f16/bf16 keep only. Of a sparse
+// tensor, survivors_before is how many elements before `first` are stored (0 for first == 0); it is advanced to the end
+// of the range.
 Status unpack_range(const TensorView& view, std::uint64_t first, std::span<float> out,
                     std::uint64_t* survivors_before) noexcept;
 
@@ -128,13 +138,16 @@ Status unpack_codes(const TensorView& view, std::uint64_t first, std::span<std::
 // All elements of a view with Values::keep, as bytes of its dtype. out has the dense length.
 Status unpack_keep(const TensorView& view, MutableBytes out) noexcept;
 
-// Elements that a bitmap stores: for integer values those that are not +-0, for keep those with a byte that is not 0.
-// element_bytes: 1, 2, 4 or 8, of which data holds a whole number.
-std::uint64_t count_survivors(std::span<const float> values) noexcept;
+// Elements that a bitmap of elements kept as they are stores: those with a byte that is not 0. element_bytes: 1, 2, 4
+// or 8, of which data holds a whole number.
 std::uint64_t count_survivors(Bytes data, unsigned element_bytes) noexcept;
+// How many elements of `values` are stored: all of them where dense; of a sparse scheme those that are not +-0, and
+// what N:M and blocks hold beside them. The scheme fits the shape.
+std::uint64_t count_survivors(std::span<const float> values, const Shape& shape, const Scheme& scheme) noexcept;
 
 // Integer values of all elements of `values`. `ranges` is workspace, 2 * grid.scales floats. `streams` have the lengths
 // that stream_sizes gives. not_finite: NaN or infinity. too_large: a magnitude whose scale * 2^bits overflows float32.
+// bad_argument: more than N of M elements are not zero.
 Status pack(std::span<const float> values, const Shape& shape, const Scheme& scheme, std::span<float> ranges,
             const MutableBytes (&streams)[role_count]) noexcept;
 // A bitmap of elements kept as they are; `survivors` and `mask` have the lengths that stream_sizes gives.

@@ -20,7 +20,7 @@ class Tensor(Protocol):
     name: str
     dtype: str
     bits: int  # an element
-    bitmap: bool
+    structure: int
     code_bits: int
     data: bytes
     streams: list[Stream]
@@ -37,7 +37,7 @@ def read_base(sections: dict[int, tuple[int, bytes]], tensors: list[Tensor]) -> 
     for index, how, zeros, base_sum in struct.iter_unpack("<IB3sQ", content):
         must(last < index < len(tensors) and how in (1, 2) and zeros == b"\0\0\0", "a record of the base")
         tensor = tensors[index]
-        kept = not tensor.bitmap and not tensor.code_bits and tensor.streams[0].array is None
+        kept = not tensor.structure and not tensor.code_bits and tensor.streams[0].array is None
         must(kept and tensor.streams[0].coding != 0, "a delta that cannot be one")
         deltas[tensor.name] = how, base_sum
         last = index

@@ -22,6 +22,7 @@ from third_codings import Refused, must
 from third_delta import read_base
 from third_graph import list_graph
 from third_hash import xxh64
+from third_mask import mask_bits
 from third_values import elements_of, product, scale_count
 from third_wide import coded, wide_codes
 
@@ -55,7 +56,8 @@ class Tensor:
     dtype: str
     bits: int  # an element
     shape: list[int]
-    bitmap: bool
+    structure: int  # 0 dense, 1 bitmap, 2 N:M, 3 block
+    pattern: tuple[int, int]  # N and M, or rows and columns of a block; else 0, 0
     code_bits: int  # 0: values are kept
     affine: bool
     granularity: int
@@ -74,7 +76,7 @@ class Tensor:
     @property
     def plain(self) -> bool:
         name_ok = self.name != "__metadata__" and not self.name.startswith("bitpress.")
-        return not self.bitmap and not self.code_bits and self.streams[0].coding == 0 and name_ok
+        return not self.structure and not self.code_bits and self.streams[0].coding == 0 and name_ok
 
 
 @dataclass
@@ -160,7 +162,7 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             name = names[name_at:next_name].decode("utf-8")
         except UnicodeDecodeError:
             raise Refused("a name is not UTF-8") from None
-        must(dtype < len(TYPES) and shape_byte & 15 <= 8 and shape_byte >> 4 <= 1, "type, rank or structure")
+        must(dtype < len(TYPES) and shape_byte & 15 <= 8 and shape_byte >> 4 <= 3, "type, rank or structure")
         values = value_byte & 15
         code_bits = 16 if value_byte == 3 else value_byte >> 4
         must(values in (0, 3, 4, 5), "values")
@@ -171,24 +173,29 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
         granularity, axis, rank = flag_byte >> 1 & 3, flag_byte >> 3 & 7, shape_byte & 15
         must(granularity <= 2 and flag_byte >> 6 == 0, "granularity")
         must(axis < rank if granularity == 1 else axis == 0, "axis")
-        bitmap = shape_byte >> 4 == 1
-        more = (granularity == 2) + (values == 4) + bitmap
+        structure = shape_byte >> 4
+        more = (granularity == 2) + (values == 4) + (structure >= 2) + (structure in (1, 3))
         must(number + rank + more <= len(numbers), "numbers")
         shape = numbers[number : number + rank]
         must(product(shape) < 1 << 63, "shape")
         next_number = number + rank + more
         group = numbers[number + rank] if granularity == 2 else 0
         must(granularity != 2 or 1 <= group < 1 << 32, "group size")
-        survivors = numbers[next_number - 1] if bitmap else product(shape)
+        pattern = read_pattern(structure, numbers[number + rank + (granularity == 2) + (values == 4) :])
+        must(structure != 2 or product(shape) % pattern[1] == 0, "groups of N:M")
+        must(not sum(pattern) or code_bits != 1 or flag_byte & 1 or values != 3, "one symmetric bit has no zero")
+        survivors = numbers[next_number - 1] if structure in (1, 3) else product(shape)
+        survivors = survivors // pattern[1] * pattern[0] if structure == 2 else survivors
         must(survivors <= product(shape), "survivors")
         vector = numbers[number + rank + (granularity == 2)] if values == 4 else 0
-        must(values != 4 or 1 <= vector <= (1 if bitmap else 8), "vectors of a codebook")
+        must(values != 4 or 1 <= vector <= (1 if structure else 8), "vectors of a codebook")
         must(product(shape) % (vector or 1) == 0, "elements of a codebook of vectors")
         tensor = Tensor(
             name,
             *TYPES[dtype],
             shape,
-            bitmap,
+            structure,
+            pattern,
             code_bits,
             bool(flag_byte & 1),
             granularity,
@@ -197,7 +204,7 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             survivors,
             vector,
         )
-        must(not bitmap or code_bits or tensor.bits % 8 == 0, "a bitmap of elements that are not whole bytes")
+        must(not structure or code_bits or tensor.bits % 8 == 0, "a mask of elements that are not whole bytes")
         for role, decoded in lengths(tensor):
             must(next_stream < len(streams), "streams")
             checksum, word = streams[next_stream]
@@ -223,14 +230,26 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
     must((next_name, next_number, next_stream) == (len(names), len(numbers), len(streams)), "records end sections")
 
 
+def read_pattern(structure: int, numbers: list[int]) -> tuple[int, int]:
+    """N and M, or rows and columns of a block."""
+    if structure < 2:
+        return 0, 0
+    first, second = numbers[0] & 0xFFFF, numbers[0] >> 16
+    if structure == 2:
+        must(1 <= first < second <= 16, "N:M")
+    else:
+        must(second < 1 << 16 and 2 <= first * second <= 4096, "blocks")
+    return first, second
+
+
 def lengths(tensor: Tensor) -> Iterator[tuple[str, int]]:
     """Role and decoded length of each stream (sections 2 and 4)."""
     if not tensor.code_bits:
         yield "data", -(-tensor.survivors * tensor.bits // 8)
     else:
         yield "codes", -(-(tensor.survivors // (tensor.vector or 1)) * tensor.code_bits // 8)
-    if tensor.bitmap:
-        yield "mask", -(-tensor.elements // 8)
+    if tensor.structure:
+        yield "mask", -(-mask_bits(tensor) // 8)
     if tensor.code_bits and (not tensor.vector or tensor.granularity):
         count = scale_count(tensor)
         yield "scales", 4 * count

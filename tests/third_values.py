@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from third_codings import Bits, must
+from third_mask import stored
 
 if TYPE_CHECKING:
     from third_reader import Tensor
@@ -41,16 +42,11 @@ def product(numbers: list[int]) -> int:
 
 def elements_of(tensor: Tensor) -> bytes:
     """The tensor's elements in its own type, row-major."""
-    mask = [True] * tensor.elements
-    if tensor.bitmap:
-        raw = tensor.decoded["mask"]
-        mask = [bool(raw[i // 8] >> i % 8 & 1) for i in range(8 * len(raw))]
-        must(not any(mask[tensor.elements :]), "mask bits after the last element")
-        mask = mask[: tensor.elements]
-        must(sum(mask) == tensor.survivors, "population of the mask")
+    mask = stored(tensor)
+    must(sum(mask) == tensor.survivors, "population of the mask")
     if not tensor.code_bits:
         data = tensor.decoded["data"]
-        if not tensor.bitmap:
+        if not tensor.structure:
             unused = -tensor.survivors * tensor.bits % 8
             must(unused == 0 or data[-1] >> 8 - unused == 0, "bits after the last element")
             return data

@@ -38,7 +38,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("dtypes", "_core"),
     ("scheme", "operators"),
-    ("runs", "bounded", "recipe_words", "tensor_report"),
+    ("runs", "masks", "bounded", "recipe_words", "tensor_report"),
     ("codebooks",),
     ("tensor", "codings", "graph", "recipe", "bitpack"),
     ("lzw_formats",),
@@ -57,7 +57,18 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-USES_CORE = {"bitpack", "bounded", "tensor", "codings", "lzw_formats", "container", "session", "compression", "methods"}
+USES_CORE = {
+    "bitpack",
+    "bounded",
+    "masks",
+    "tensor",
+    "codings",
+    "lzw_formats",
+    "container",
+    "session",
+    "compression",
+    "methods",
+}
 # A package from outside -> the units that may import it (numpy and the standard library are free for all).
 OUTSIDE: dict[str, set[str]] = {
     "torch": {"importers", "train", "torch", "demo"},

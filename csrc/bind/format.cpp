@@ -62,7 +62,8 @@ py::tuple tensor_record(const Opened& opened, std::uint32_t index) {
     const int values = t.bounded ? 5 : static_cast<int>(t.scheme.values);
     const py::tuple scheme =
         py::make_tuple(static_cast<int>(t.scheme.structure), values, t.scheme.bits, t.scheme.affine,
-                       static_cast<int>(t.scheme.granularity), t.scheme.axis, t.scheme.group_size, t.scheme.vector);
+                       static_cast<int>(t.scheme.granularity), t.scheme.axis, t.scheme.group_size, t.scheme.vector,
+                       t.scheme.pattern[0], t.scheme.pattern[1]);
     return py::make_tuple(text_of(t.name), static_cast<int>(t.dtype), shape, scheme, t.survivors, t.first_stream,
                           t.stream_count, t.plain);
 }

@@ -6,6 +6,7 @@
 
 #include "bind/bind.h"
 #include "kernels/kernels.h"
+#include "tensor/mask.h"
 
 namespace py = pybind11;
 
@@ -46,9 +47,10 @@ class Buffer {
     Py_buffer view_ = {};
 };
 
-// (structure, values, bits, affine, granularity, axis, group_size, vector): docs/format.md's numbers.
+// (structure, values, bits, affine, granularity, axis, group_size, vector, and the two of its pattern):
+// docs/format.md's numbers.
 Scheme scheme_from(const py::tuple& t) {
-    if (t.size() != 8) throw py::value_error("a scheme is eight numbers");
+    if (t.size() != 10) throw py::value_error("a scheme is ten numbers");
     return {static_cast<Structure>(t[0].cast<std::uint8_t>()),
             static_cast<Values>(t[1].cast<std::uint8_t>()),
             t[2].cast<std::uint8_t>(),
@@ -56,7 +58,8 @@ Scheme scheme_from(const py::tuple& t) {
             static_cast<Granularity>(t[4].cast<std::uint8_t>()),
             t[5].cast<std::uint8_t>(),
             t[6].cast<std::uint32_t>(),
-            t[7].cast<std::uint8_t>()};
+            t[7].cast<std::uint8_t>(),
+            {t[8].cast<std::uint16_t>(), t[9].cast<std::uint16_t>()}};
 }
 
 Shape shape_from(const py::tuple& dims) {
@@ -86,7 +89,7 @@ py::dict new_streams(const Sizes& bytes, MutableBytes (&streams)[role_count]) {
 
 py::dict used(const py::dict& streams, const Sizes& bytes, const Scheme& scheme) {
     const bool keep = scheme.values == Values::keep;
-    const bool wanted[role_count] = {keep, !keep, scheme.structure == Structure::bitmap, !keep, scheme.affine, false};
+    const bool wanted[role_count] = {keep, !keep, is_sparse(scheme), !keep, scheme.affine, false};
     py::dict result;
     for (int role = 0; role < role_count; ++role) {
         if (wanted[role] || bytes[role] != 0) result[py::int_(role)] = streams[py::int_(role)];
@@ -102,7 +105,7 @@ py::dict pack_values(const py::object& values, const py::tuple& dims, const py::
     const std::span<const float> x = in.floats();
     Grid grid;
     raise_for(make_grid(shape, scheme, &grid), name);
-    const std::uint64_t stored = scheme.structure == Structure::bitmap ? count_survivors(x) : grid.count;
+    const std::uint64_t stored = count_survivors(x, shape, scheme);
     Sizes bytes;
     raise_for(stream_sizes(Dtype::f32, shape, scheme, stored, bytes), name);
     MutableBytes streams[role_count];
@@ -163,17 +166,6 @@ struct Held {
     }
 };
 
-// Bits set among the first `count` of a mask, or among all where it is shorter.
-std::uint64_t survivors_in(Bytes mask, std::uint64_t count) {
-    const std::size_t whole = count / 8 < mask.size() ? static_cast<std::size_t>(count / 8) : mask.size();
-    std::uint64_t survivors = kernels()->count_bits(mask.data(), whole);
-    if (whole < mask.size()) {
-        const std::uint8_t last = static_cast<std::uint8_t>(mask[whole] & ((1U << count % 8) - 1U));
-        survivors += kernels()->count_bits(&last, 1);
-    }
-    return survivors;
-}
-
 void unpack_into(unsigned dtype, const py::tuple& dims, const py::tuple& scheme, const py::dict& streams,
                  const std::string& name, std::uint64_t first, const py::object& out) {
     const Held held(dtype, dims, scheme, streams, name);
@@ -183,8 +175,9 @@ void unpack_into(unsigned dtype, const py::tuple& dims, const py::tuple& scheme,
     Status status = Status::ok;
     {
         const py::gil_scoped_release release;
-        if (held.view.scheme.structure == Structure::bitmap)
-            survivors = survivors_in(held.view.stream(Role::mask), first);
+        std::uint64_t count = 0;
+        if (element_count(held.view.shape, &count) == Status::ok)
+            survivors = survivors_between(held.view, 0, first < count ? first : count);
         status = unpack_range(held.view, first, values, &survivors);
     }
     raise_for(status, name);
@@ -205,6 +198,52 @@ void unpack_bytes(unsigned dtype, const py::tuple& dims, const py::tuple& scheme
                                                          : unpack_codes(held.view, 0, target.writable(), &survivors);
     }
     raise_for(status, name);
+}
+
+py::object pack_mask(const py::object& wanted, const py::tuple& dims, const py::tuple& scheme_numbers,
+                     const std::string& name) {
+    const Scheme scheme = scheme_from(scheme_numbers);
+    const Shape shape = shape_from(dims);
+    const Buffer in(wanted, false);
+    Grid grid;
+    raise_for(make_grid(shape, scheme, &grid), name);
+    if (in.bytes().size() != grid.count) throw py::value_error("a flag for each element is needed");
+    Sizes bytes = {};
+    bytes[0] = mask_bytes(shape, scheme, grid.count);
+    MutableBytes streams[role_count];
+    const py::dict result = new_streams(bytes, streams);
+    const Wanted flags = {nullptr, in.bytes().data()};
+    Status status = Status::ok;
+    {
+        const py::gil_scoped_release release;
+        status = write_mask(flags, shape, scheme, grid.count, streams[0]);
+    }
+    raise_for(status, name);
+    return py::object(result[py::int_(0)]);
+}
+
+void unpack_mask(const py::object& mask, const py::tuple& dims, const py::tuple& scheme, const std::string& name,
+                 const py::object& out) {
+    TensorView view;
+    view.shape = shape_from(dims);
+    view.scheme = scheme_from(scheme);
+    const Buffer in(mask, false);
+    view.streams[static_cast<int>(Role::mask)] = in.bytes();
+    const Buffer target(out, true);
+    const MutableBytes flags = target.writable();
+    Grid grid;
+    raise_for(make_grid(view.shape, view.scheme, &grid), name);
+    if (flags.size() != grid.count || !is_sparse(view.scheme))
+        throw py::value_error("a flag for each element is needed");
+    std::uint64_t stored = 0;
+    raise_for(check_mask(view, grid.count, &stored), name);
+    const py::gil_scoped_release release;
+    for (std::size_t first = 0; first < flags.size(); first += 64) {
+        std::uint8_t bits[8];
+        const std::size_t n = flags.size() - first < 64 ? flags.size() - first : 64;
+        mask_block(view, first, n, bits);
+        for (std::size_t i = 0; i < n; ++i) flags[first + i] = bits[i / 8] >> i % 8 & 1;
+    }
 }
 
 }  // namespace
@@ -228,6 +267,10 @@ void register_tensor(py::module_& module) {
            const std::string& name) { const Held held(dtype, dims, scheme, streams, name); },
         py::arg("dtype"), py::arg("shape"), py::arg("scheme"), py::arg("streams"), py::arg("name"),
         "Raises unless the streams are exactly what dtype, shape and scheme imply.");
+    module.def("pack_mask", &pack_mask, py::arg("wanted"), py::arg("shape"), py::arg("scheme"), py::arg("name"),
+               "The stream mask of a sparse scheme that stores each element with a flag that is not 0, a byte each.");
+    module.def("unpack_mask", &unpack_mask, py::arg("mask"), py::arg("shape"), py::arg("scheme"), py::arg("name"),
+               py::arg("out"), "Whether each element is stored, a byte each, into out. Validates the mask.");
     module.def(
         "pack_codes",
         [](const py::object& codes, unsigned bits) {

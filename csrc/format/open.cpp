@@ -168,7 +168,7 @@ struct File::Reader {
         const unsigned axis = (p[19] >> 3) & 7U;
         if (p[16] >= dtype_count) return refuse(Status::unsupported, "unknown element type", i);
         if (rank > max_rank) return refuse(Status::too_large, "more than 8 dimensions", i);
-        if (structure > 1) return refuse(Status::unsupported, "unknown structure", i);
+        if (structure > 3) return refuse(Status::unsupported, "unknown structure", i);
         if (values == 0) {
             if (bits != 0 || p[19] != 0) return refuse(Status::corrupt, "fields that kept values do not have", i);
             return Status::ok;
@@ -210,20 +210,25 @@ struct File::Reader {
             return refuse(Status::corrupt, "its name is not UTF-8", i);
         }
         const unsigned rank = p[17] & 15U;
-        const bool bitmap = p[17] >> 4 != 0;
+        const unsigned structure = p[17] >> 4;
+        const bool sparse = structure != 0;
         const unsigned values = p[18] & 15U;
         const bool book = values == 4;
         const bool grouped = (p[19] >> 1 & 3U) == 2;
         const bool scaled = values == 3 || (book && (p[19] >> 1 & 3U) != 0);
-        const unsigned fixed = rank + (grouped ? 1U : 0U) + (book ? 1U : 0U) + (bitmap ? 1U : 0U);
-        const unsigned stream_count = 1U + (bitmap ? 1U : 0U) + (scaled ? 1U : 0U) + (p[19] & 1U) + (book ? 1U : 0U);
+        const unsigned fixed = rank + (grouped ? 1U : 0U) + (book ? 1U : 0U) + structure_numbers(structure);
+        const unsigned stream_count = 1U + (sparse ? 1U : 0U) + (scaled ? 1U : 0U) + (p[19] & 1U) + (book ? 1U : 0U);
         if (fixed > out.number_count() - at->number) return refuse(Status::corrupt, "too few numbers", i);
         if (stream_count > out.stream_count_ - at->stream) return refuse(Status::corrupt, "too few streams", i);
         if (grouped && out.number(at->number + rank) - 1 >= 0xFFFFFFFFU) {
             return refuse(Status::corrupt, "its group size is not 1..2^32-1", i);
         }
-        if (book && out.number(at->number + rank + (grouped ? 1U : 0U)) - 1 >= (bitmap ? 1U : 8U)) {
+        if (book && out.number(at->number + rank + (grouped ? 1U : 0U)) - 1 >= (sparse ? 1U : 8U)) {
             return refuse(Status::corrupt, "the vectors of its codebook are not of 1 to 8 elements", i);
+        }
+        const std::uint64_t pattern_at = at->number + rank + (grouped ? 1U : 0U) + (book ? 1U : 0U);
+        if (has_pattern(structure) && out.number(pattern_at) >> 32 != 0) {
+            return refuse(Status::corrupt, "the numbers of its N:M or blocks are too large", i);
         }
         Streams streams;
         BP_TRY(lengths(i, &streams, total));
@@ -238,6 +243,7 @@ struct File::Reader {
         if (element_count(tensor.shape, &elements) != Status::ok) return refuse(Status::too_large, "its shape", i);
         if (tensor.survivors > elements) return refuse(Status::corrupt, "more survivors than elements", i);
         const Status status = out.streams_of(i, tensor, streams);
+        if (status == Status::bad_argument) return refuse(Status::corrupt, "no such scheme, or not of its shape", i);
         if (status != Status::ok) return refuse(status, "its streams do not fit its shape and scheme", i);
         for (unsigned k = 0; k < streams->count; ++k) {
             const auto& s = streams->at[k];

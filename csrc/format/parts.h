@@ -35,6 +35,13 @@ constexpr std::uint16_t flag_wide = 2;
 // Where a stream stands: large ones first, then these in turn. A class holds its streams in the order of their records.
 enum Class : unsigned { large, small_pressed, plain8, plain4, plain2, plain1, class_count };
 
+// Which numbers a structure (0 dense, 1 bitmap, 2 N:M, 3 block) brings: its pattern, and how many elements survive.
+constexpr bool has_pattern(unsigned structure) noexcept { return structure >= 2; }
+constexpr bool has_survivors(unsigned structure) noexcept { return structure == 1 || structure == 3; }
+constexpr unsigned structure_numbers(unsigned structure) noexcept {
+    return (has_pattern(structure) ? 1U : 0U) + (has_survivors(structure) ? 1U : 0U);
+}
+
 inline std::uint64_t up_to(std::uint64_t value, std::uint64_t multiple) noexcept {
     return (value + multiple - 1) / multiple * multiple;
 }

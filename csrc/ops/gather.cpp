@@ -14,9 +14,7 @@ struct GatherParams : AlongAxis {
     Dtype index_dtype = Dtype::i64;
 };
 
-bool is_bitmap(const TensorView* view) noexcept {
-    return view != nullptr && view->scheme.structure == Structure::bitmap;
-}
+bool is_sparse_table(const TensorView* view) noexcept { return view != nullptr && is_sparse(view->scheme); }
 
 Status plan_gather(PlanContext& context) noexcept {
     GatherParams& p = context.make<GatherParams>();
@@ -36,34 +34,23 @@ Status plan_gather(PlanContext& context) noexcept {
     if (!checked_mul(p.outer, p.indices, &slices) || !checked_mul(slices, p.inner, &context.work)) {
         return Status::too_large;
     }
-    if (is_bitmap(data.stored) && data.dtype == Dtype::f32) context.scratch_floats = 2 * p.outer * p.axis;
+    if (is_sparse_table(data.stored) && data.dtype == Dtype::f32) context.scratch_floats = 2 * p.outer * p.axis;
     return Status::ok;
 }
 
-// A packed table is unpacked slice by slice, never whole. A bitmap's slices first learn how many survivors come before
-// them.
+// A packed table is unpacked slice by slice, never whole. A sparse one's slices first learn how many survivors come
+// before them.
 class Slices {
   public:
     Slices(const RunContext& context, const GatherParams& p) noexcept
         : view_(context.stored[0]), inner_(p.inner), bytes_(element_bytes(p.dtype)), data_(context.inputs[0]) {
         if (view_ != nullptr && data_ == nullptr) data_ = stored_in_place(*view_);
-        if (data_ != nullptr || !is_bitmap(view_)) return;
+        if (data_ != nullptr || !is_sparse_table(view_)) return;
         before_ = reinterpret_cast<std::uint64_t*>(context.scratch);
-        const std::uint8_t* mask = view_->stream(Role::mask).data();
         std::uint64_t count = 0;
-        std::uint64_t bit = 0;
         for (std::uint64_t slice = 0; slice < p.outer * p.axis; ++slice) {
             before_[slice] = count;
-            for (const std::uint64_t end = (slice + 1) * inner_; bit < end;) {
-                if (bit % 8 == 0 && end - bit >= 8) {
-                    const std::uint64_t whole = (end - bit) / 8;
-                    count += context.kernels->count_bits(mask + bit / 8, static_cast<std::size_t>(whole));
-                    bit += 8 * whole;
-                } else {
-                    count += mask[bit / 8] >> (bit % 8) & 1U;
-                    ++bit;
-                }
-            }
+            count += survivors_between(*view_, slice * inner_, inner_);
         }
     }
 

@@ -1,25 +1,6 @@
 #include "ops/weights.h"
 
 namespace bitpress {
-namespace {
-
-bool is_bitmap(const TensorView& view) noexcept { return view.scheme.structure == Structure::bitmap; }
-
-// Bits set in [first, first + n) of a mask.
-std::uint64_t count_range(Bytes mask, std::uint64_t first, std::uint64_t n) noexcept {
-    std::uint64_t count = 0;
-    const std::uint64_t end = first + n;
-    std::uint64_t i = first;
-    for (; i < end && i % 8 != 0; ++i) count += mask[i / 8] >> (i % 8) & 1U;
-    if (i < end) {
-        count += kernels()->count_bits(mask.data() + i / 8, static_cast<std::size_t>((end - i) / 8));
-        i = end - (end - i) % 8;
-    }
-    for (; i < end; ++i) count += mask[i / 8] >> (i % 8) & 1U;
-    return count;
-}
-
-}  // namespace
 
 const float* stored_floats(const TensorView& view) noexcept {
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -36,25 +17,24 @@ const float* stored_floats(const TensorView& view) noexcept {
 }
 
 std::uint64_t WeightRows::cursor_floats(const TensorView* view, std::uint64_t rows) noexcept {
-    return view != nullptr && is_bitmap(*view) ? rows * (sizeof(std::uint64_t) / sizeof(float)) : 0;
+    return view != nullptr && is_sparse(view->scheme) ? rows * (sizeof(std::uint64_t) / sizeof(float)) : 0;
 }
 
 WeightRows::WeightRows(const TensorView& view, std::uint64_t rows, std::uint64_t columns, float* cursors,
                        std::uint64_t column) noexcept
     : direct_(stored_floats(view)), view_(&view), rows_(rows), columns_(columns) {
-    if (!is_bitmap(view)) return;
+    if (!is_sparse(view.scheme)) return;
     cursors_ = reinterpret_cast<std::uint64_t*>(cursors);
     rewind(column);
 }
 
 void WeightRows::rewind(std::uint64_t column) noexcept {
     if (cursors_ == nullptr) return;
-    const Bytes mask = view_->stream(Role::mask);
     std::uint64_t before = 0;
     for (std::uint64_t row = 0; row < rows_; ++row) {
-        if (column > 0) before += count_range(mask, row * columns_, column);
+        if (column > 0) before += survivors_between(*view_, row * columns_, column);
         cursors_[row] = before;
-        before += count_range(mask, row * columns_ + column, columns_ - column);
+        before += survivors_between(*view_, row * columns_ + column, columns_ - column);
     }
 }
 

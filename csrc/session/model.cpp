@@ -82,10 +82,8 @@ Status Model::load_tensor(const StoredTensor& tensor, bool leave, Memory* memory
     loaded.dtype = tensor.dtype;
     loaded.shape = tensor.shape;
     loaded.scheme = tensor.scheme;
-    std::uint64_t count = 0;
-    BP_TRY(element_count(tensor.shape, &count));
-    std::uint64_t most[role_count] = {};  // with every element stored
-    BP_TRY(stream_sizes(tensor.dtype, tensor.shape, tensor.scheme, count, most));
+    std::uint64_t most[role_count] = {};
+    BP_TRY(stream_sizes(tensor.dtype, tensor.shape, tensor.scheme, tensor.survivors, most));
     bool whole = true;
     for (std::uint32_t i = 0; i < tensor.stream_count; ++i) {
         const StoredStream stream = file_.stream(tensor.first_stream + i);

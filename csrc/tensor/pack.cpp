@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "tensor/mask.h"
 #include "tensor/runs.h"
 
 namespace bitpress {
@@ -162,7 +163,7 @@ Status check_sizes(std::span<const float> values, const Shape& shape, const Sche
                    std::span<float> ranges, const MutableBytes (&streams)[role_count]) noexcept {
     if (scheme.values != Values::integer || values.size() != grid.count) return Status::bad_argument;
     if (ranges.size() / 2 < grid.scales) return Status::memory_too_small;
-    const std::uint64_t stored = scheme.structure == Structure::bitmap ? count_survivors(values) : grid.count;
+    const std::uint64_t stored = count_survivors(values, shape, scheme);
     std::uint64_t bytes[role_count];
     BP_TRY(stream_sizes(Dtype::f32, shape, scheme, stored, bytes));
     for (int role = 0; role < role_count; ++role) {
@@ -171,24 +172,26 @@ Status check_sizes(std::span<const float> values, const Shape& shape, const Sche
     return Status::ok;
 }
 
-// Mask and codes of all elements, whose steps are there.
+// Codes of all elements, whose steps are there; of a bitmap the mask too, of other sparse schemes it is there.
 template <class Code>
-void pack_all(const Kernels& k, std::span<const float> values, const Steps& steps, const Scheme& scheme,
+void pack_all(const Kernels& k, std::span<const float> values, const Steps& steps, const TensorView& view,
               const Grid& grid, const MutableBytes (&streams)[role_count]) noexcept {
-    const bool bitmap = scheme.structure == Structure::bitmap;
-    std::uint8_t* mask = streams[static_cast<int>(Role::mask)].data();
+    const Scheme& scheme = view.scheme;
     BitWriter<Code> writer(k, scheme.bits, streams[static_cast<int>(Role::codes)].data());
     RunCursor cursor(grid, 0);
     Code codes[block_elements];
+    std::uint8_t mask[block_elements / 8];
     for (std::size_t i = 0; i < values.size();) {
         const std::size_t n = values.size() - i < block_elements ? values.size() - i : block_elements;
-        quantize_block(k, steps, scheme, grid, cursor, values.data() + i, n, bitmap ? codes : writer.room());
-        if (bitmap) {
-            k.mask_nonzero(values.data() + i, n, mask + i / 8);
-            writer.add(compress_codes(k, codes, n, mask + i / 8, writer.room()));
-        } else {
-            writer.add(n);
+        const float* x = values.data() + i;
+        quantize_block(k, steps, scheme, grid, cursor, x, n, is_sparse(scheme) ? codes : writer.room());
+        if (scheme.structure == Structure::bitmap) {
+            k.mask_nonzero(x, n, mask);
+            memcpy(streams[static_cast<int>(Role::mask)].data() + i / 8, mask, (n + 7) / 8);
+        } else if (is_sparse(scheme)) {
+            mask_block(view, i, n, mask);
         }
+        writer.add(is_sparse(scheme) ? compress_codes(k, codes, n, mask, writer.room()) : n);
         i += n;
     }
     writer.finish();
@@ -196,7 +199,8 @@ void pack_all(const Kernels& k, std::span<const float> values, const Steps& step
 
 }  // namespace
 
-std::uint64_t count_survivors(std::span<const float> values) noexcept {
+std::uint64_t count_survivors(std::span<const float> values, const Shape& shape, const Scheme& scheme) noexcept {
+    if (scheme.structure != Structure::bitmap) return count_stored({values.data()}, shape, scheme, values.size());
     const Kernels* k = kernels();
     std::uint64_t count = 0;
     std::uint8_t mask[block_elements / 8];
@@ -238,7 +242,13 @@ Status pack(std::span<const float> values, const Shape& shape, const Scheme& sch
     }
 
     const Steps steps = {scales, scheme.affine ? zeros : nullptr, scheme.bits};
-    (is_wide(scheme.bits) ? pack_all<std::uint16_t> : pack_all<std::uint8_t>)(*k, values, steps, scheme, grid, streams);
+    TensorView view{Dtype::f32, shape, scheme, {}};
+    view.streams[static_cast<int>(Role::mask)] = streams[static_cast<int>(Role::mask)];
+    if (scheme.structure == Structure::nm || scheme.structure == Structure::block) {
+        const MutableBytes mask = streams[static_cast<int>(Role::mask)];
+        BP_TRY(write_mask({values.data()}, shape, scheme, grid.count, mask));
+    }
+    (is_wide(scheme.bits) ? pack_all<std::uint16_t> : pack_all<std::uint8_t>)(*k, values, steps, view, grid, streams);
     return Status::ok;
 }
 

@@ -2,23 +2,11 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "tensor/mask.h"
 #include "tensor/runs.h"
 
 namespace bitpress {
 namespace {
-
-// The mask bits first..first+n-1, n <= block_elements, moved to begin at bit 0; bits after n are zero.
-void mask_block(Bytes mask, std::uint64_t first, std::size_t n, std::uint8_t* out) noexcept {
-    const std::uint8_t* p = mask.data() + first / 8;
-    const std::size_t left = mask.size() - static_cast<std::size_t>(first / 8);
-    const unsigned shift = static_cast<unsigned>(first % 8);
-    const std::size_t bytes = (n + 7) / 8;
-    for (std::size_t i = 0; i < bytes; ++i) {
-        const unsigned high = i + 1 < left ? p[i + 1] : 0U;
-        out[i] = static_cast<std::uint8_t>((p[i] | high << 8) >> shift);
-    }
-    if (n % 8 != 0) out[bytes - 1] = static_cast<std::uint8_t>(out[bytes - 1] & ((1U << n % 8) - 1U));
-}
 
 void dequantize_block(const Kernels& k, const Steps& steps, const Grid& grid, RunCursor& cursor,
                       const std::uint8_t* codes, std::size_t n, float* out) noexcept {
@@ -60,16 +48,16 @@ void expand_codes(const Kernels&, const std::uint16_t* stored, const std::uint8_
     }
 }
 
-// Codes of elements first..first+n-1 (0 where a bitmap holds none); mask gets the block's bits where there is one.
+// Codes of elements first..first+n-1 (0 where none is stored); mask gets their bits where the tensor is sparse.
 template <class Code>
 void codes_block(const Kernels& k, const TensorView& view, std::uint64_t first, std::size_t n, std::uint8_t* mask,
                  std::uint64_t* survivors, Code* codes) noexcept {
     const Bytes packed = view.stream(Role::codes);
-    if (view.scheme.structure == Structure::dense) {
+    if (!is_sparse(view.scheme)) {
         unpack_block(k, packed, first, n, view.scheme.bits, codes);
         return;
     }
-    mask_block(view.stream(Role::mask), first, n, mask);
+    mask_block(view, first, n, mask);
     const std::size_t kept = static_cast<std::size_t>(k.count_bits(mask, (n + 7) / 8));
     Code stored[block_elements + 8] = {};  // readable past the end, so that expanding stays on its fast path
     unpack_block(k, packed, *survivors, kept, view.scheme.bits, stored);
@@ -97,7 +85,7 @@ Status keep_block(const Kernels& k, const TensorView& view, std::uint64_t first,
         return widen(k, view.dtype, data + static_cast<std::size_t>(first) * element, out.size(), out.data());
     }
     std::uint8_t mask[block_elements / 8];
-    mask_block(view.stream(Role::mask), first, out.size(), mask);
+    mask_block(view, first, out.size(), mask);
     const std::size_t kept = static_cast<std::size_t>(k.count_bits(mask, (out.size() + 7) / 8));
     float stored[block_elements] = {};
     BP_TRY(widen(k, view.dtype, data + static_cast<std::size_t>(*survivors) * element, kept, stored));
@@ -117,7 +105,7 @@ std::size_t next_block(std::size_t left) noexcept { return left < block_elements
 template <class Code>
 void unpack_integers(const Kernels& k, const TensorView& view, const Grid& grid, std::uint64_t first,
                      std::span<float> out, std::uint64_t* survivors) noexcept {
-    const bool bitmap = view.scheme.structure == Structure::bitmap;
+    const bool sparse = is_sparse(view.scheme);
     const Steps steps = {view.stream(Role::scales).data(),
                          view.scheme.affine ? view.stream(Role::zeros).data() : nullptr, view.scheme.bits};
     RunCursor cursor(grid, first);
@@ -127,7 +115,7 @@ void unpack_integers(const Kernels& k, const TensorView& view, const Grid& grid,
         const std::size_t n = next_block(out.size() - done);
         codes_block(k, view, first + done, n, mask, survivors, codes);
         dequantize_block(k, steps, grid, cursor, codes, n, out.data() + done);
-        if (bitmap) k.clear_unmasked(mask, n, out.data() + done);
+        if (sparse) k.clear_unmasked(mask, n, out.data() + done);
         done += n;
     }
 }
@@ -163,7 +151,7 @@ void scale_block(const Steps& steps, const Grid& grid, RunCursor& cursor, std::s
 
 void unpack_codebook(const Kernels& k, const TensorView& view, const Grid& grid, std::uint64_t first,
                      std::span<float> out, std::uint64_t* survivors) noexcept {
-    const bool bitmap = view.scheme.structure == Structure::bitmap;
+    const bool sparse = is_sparse(view.scheme);
     const bool scaled = view.scheme.granularity != Granularity::tensor;
     const Steps steps = {view.stream(Role::scales).data(), nullptr, view.scheme.bits};
     RunCursor cursor(grid, first);
@@ -179,7 +167,7 @@ void unpack_codebook(const Kernels& k, const TensorView& view, const Grid& grid,
             k.look_up(codes, n, view.scheme.bits, 1, view.stream(Role::codebook).data(), to);
         }
         if (scaled) scale_block(steps, grid, cursor, n, to);
-        if (bitmap) k.clear_unmasked(mask, n, to);
+        if (sparse) k.clear_unmasked(mask, n, to);
         done += n;
     }
 }
@@ -252,15 +240,20 @@ Status unpack_keep(const TensorView& view, MutableBytes out) noexcept {
         return Status::ok;
     }
     const std::size_t element = bits / 8;
-    const std::uint8_t* mask = view.stream(Role::mask).data();
     const std::uint8_t* next = data.data();
+    std::uint8_t mask[block_elements / 8];
     memset(out.data(), 0, out.size());
-    for (std::size_t i = 0; i < count; i += 8) {
-        for (unsigned left = mask[i / 8]; left != 0; left &= left - 1) {
-            const std::size_t at = i + static_cast<unsigned>(__builtin_ctz(left));
-            memcpy(out.data() + at * element, next, element);
-            next += element;
+    for (std::uint64_t first = 0; first < count;) {
+        const std::size_t n = next_block(static_cast<std::size_t>(count - first));
+        mask_block(view, first, n, mask);
+        for (std::size_t i = 0; i < n; i += 8) {
+            for (unsigned left = mask[i / 8]; left != 0; left &= left - 1) {
+                const std::size_t at = static_cast<std::size_t>(first) + i + static_cast<unsigned>(__builtin_ctz(left));
+                memcpy(out.data() + at * element, next, element);
+                next += element;
+            }
         }
+        first += n;
     }
     return Status::ok;
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .dtypes import array_bytes, from_float32, to_float32
-from .methods import Settings, Statistics, magnitude, method
+from .methods import Settings, Statistics, magnitude, method, pruning
 from .recipe import Rule
 from .scheme import Scheme
 from .tensor import PackedTensor, TensorSpec, pack_bytes
@@ -63,15 +63,9 @@ class LazyTensors(Mapping[str, PackedTensor]):
         if rule is None:
             return pack_bytes(data, spec.dtype, spec.shape, spec.scheme, name=name)
         if rule.prunes:
-            elements = magnitude.prune_elements(
-                np.frombuffer(data, np.uint8),
-                spec.dtype,
-                sparsity=rule.sparsity,
-                threshold=rule.threshold,
-                border=plan.border,
-                name=name,
+            data = pruning.prune(
+                data, spec.dtype, spec.shape, spec.scheme, rule, border=plan.border, statistics=statistics, name=name
             )
-            data = array_bytes(elements)
         settings = Settings.of(rule, statistics)
         return method(rule.method).pack(data, spec.dtype, spec.shape, spec.scheme, name=name, settings=settings)
 

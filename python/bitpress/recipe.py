@@ -15,13 +15,14 @@ from typing import Any, Literal
 from .dtypes import FLOATS
 from .errors import SchemeError
 from .recipe_words import PLAIN_WORDS, WORDS, parsed, scheme_of, scheme_words
-from .scheme import Bound, Bounded, Coded, Coding, Keep, Scheme
+from .scheme import Bound, Bounded, Coded, Coding, Keep, Pattern, Scheme, Structure
 
 __all__ = ["Recipe", "Rule"]
 
 Scope = Literal["tensor", "model"]
 Range = Literal["minmax", "mse", "output"]
 Inputs = Literal["exact", "pressed"]
+Score = Literal["magnitude", "wanda", "sparsegpt"]
 Shape = tuple[int, ...]
 # Operators whose weights carry a network's size: what Recipe.int presses where there is a graph.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather")
@@ -36,6 +37,8 @@ class Rule:
     ``channel``: a scheme per axis takes the axis of the output channels, as the consumer reads the tensor (0 where no
     graph tells). ``sparsity``: the share of smallest magnitudes that is set to zero first, of each tensor, or of all
     that the rule matches together where ``scope`` is ``"model"``. ``threshold``: magnitudes below it are set to zero.
+    ``score``: what weights are ranked by: "magnitude", or by what calibration knows of the layer's inputs ("wanda",
+    "sparsegpt": `bitpress.methods`). The scheme's N:M or blocks tell which go together; N:M needs the sparsity 1 - N/M.
     ``method`` names the file in ``methods/`` that picks the codes: "round", "feedback" or "rate", of which the last two
     need calibration, or "kmeans", for codebooks.
     ``range``: what a scale spans: all of its weights ("minmax"), or the part that a search finds best for the weights
@@ -55,6 +58,7 @@ class Rule:
     sparsity: float | None = None
     threshold: float | None = None
     scope: Scope = "tensor"
+    score: Score = "magnitude"
     method: str = "round"
     range: Range = "minmax"
     shrink: float = 0.0
@@ -74,6 +78,11 @@ class Rule:
             raise SchemeError("give sparsity or threshold, not both")
         if self.scope not in ("tensor", "model"):
             raise SchemeError(f"scope must be tensor or model, not {self.scope!r}")
+        if self.score not in ("magnitude", "wanda", "sparsegpt"):
+            raise SchemeError(f"score must be magnitude, wanda or sparsegpt, not {self.score!r}")
+        if self.sparsity is None and self.score != "magnitude":
+            raise SchemeError(f"score {self.score} needs a sparsity")
+        self._check_pattern()
         if self.range not in ("minmax", "mse", "output"):
             raise SchemeError(f"range must be minmax, mse or output, not {self.range!r}")
         if self.inputs not in ("exact", "pressed"):
@@ -84,11 +93,24 @@ class Rule:
             if not 0 <= getattr(self, word) < math.inf:
                 raise SchemeError(f"{word} must be a number of 0 or more, not {getattr(self, word)}")
 
+    def _check_pattern(self) -> None:
+        structure = self.scheme.structure
+        if structure not in (Structure.NM, Structure.BLOCK) and self.score == "magnitude":
+            return
+        if self.scope == "model":
+            raise SchemeError("N:M, blocks and scores of a layer's inputs rank each tensor alone: scope tensor")
+        if structure is Structure.NM and self.sparsity is not None:
+            kept, group = self.scheme.pattern
+            if abs(self.sparsity - (1 - kept / group)) > 1e-6:
+                raise SchemeError(f"{kept}:{group} has the sparsity {1 - kept / group:g}, not {self.sparsity}")
+
     @property
     def is_calibrated(self) -> bool:
         """Whether it needs to know the inputs of a layer."""
         coded = isinstance(self.scheme.values, Coded)
-        return coded and (self.method in ("feedback", "rate") or self.range == "output" or self.correct)
+        return self.score != "magnitude" or (
+            coded and (self.method in ("feedback", "rate") or self.range == "output" or self.correct)
+        )
 
     @property
     def is_bounded(self) -> bool:
@@ -146,6 +168,9 @@ class Recipe:
         group_size: int | None = None,
         sparsity: float | None = None,
         scope: Scope = "tensor",
+        score: Score = "magnitude",
+        nm: Pattern | None = None,
+        block: Pattern | None = None,
         coding: Coding = "huffman",
         min_elements: int = 1024,
         ignore: tuple[str, ...] = (),
@@ -155,15 +180,20 @@ class Recipe:
         Pressed are floating tensors of two dimensions or more and ``min_elements`` elements or more; where there is a
         graph, only those that a Conv, ConvTranspose, Gemm, MatMul or Gather reads. Steps are per output channel, unless
         ``axis`` (of every tensor) or ``group_size`` is given. With ``sparsity`` that share is pruned first (of each
-        tensor, or ``scope="model"``) and the survivors are held by a bitmap.
+        tensor, or ``scope="model"``), ranked by ``score`` (`Rule`), and the survivors are held by a bitmap, or go in
+        whole blocks of (rows, columns) with ``block``; ``nm=(2, 4)`` keeps two of each four weights.
         """
+        if nm is not None and sparsity is None:
+            sparsity = 1 - nm[0] / nm[1]
         channel = axis is None and group_size is None
         scheme = Scheme.int(
             bits,
             symmetric=symmetric,
             axis=0 if channel else axis,
             group_size=group_size,
-            sparse=sparsity is not None,
+            sparse=sparsity is not None and nm is None and block is None,
+            nm=nm,
+            block=block,
             coding=coding,
         )
         rule = Rule(
@@ -175,6 +205,7 @@ class Recipe:
             channel=channel,
             sparsity=sparsity,
             scope=scope,
+            score=score,
         )
         return cls((rule,), ignore)
 
@@ -198,10 +229,9 @@ class Recipe:
         do to a layer's output, and ``correct`` its biases; both need calibration. ``words`` are the others of
         ``Recipe.int``. Tensors that vectors do not divide are refused: ``ignore`` them.
         """
-        plain = cls.int(8, axis=axis, group_size=group_size, sparsity=sparsity, **words)
-        scheme = Scheme.codebook(
-            bits, vector=vector, axis=axis, group_size=group_size, sparse=sparsity is not None, coding=coding
-        )
+        plain = cls.int(8, axis=axis, group_size=group_size, sparsity=sparsity, coding=coding, **words)
+        book = Scheme.codebook(bits, vector=vector, axis=axis, group_size=group_size).values
+        scheme = replace(plain.rules[0].scheme, values=book)
         settings: dict[str, Any] = {"method": "kmeans", "range": range, "correct": correct}
         rules = (replace(rule, scheme=scheme, channel=False, **settings) for rule in plain.rules)
         return cls(tuple(rules), plain.ignore)
@@ -299,7 +329,8 @@ class Recipe:
         A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``; or ``bounded`` (an
         error) and ``bound`` ("absolute" (the default), "relative" or "range"); or ``bits``, ``symmetric`` (or
         ``codebook``, ``vector``), ``per`` ("tensor" (a codebook's default), "channel" (otherwise) or "group"),
-        ``axis``, ``group_size``; ``sparse``, ``sparsity``, ``threshold``, ``scope``; ``coding``; ``method``,
+        ``axis``, ``group_size``; ``sparse``, ``nm`` ("2:4") or ``block`` ("8x8"); ``sparsity``, ``threshold``,
+        ``scope``, ``score``; ``coding``; ``method``,
         ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``, ``rate``. SchemeError names the rule and what is
         wrong.
         """

@@ -10,12 +10,12 @@ from typing import Any
 from .errors import SchemeError
 from .scheme import Bounded, Codebook, Coded, Granularity, Integer, Scheme, Structure, split_coding
 
-__all__ = ["PLAIN_WORDS", "WORDS", "parsed", "scheme_of", "scheme_words"]
+__all__ = ["PLAIN_WORDS", "WORDS", "parsed", "pattern_of", "scheme_of", "scheme_words"]
 
 MAX_BYTES = 10_000_000  # a recipe file is read whole
 
 PLAIN_WORDS = (
-    *("op", "min_elements", "min_rank", "sparsity", "threshold", "scope"),
+    *("op", "min_elements", "min_rank", "sparsity", "threshold", "scope", "score"),
     *("method", "range", "shrink", "damp", "correct", "inputs", "rate"),
 )
 WORDS: dict[str, tuple[type, ...]] = {
@@ -34,9 +34,12 @@ WORDS: dict[str, tuple[type, ...]] = {
     "axis": (int,),
     "group_size": (int,),
     "sparse": (bool,),
+    "nm": (str,),
+    "block": (str,),
     "sparsity": (int, float),
     "threshold": (int, float),
     "scope": (str,),
+    "score": (str,),
     "coding": (str,),
     "method": (str,),
     "range": (str,),
@@ -60,7 +63,33 @@ def scheme_words(scheme: Scheme, *, channel: bool) -> dict[str, Any]:
             words |= {"codebook": True, "bits": bits, "vector": vector, **_per(values, channel)}
         case _:
             words["lossless"] = True
-    return words | {"sparse": scheme.structure is Structure.BITMAP}
+    first, second = scheme.pattern
+    match scheme.structure:
+        case Structure.NM:
+            return words | {"nm": f"{first}:{second}"}
+        case Structure.BLOCK:
+            return words | {"block": f"{first}x{second}"}
+    return words | {"sparse": scheme.is_sparse}
+
+
+def pattern_of(text: str, sign: str) -> tuple[int, int]:
+    """The two numbers of a pattern: "2:4" with ":", "8x8" with "x". SchemeError for anything else."""
+    parts = text.split(sign)
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+        raise SchemeError(f"{text!r} is no pattern such as {'2:4' if sign == ':' else '8x8'}")
+    return int(parts[0]), int(parts[1])
+
+
+def _structure(words: Mapping[str, Any]) -> dict[str, Any]:
+    """The structure of a rule's words: sparse, nm or block."""
+    chosen = [word for word in ("sparse", "nm", "block") if word in words]
+    if len(chosen) > 1:
+        raise SchemeError(f"{chosen[0]} does not go with {chosen[1]}")
+    if "nm" in words:
+        return {"nm": pattern_of(words["nm"], ":")}
+    if "block" in words:
+        return {"block": pattern_of(words["block"], "x")}
+    return {"sparse": words.get("sparse", "sparsity" in words or "threshold" in words)}
 
 
 def _per(values: Coded, channel: bool) -> dict[str, Any]:
@@ -76,7 +105,7 @@ def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
     """The scheme, and whether its axis is the output channels'."""
     coding: Any = words.get("coding", "planes" if words.get("lossless") else "huffman")
     split_coding(coding)
-    sparse = words.get("sparse", "sparsity" in words or "threshold" in words)
+    structure = _structure(words)
     if "bounded" in words:
         wrong = words.keys() & {
             "lossless",
@@ -89,6 +118,8 @@ def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
             "group_size",
             "sparse",
             "sparsity",
+            "nm",
+            "block",
         }
         wrong |= words.keys() & {"threshold", "coding", "method"}
         if wrong:
@@ -100,7 +131,7 @@ def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
         wrong = words.keys() & {"bits", "symmetric", "codebook", "vector", "per", "axis", "group_size"}
         if wrong:
             raise SchemeError(f"lossless does not go with {', '.join(sorted(wrong))}")
-        return Scheme.lossless(sparse=sparse, coding=coding), False
+        return Scheme.lossless(**structure, coding=coding), False
     book = words.get("codebook", False)
     wrong = words.keys() & ({"symmetric"} if book else {"vector"})
     if wrong:
@@ -115,7 +146,7 @@ def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
         raise SchemeError(f"group_size does not go with per {per}")
     axis = words.get("axis", 0) if per == "channel" else None
     group_size = words.get("group_size", 64) if per == "group" else None
-    shared: dict[str, Any] = {"axis": axis, "group_size": group_size, "sparse": sparse, "coding": coding}
+    shared: dict[str, Any] = {"axis": axis, "group_size": group_size, "coding": coding, **structure}
     if book:
         scheme = Scheme.codebook(words.get("bits", 4), vector=words.get("vector", 1), **shared)
     else:

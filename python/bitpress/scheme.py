@@ -7,7 +7,7 @@ import enum
 import math
 import re
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class Structure(enum.IntEnum):
 
     DENSE = 0
     BITMAP = 1
+    NM = 2
+    BLOCK = 3
 
 
 class Granularity(enum.IntEnum):
@@ -46,7 +48,8 @@ class Granularity(enum.IntEnum):
 
 Coding = str
 """One of ``CODINGS``, or ``auto:SPEED``: see `split_coding`."""
-Numbers = tuple[int, int, int, bool, int, int, int, int]
+Numbers = tuple[int, int, int, bool, int, int, int, int, int, int]
+Pattern = tuple[int, int]
 CODINGS: tuple[str, ...] = ("raw", "huffman", "rans", "lzw", "planes", "auto")
 _KINDS: dict[str, str] = {f"{word}{bits}": f"{word[0]}{bits}" for word in ("int", "uint") for bits in (8, 16, 32, 64)}
 
@@ -216,18 +219,50 @@ Values = Keep | Integer | Codebook | Bounded
 
 @dataclass(frozen=True)
 class Scheme:
-    """How one tensor is held. The default holds it as it is."""
+    """How one tensor is held. The default holds it as it is.
+
+    ``pattern``, of N:M: N and M, 1 <= N < M <= 16: of each M consecutive elements (row-major) N are stored, and the
+    tensor holds a whole number of such groups. Of blocks: their rows and columns, where the tensor is a matrix of its
+    first axis x all others, of 2 to 4096 elements; blocks at the ends may be smaller. Else (0, 0).
+    """
 
     structure: Structure = Structure.DENSE
     values: Values = field(default_factory=Keep)
     coding: Coding = "raw"
+    pattern: Pattern = (0, 0)
 
     def __post_init__(self) -> None:
         split_coding(self.coding)
-        if isinstance(self.values, Bounded) and (self.structure or self.coding not in ("rans", "raw")):
+        if isinstance(self.values, Bounded) and (self.is_sparse or self.coding not in ("rans", "raw")):
             raise SchemeError("bounded values are dense, and in frames of rans, whatever else is coded")
-        if isinstance(self.values, Codebook) and self.values.vector > 1 and self.structure is not Structure.DENSE:
+        if isinstance(self.values, Codebook) and self.values.vector > 1 and self.is_sparse:
             raise SchemeError("a codebook of vectors holds dense tensors only")
+        self._check_pattern()
+
+    def _check_pattern(self) -> None:
+        first, second = self.pattern
+        match self.structure:
+            case Structure.NM:
+                if not 1 <= first < second <= 16:
+                    raise SchemeError(f"N:M must be 1 <= N < M <= 16, not {first}:{second}")
+            case Structure.BLOCK:
+                if not (first >= 1 and second >= 1 and 2 <= first * second <= 4096):
+                    raise SchemeError(f"blocks must be of 2 to 4096 elements, not {first}x{second}")
+            case _:
+                if self.pattern != (0, 0):
+                    raise SchemeError(f"{self.structure.name.lower()} has no pattern, such as {first}, {second}")
+        values = self.values
+        if self.pattern != (0, 0) and isinstance(values, Integer) and values.symmetric and values.bits == 1:
+            raise SchemeError("one symmetric bit has no zero, which N:M and blocks may have to store")
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether some elements may not be stored."""
+        return self.structure is not Structure.DENSE
+
+    def most_stored(self, elements: builtins.int) -> builtins.int:
+        """The most of a tensor's elements that can be stored: of N:M the very number, of any other structure all."""
+        return elements // self.pattern[1] * self.pattern[0] if self.structure is Structure.NM else elements
 
     @classmethod
     def int(
@@ -238,11 +273,15 @@ class Scheme:
         axis: int | None = None,
         group_size: int | None = None,
         sparse: bool = False,
+        nm: Pattern | None = None,
+        block: Pattern | None = None,
         coding: Coding = "raw",
     ) -> Scheme:
-        """Integer codes: per tensor unless ``axis`` or ``group_size`` is given; ``sparse`` keeps zeros in a bitmap."""
+        """Integer codes: per tensor unless ``axis`` or ``group_size`` is given. ``sparse`` keeps zeros in a bitmap;
+        ``nm=(2, 4)`` stores two of each four elements, ``block=(4, 4)`` blocks of that size that are not all zeros.
+        """
         values = Integer(bits, symmetric, *_runs(axis, group_size))
-        return cls(Structure.BITMAP if sparse else Structure.DENSE, values, coding)
+        return cls(values=values, coding=coding, **_structure(sparse, nm, block))
 
     @classmethod
     def codebook(
@@ -253,20 +292,30 @@ class Scheme:
         axis: builtins.int | None = None,
         group_size: builtins.int | None = None,
         sparse: bool = False,
+        nm: Pattern | None = None,
+        block: Pattern | None = None,
         coding: Coding = "raw",
     ) -> Scheme:
         """Shared values, or vectors of them; scaled where ``axis`` or ``group_size`` is given: see `Codebook`."""
         values = Codebook(bits, vector, *_runs(axis, group_size))
-        return cls(Structure.BITMAP if sparse else Structure.DENSE, values, coding)
+        return cls(values=values, coding=coding, **_structure(sparse, nm, block))
 
     @classmethod
-    def lossless(cls, kind: str | None = None, *, sparse: bool = False, coding: Coding = "planes") -> Scheme:
+    def lossless(
+        cls,
+        kind: str | None = None,
+        *,
+        sparse: bool = False,
+        nm: Pattern | None = None,
+        block: Pattern | None = None,
+        coding: Coding = "planes",
+    ) -> Scheme:
         """Any dtype, bit for bit: by default its byte planes (a float's exponents first of all), entropy-coded.
-
         ``kind``: what the dtype must be (``"bf16"``, ``"f16"``, ``"f32"``, ``"f64"``, ``"fp8"``, ``"int8"`` ...); any
-        where it is not given. Packing a tensor of another dtype raises SchemeError. ``sparse`` keeps zeros in a bitmap.
+        where it is not given. Packing a tensor of another dtype raises SchemeError. ``sparse``, ``nm`` and ``block``
+        are those of ``int``.
         """
-        return cls(Structure.BITMAP if sparse else Structure.DENSE, Keep(kind), coding)
+        return cls(values=Keep(kind), coding=coding, **_structure(sparse, nm, block))
 
     @classmethod
     def bounded(cls, error: float, kind: Bound = "absolute") -> Scheme:
@@ -280,31 +329,31 @@ class Scheme:
 
     @property
     def numbers(self) -> Numbers:
-        """structure, values, bits, affine, granularity, axis, group size, vector: docs/format.md's numbers."""
+        """structure, values, bits, affine, granularity, axis, group size, vector, pattern: docs/format.md's numbers."""
+        structure = builtins.int(self.structure)
         match self.values:
             case Integer(bits, symmetric) as values:
-                return int(self.structure), 3, bits, not symmetric, *values.runs, 0
+                return structure, 3, bits, not symmetric, *values.runs, 0, *self.pattern
             case Codebook(bits, vector) as values:
-                return int(self.structure), 4, bits, False, *values.runs, vector
+                return structure, 4, bits, False, *values.runs, vector, *self.pattern
             case Bounded():
-                return int(self.structure), 5, 0, False, 0, 0, 0, 0
-        return int(self.structure), 0, 0, False, 0, 0, 0, 0
+                return structure, 5, 0, False, 0, 0, 0, 0, *self.pattern
+        return structure, 0, 0, False, 0, 0, 0, 0, *self.pattern
 
     @classmethod
     def from_numbers(cls, numbers: Numbers, coding: Coding = "raw") -> Scheme:
         """The inverse of ``numbers``; SchemeError where they name none."""
-        structure, values, bits, affine, granularity, axis, group_size, vector = numbers
+        structure, values, bits, affine, granularity, axis, group_size, vector, *pattern = numbers
+        held: Values | None = None
         try:
-            if values == 0 and numbers[2:] == (0, False, 0, 0, 0, 0):
-                return cls(Structure(structure), Keep(), coding)
-            if values == 5 and numbers[2:] == (0, False, 0, 0, 0, 0):
-                return cls(Structure(structure), Bounded(), coding)
-            if values == 3 and vector == 0:
-                chosen = Integer(bits, not affine, Granularity(granularity), axis, group_size)
-                return cls(Structure(structure), chosen, coding)
-            if values == 4 and not affine:
-                book = Codebook(bits, vector, Granularity(granularity), axis, group_size)
-                return cls(Structure(structure), book, coding)
+            if values in (0, 5) and numbers[2:8] == (0, False, 0, 0, 0, 0):
+                held = Keep() if values == 0 else Bounded()
+            elif values == 3 and vector == 0:
+                held = Integer(bits, not affine, Granularity(granularity), axis, group_size)
+            elif values == 4 and not affine:
+                held = Codebook(bits, vector, Granularity(granularity), axis, group_size)
+            if held is not None:
+                return cls(Structure(structure), held, coding, (pattern[0], pattern[1]))
         except ValueError as error:
             raise SchemeError(str(error)) from None
         raise SchemeError(f"no scheme has the numbers {numbers}")
@@ -314,7 +363,9 @@ class Scheme:
         return replace(self, coding=coding)
 
     def __str__(self) -> str:
-        parts = [] if self.structure is Structure.DENSE else [self.structure.name.lower()]
+        first, second = self.pattern
+        names = {Structure.BITMAP: "bitmap", Structure.NM: f"{first}:{second}", Structure.BLOCK: f"{first}x{second}"}
+        parts = [names[self.structure]] if self.is_sparse else []
         match self.values:
             case Keep(kind):
                 parts.append("keep" if kind is None else f"keep {kind.lower()}")
@@ -323,6 +374,17 @@ class Scheme:
         if self.coding != "raw":
             parts.append(self.coding)
         return " + ".join(parts)
+
+
+def _structure(sparse: bool, nm: Pattern | None, block: Pattern | None) -> dict[str, Any]:
+    """The words of a scheme's structure and pattern."""
+    if sum((sparse, nm is not None, block is not None)) > 1:
+        raise SchemeError("give one of sparse, nm and block")
+    if nm is not None:
+        return {"structure": Structure.NM, "pattern": tuple(nm)}
+    if block is not None:
+        return {"structure": Structure.BLOCK, "pattern": tuple(block)}
+    return {"structure": Structure.BITMAP if sparse else Structure.DENSE}
 
 
 def _runs(axis: int | None, group_size: int | None) -> tuple[Granularity, int, int]:

@@ -25,6 +25,7 @@ from .dtypes import (
     to_float32,
 )
 from .errors import CorruptError, FormatError, SchemeError, ShapeError, UnsupportedError
+from .masks import check_groups, pack_mask, stored_mask, unpack_mask
 from .scheme import Bounded, Codebook, Coded, Granularity, Integer, Keep, Numbers, Scheme, Structure
 from .tensor_report import Report
 
@@ -94,7 +95,7 @@ class PackedTensor:
         shape: tuple[int, ...] | None = None,
         dtype: str = "F32",
     ) -> PackedTensor:
-        """A tensor from codes that a method picked, in the tensor's shape; ``mask`` says which a bitmap stores.
+        """A tensor from codes that a method picked, in the tensor's shape; ``mask``: what a sparse one must store.
 
         ``scales`` and ``zeros`` (affine schemes) are [scales], in the order of docs/format.md; ``book`` (codebooks) is
         [2**bits, vector]. Where a code stands for a vector, ``shape`` is the tensor's. Raises SchemeError where
@@ -111,10 +112,11 @@ class PackedTensor:
         if isinstance(values, Codebook):
             entries = np.zeros(0, np.float32) if book is None or not codes.size else np.asarray(book, np.float32)
             streams[Role.CODEBOOK] = array_bytes(entries)
-        if scheme.structure is Structure.BITMAP:
+        if scheme.is_sparse:
             kept = np.ones(codes.shape, np.bool_) if mask is None else mask
-            stored = stored[kept.reshape(-1)]
-            streams[Role.MASK] = array_bytes(np.packbits(kept.reshape(-1), bitorder="little"))
+            kept = kept.reshape(codes.shape if shape is None else shape)
+            streams[Role.MASK] = pack_mask(kept, scheme)
+            stored = stored[unpack_mask(streams[Role.MASK], kept.shape, scheme).reshape(-1)]
         if isinstance(values, Integer) and not values.symmetric:
             streams[Role.ZEROS] = array_bytes(np.zeros(0, kind) if zeros is None else np.asarray(zeros, kind))
         if stored.size and int(codes.max()) >> bits:
@@ -168,10 +170,11 @@ class PackedTensor:
             return self._kept().to_bytes()
         if isinstance(self.scheme.values, Coded):
             return array_bytes(from_float32(self.floats(), self.dtype))
-        if self.scheme.structure is Structure.DENSE:
+        if not self.scheme.is_sparse:
             self.check()
             return self.streams[Role.DATA]
-        out = bytearray(stored_bytes(self.dtype, self.shape)) if self._plausible() else bytearray()
+        self.check()  # before room is taken for what the shape says
+        out = bytearray(stored_bytes(self.dtype, self.shape))
         _core.unpack_bytes(*self._arguments("tensor"), out)
         return memoryview(out)
 
@@ -212,10 +215,9 @@ class PackedTensor:
     def mask(self) -> npt.NDArray[np.bool_]:
         """Which elements are stored, in the tensor's shape: all of them where dense."""
         self.check()
-        if self.scheme.structure is Structure.DENSE:
+        if not self.scheme.is_sparse:
             return np.ones(self.shape, np.bool_)
-        bits = np.frombuffer(self.streams[Role.MASK], np.uint8)
-        return np.unpackbits(bits, count=self.elements, bitorder="little").astype(np.bool_).reshape(self.shape)
+        return unpack_mask(self.streams[Role.MASK], self.shape, self.scheme)
 
     def scales(self) -> npt.NDArray[np.float32]:
         """The scales in the order of the stream, [scales]; empty where values are kept."""
@@ -231,9 +233,10 @@ class PackedTensor:
     @property
     def survivors(self) -> int:
         """How many elements are stored."""
-        if self.scheme.structure is Structure.DENSE:
-            return self.elements
-        return _core.count_bits(self.streams[Role.MASK])
+        if self.scheme.structure is Structure.BITMAP:
+            return _core.count_bits(self.streams[Role.MASK])
+        blocks = self.scheme.structure is Structure.BLOCK
+        return int(np.count_nonzero(self.mask())) if blocks else self.scheme.most_stored(self.elements)
 
     @property
     def code_count(self) -> int:
@@ -272,11 +275,6 @@ class PackedTensor:
         self.check()
         values = bounded.decode(self.streams[Role.DATA])
         return PackedTensor(self.dtype, self.shape, Scheme(), {Role.DATA: array_bytes(values)})
-
-    def _plausible(self) -> bool:
-        """The mask is as long as the shape says, so that the dense tensor is at most 64 times its size."""
-        mask = self.streams.get(Role.MASK)
-        return mask is not None and mask.nbytes == (self.elements + 7) // 8
 
     def _arguments(self, name: str) -> _Arguments:
         return DTYPES[self.dtype].number, self.shape, self.scheme.numbers, dict(self.streams), name
@@ -319,7 +317,7 @@ def pack_bytes(
                 kept.check(dtype)
             except SchemeError as error:
                 raise SchemeError(f"{name}: {error}") from None
-            streams = _pack_kept(view, dtype, scheme, name)
+            streams = _pack_kept(view, dtype, shape, scheme, name)
         case Bounded() as values:
             streams = _pack_bounded(view, dtype, shape, values, name)
         case Integer() as values:
@@ -332,16 +330,20 @@ def pack_bytes(
 
 
 def _keeps(scheme: Scheme | None) -> bool:
-    return scheme is None or (isinstance(scheme.values, Keep) and scheme.structure is Structure.DENSE)
+    return scheme is None or (isinstance(scheme.values, Keep) and not scheme.is_sparse)
 
 
-def _pack_kept(view: memoryview, dtype: str, scheme: Scheme, name: str) -> Mapping[int, Buffer]:
-    if scheme.structure is Structure.DENSE:
+def _pack_kept(view: memoryview, dtype: str, shape: tuple[int, ...], scheme: Scheme, name: str) -> Mapping[int, Buffer]:
+    if not scheme.is_sparse:
         return {Role.DATA: view}
     bits = DTYPES[dtype].bits
     if bits % 8:
-        raise SchemeError(f"{name}: {dtype} elements are not whole bytes, so no bitmap can hold them")
-    return _core.pack_kept(view, bits // 8)
+        raise SchemeError(f"{name}: {dtype} elements are not whole bytes, so they must be dense")
+    if scheme.structure is Structure.BITMAP:
+        return _core.pack_kept(view, bits // 8)
+    elements = np.frombuffer(view, np.uint8).reshape(-1, bits // 8)
+    mask = pack_mask(elements.any(axis=1).reshape(shape), scheme, name)
+    return {Role.DATA: array_bytes(elements[unpack_mask(mask, shape, scheme).reshape(-1)]), Role.MASK: mask}
 
 
 def _pack_bounded(
@@ -372,7 +374,7 @@ def _pack_codebook(
 
     _check_coded(dtype, shape, values, name)
     x = to_float32(view, dtype).reshape(shape)
-    mask = x != 0 if scheme.structure is Structure.BITMAP else None
+    mask = stored_mask(x, scheme, name)
     found = cluster(x, values, mask=mask, name=name)
     return PackedTensor.from_codes(
         found.codes, found.scales, scheme, mask=mask, book=found.book, shape=tuple(shape), dtype=dtype
@@ -384,6 +386,7 @@ def _pack_integer(
 ) -> Mapping[int, Buffer]:
     _check_coded(dtype, shape, values, name)
     floats = to_float32(view, dtype)
+    check_groups(floats != 0, scheme, name)
     try:
         return _core.pack_values(floats, shape, scheme.numbers, name)
     except SchemeError:

@@ -13,7 +13,14 @@ using fuzz::require;
 
 Scheme scheme_of(const std::uint8_t* head) {
     Scheme scheme;
-    scheme.structure = static_cast<Structure>(head[0] & 1);
+    scheme.structure = static_cast<Structure>((head[0] & 1) == 0 ? 0 : 1 + (head[0] >> 4) % 3);
+    if (scheme.structure == Structure::nm) {
+        scheme.pattern[1] = 2 + head[4] % 15;
+        scheme.pattern[0] = 1 + head[5] % (scheme.pattern[1] - 1);
+    } else if (scheme.structure == Structure::block) {
+        scheme.pattern[0] = 1 + head[4] % 70;
+        scheme.pattern[1] = 1 + head[5] % 70;
+    }
     scheme.values = Values::integer;
     scheme.affine = (head[0] & 2) != 0;
     scheme.granularity = static_cast<Granularity>(head[0] >> 2 & 3);
@@ -29,7 +36,7 @@ void check_values(const TensorView& view, std::span<const float> values, std::sp
     std::uint64_t survivors = 0;
     require(unpack_range(view, 0, back, &survivors) == Status::ok, "packed, but not unpacked");
     for (std::size_t i = 0; i < values.size(); ++i) {
-        if (view.scheme.structure == Structure::bitmap && values[i] == 0.0F) {
+        if (is_sparse(view.scheme) && values[i] == 0.0F) {
             require(back[i] == 0.0F && !std::signbit(back[i]), "a zero is not zero");
             continue;
         }
@@ -56,9 +63,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (shape.rank == 2) values.resize(static_cast<std::size_t>(shape.dims[0] * columns));
     Grid grid;
     if (make_grid(shape, scheme, &grid) != Status::ok) return 0;
-    const bool bitmap = scheme.structure == Structure::bitmap;
-    const std::uint64_t stored = bitmap ? count_survivors(values) : values.size();
+    const bool groups = scheme.structure == Structure::nm;
+    if (groups && values.size() % scheme.pattern[1] != 0) return 0;
     std::uint64_t bytes[role_count];
+    const std::uint64_t stored = count_survivors(values, shape, scheme);
     require(stream_sizes(Dtype::f32, shape, scheme, stored, bytes) == Status::ok, "no sizes");
     std::unique_ptr<Memory> held[2][role_count];
     Status status[2];
@@ -78,7 +86,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const float value : values) finite = finite && std::isfinite(value);
     require(finite || status[0] == Status::not_finite, "packed NaN or infinity");
     if (status[0] != Status::ok) {
-        require(!finite || status[0] == Status::too_large, "refused for no reason");
+        const bool crowded = groups && status[0] == Status::bad_argument;
+        require(!finite || status[0] == Status::too_large || crowded, "refused for no reason");
         return 0;
     }
     for (int role = 0; role < role_count; ++role) {

@@ -31,7 +31,10 @@ TensorView described(Input& in) {
     if (in.byte() == 255) view.shape.rank = max_rank + 1;
     for (unsigned k = 0; k < view.shape.rank && k < max_rank; ++k) view.shape.dims[k] = in.dim();
     const std::uint8_t kinds = in.byte();
-    view.scheme.structure = static_cast<Structure>(kinds % 16 == 15 ? 2 : kinds & 1);
+    view.scheme.structure = static_cast<Structure>(kinds % 16 == 15 ? 4 : (kinds & 1) == 0 ? 0 : 1 + in.byte() % 3);
+    if (view.scheme.structure >= Structure::nm) {
+        for (std::uint16_t& number : view.scheme.pattern) number = in.byte() % 18;
+    }
     view.scheme.values = (kinds & 2) == 0 ? Values::keep : (kinds & 32) != 0 ? Values::codebook : Values::integer;
     view.scheme.granularity = static_cast<Granularity>(kinds >> 2 & 3);
     view.scheme.affine = (kinds & 16) != 0;
@@ -51,8 +54,11 @@ struct Streams {
         std::uint64_t count = 0;
         std::uint64_t bytes[role_count] = {};
         if (element_count(view.shape, &count) != Status::ok || count > 3000) count = 0;
-        const bool bitmap = view.scheme.structure == Structure::bitmap;
-        const std::uint64_t stored = bitmap ? count * (in.byte() & 15) / 15 : count;
+        const bool sparse = is_sparse(view.scheme);
+        std::uint64_t stored = sparse ? count * (in.byte() & 15) / 15 : count;
+        if (view.scheme.structure == Structure::nm && view.scheme.pattern[1] != 0) {
+            stored = count / view.scheme.pattern[1] * view.scheme.pattern[0];
+        }
         if (stream_sizes(view.dtype, view.shape, view.scheme, stored, bytes) != Status::ok) {
             for (std::uint64_t& b : bytes) b = in.byte() % 16;
         }
@@ -62,7 +68,7 @@ struct Streams {
             if (off == role + 9 && bytes[role] > 0) --bytes[role];
             if (bytes[role] > (1U << 18)) bytes[role] = 1U << 18;
             held[role] = new Memory(static_cast<std::size_t>(bytes[role]), 0);
-            fill(view, role, bitmap ? stored : 0, in);
+            fill(view, role, sparse ? stored : 0, in);
             view.streams[role] = held[role]->span();
         }
     }
@@ -75,6 +81,10 @@ struct Streams {
     void fill(const TensorView& view, int role, std::uint64_t stored, Input& in) {
         const MutableBytes out = held[role]->span();
         if (role == static_cast<int>(Role::mask)) {  // as many bits as were said, from the front, then a few changed
+            if (view.scheme.structure == Structure::nm) {
+                for (std::uint8_t& byte : out) byte = in.byte();
+                return;
+            }
             for (std::uint64_t i = 0; i < stored && i / 8 < out.size(); ++i) out[i / 8] |= 1U << i % 8;
             for (int swaps = in.byte() % 8; swaps > 0 && !out.empty(); --swaps) {
                 const std::size_t a = in.byte() % out.size();

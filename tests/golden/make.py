@@ -104,6 +104,36 @@ def schemes(path: Path) -> None:
     store(path, tensors)
 
 
+def of_groups(values: np.ndarray, kept: int, group: int) -> np.ndarray:
+    """The greatest magnitudes of each group of consecutive elements; of equal ones the first."""
+    groups = values.reshape(-1, group).copy()
+    order = np.argsort(-np.abs(groups), axis=1, kind="stable")
+    np.put_along_axis(groups, order[:, kept:], 0, 1)
+    return groups.reshape(values.shape)
+
+
+def sparse(path: Path) -> None:
+    """N of M and blocks, of every kind of values."""
+    tensors = {}
+    for kept, group in ((1, 2), (2, 4), (1, 4), (4, 8), (5, 11), (8, 16)):
+        values = of_groups(weights((11, 16), 90 + group), kept, group)
+        tensors[f"{kept}:{group}"] = bp.pack(values, bp.Scheme.int(4, axis=0, nm=(kept, group)))
+    values = of_groups(weights((9, 12), 91), 1, 3)
+    tensors["nm.keep"] = bp.pack(values.astype(np.float16), bp.Scheme.lossless(nm=(1, 3), coding="raw"))
+    tensors["nm.book"] = bp.pack(values, bp.Scheme.codebook(3, nm=(1, 3)))
+    tensors["nm.coded"] = bp.pack(np.tile(values, (5, 3)), bp.Scheme.int(3, nm=(1, 3), coding="huffman"))
+    tensors["nm.empty"] = bp.pack(np.zeros((0, 3), np.float32), bp.Scheme.int(3, nm=(1, 2)))
+    rows = weights((13, 3, 7), 92)
+    rows[4:8, 1] = rows[:4, 0, :3] = 0
+    for height, width in ((4, 4), (1, 7), (5, 2), (64, 64)):
+        tensors[f"{height}x{width}"] = bp.pack(rows, bp.Scheme.int(5, block=(height, width), symmetric=False))
+    tensors["block.keep"] = bp.pack(rows, bp.Scheme.lossless(block=(4, 3), coding="raw"))
+    tensors["block.book"] = bp.pack(rows, bp.Scheme.codebook(4, block=(4, 3), axis=0))
+    tensors["block.wide"] = bp.pack(rows[0, 0], bp.Scheme.int(11, block=(2, 3), coding="rans"))
+    tensors["block.none"] = bp.pack(np.zeros((6, 6), np.float32), bp.Scheme.int(2, block=(3, 2)))
+    store(path, tensors)
+
+
 def coded(path: Path) -> None:
     """Every coding, several chunks, streams that a coding does not make shorter."""
     tensors = {}
@@ -184,7 +214,7 @@ def bounded(path: Path) -> None:
 
 
 FILES: dict[str, Callable[[Path], None]] = {
-    f"{make.__name__}.safetensors": make for make in (none, plain, schemes, coded, network, delta, bounded)
+    f"{make.__name__}.safetensors": make for make in (none, plain, schemes, sparse, coded, network, delta, bounded)
 }
 
 

@@ -103,6 +103,8 @@ def test_lossless_gives_each_dtype_back(tmp_path: Path, every_dtype: dict, dtype
         (["--codebook", "--bits", "6", "--vector", "2", "--group-size", "8"], "codebook6 of 2 group 8"),
         (["--sparsity", "0.9", "--global"], "bitmap + int8 axis 0"),
         (["--threshold", "0.3"], "bitmap + int8 axis 0"),
+        (["--nm", "1:4", "--bits", "4"], "1:4 + int4 axis 0"),
+        (["--block", "4x8", "--sparsity", "0.5"], "4x8 + int8 axis 0"),
         (["--lossless", "--coding", "lzw"], "keep"),
         (["--ignore", "*.weight"], "keep"),
     ],

@@ -193,7 +193,7 @@ HOSTILE: dict[str, tuple[Edit, str]] = {
     "names too long": (lambda f: rename(f, b"dd", b"dddd"), "JSON header|differ|lacks"),
     "an unknown type": (lambda f: set_scheme(f, 0, 16, 20), "'aa': unknown element type"),
     "nine dimensions": (lambda f: set_scheme(f, 0, 17, 9), "'aa': more than 8 dimensions"),
-    "a reserved structure": (lambda f: set_scheme(f, 0, 17, 0x22), "'aa': unknown structure"),
+    "a reserved structure": (lambda f: set_scheme(f, 0, 17, 0x42), "'aa': unknown structure"),
     "reserved values": (lambda f: set_scheme(f, 0, 18, 1), "'aa': unknown kind of values"),
     "nine bits": (lambda f: set_scheme(f, 1, 18, 0x93), "'bb': a layout that its codes"),
     "sixteen bits": (lambda f: set_scheme(f, 1, 18, 0x03), "'bb': a layout that its codes"),

@@ -222,15 +222,20 @@ def test_numbers_of_a_scheme() -> None:
     for scheme in (bp.Scheme(), INT4, bp.Scheme.int(1, symmetric=False, group_size=9, sparse=True), BOOK):
         assert bp.Scheme.from_numbers(scheme.numbers) == scheme
     for wrong in [
-        (2, 0, 0, False, 0, 0, 0, 0),
-        (0, 1, 0, False, 0, 0, 0, 0),
-        (0, 0, 3, False, 0, 0, 0, 0),
-        (0, 3, 17, False, 0, 0, 0, 0),
-        (0, 3, 8, False, 0, 0, 0, 1),
-        (0, 4, 9, False, 0, 0, 0, 1),
-        (0, 4, 4, False, 0, 0, 0, 0),
-        (0, 4, 4, True, 0, 0, 0, 1),
-        (1, 4, 4, False, 0, 0, 0, 2),
+        (4, 0, 0, False, 0, 0, 0, 0, 0, 0),
+        (2, 0, 0, False, 0, 0, 0, 0, 4, 4),
+        (3, 0, 0, False, 0, 0, 0, 0, 1, 1),
+        (3, 0, 0, False, 0, 0, 0, 0, 65, 64),
+        (1, 0, 0, False, 0, 0, 0, 0, 2, 4),
+        (2, 3, 1, False, 0, 0, 0, 0, 2, 4),
+        (0, 1, 0, False, 0, 0, 0, 0, 0, 0),
+        (0, 0, 3, False, 0, 0, 0, 0, 0, 0),
+        (0, 3, 17, False, 0, 0, 0, 0, 0, 0),
+        (0, 3, 8, False, 0, 0, 0, 1, 0, 0),
+        (0, 4, 9, False, 0, 0, 0, 1, 0, 0),
+        (0, 4, 4, False, 0, 0, 0, 0, 0, 0),
+        (0, 4, 4, True, 0, 0, 0, 1, 0, 0),
+        (1, 4, 4, False, 0, 0, 0, 2, 0, 0),
     ]:
         with pytest.raises(bp.SchemeError):
             bp.Scheme.from_numbers(wrong)

@@ -45,6 +45,14 @@ class Method(str, enum.Enum):
     FEEDBACK = "feedback"
 
 
+class Score(str, enum.Enum):
+    """What ranks the weights that are pruned."""
+
+    MAGNITUDE = "magnitude"
+    WANDA = "wanda"
+    SPARSEGPT = "sparsegpt"
+
+
 class Range(str, enum.Enum):
     """What a scale spans."""
 
@@ -140,6 +148,14 @@ def _recipe(path: Path | None, lossless: bool, words: Mapping[str, Any], ignore:
     return Recipe.from_dict({"rules": [rule], "ignore": ignore})
 
 
+def _share_of(nm: str) -> float:
+    """The sparsity of N:M."""
+    from bitpress.recipe_words import pattern_of
+
+    kept, group = pattern_of(nm, ":")
+    return 1 - kept / group if group else 0.0
+
+
 def _calibrated(words: Mapping[str, Any]) -> dict[str, Any]:
     """The words of a rule for layers whose inputs are known."""
     from bitpress.recipe import Recipe
@@ -190,6 +206,18 @@ def command(
         float | None, typer.Option(min=0, max=1, help="Share of the smallest weights set to zero first.")
     ] = None,
     threshold: Annotated[float | None, typer.Option(min=0, help="Weights below this are set to zero first.")] = None,
+    nm: Annotated[
+        str | None,
+        typer.Option("--nm", metavar="N:M", help="N of each M weights in a row are kept, the greatest: 2:4."),
+    ] = None,
+    block: Annotated[
+        str | None,
+        typer.Option(metavar="RxC", help="Zeros in whole blocks of R rows and C columns, so many as --sparsity says."),
+    ] = None,
+    score: Annotated[
+        Score | None,
+        typer.Option(help="What ranks weights that go; but magnitude needs --calibration.  [default: magnitude]"),
+    ] = None,
     whole: Annotated[bool, typer.Option("--global", help="Rank weights over the whole model for --sparsity.")] = False,
     coding: Annotated[
         str | None,
@@ -261,6 +289,9 @@ def command(
         "sparsity": sparsity,
     }
     options |= {"threshold": threshold, "scope": "model" if whole else None, "coding": coding}
+    options |= {"nm": nm, "block": block, "score": score}
+    if nm is not None and sparsity is None:
+        options["sparsity"] = _share_of(nm)
     options |= {"method": method, "range": range_, "bounded": bounded, "bound": bound}
     words = {
         key: value.value if isinstance(value, enum.Enum) else value

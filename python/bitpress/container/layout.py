@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -47,7 +48,7 @@ class StreamRecord:
 
 @dataclass
 class TensorRecord:
-    """One tensor as it stands in the file; ``scheme`` is docs/format.md's eight numbers."""
+    """One tensor as it stands in the file; ``scheme`` is docs/format.md's ten numbers."""
 
     name: str
     dtype: str
@@ -67,6 +68,14 @@ class TensorRecord:
         a bounded frame, which then has its heads on top.
         """
         return stream.decoded + (stream.decoded // 4096 + 128 if self.bounded else 0)
+
+    @property
+    def claimed(self) -> int:
+        """Bytes that it takes when codings are undone; of blocks, whose mask may say little of much, elements too."""
+        streams = sum(stream.decoded for stream in self.streams)
+        if self.scheme[0] != Structure.BLOCK:
+            return streams
+        return streams + DTYPES[self.dtype].bits * math.prod(self.shape) // 8
 
     @property
     def codes(self) -> int:
@@ -112,7 +121,7 @@ def roles_of(scheme: Scheme) -> list[Role]:
     """The streams of a scheme, in the order of the file."""
     values = scheme.values
     roles = [Role.CODES if isinstance(values, Coded) else Role.DATA]
-    if scheme.structure is Structure.BITMAP:
+    if scheme.is_sparse:
         roles.append(Role.MASK)
     if isinstance(values, Integer):
         roles += [Role.SCALES] if values.symmetric else [Role.SCALES, Role.ZEROS]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from .. import _core
 from ..dtypes import DTYPES
+from ..scheme import Structure
 from .layout import RAW, TensorRecord, place
 
 __all__ = ["build", "metadata_text", "reserved", "seal"]
@@ -35,13 +36,15 @@ def metadata_text(metadata: Mapping[str, str]) -> bytes:
 
 
 def _numbers(tensor: TensorRecord) -> list[int]:
-    structure, _, _, _, granularity, _, group_size, vector = tensor.scheme
+    structure, _, _, _, granularity, _, group_size, vector, first, second = tensor.scheme
     numbers = list(tensor.shape)
     if granularity == 2:
         numbers.append(group_size)
     if vector:
         numbers.append(vector)
-    if structure == 1:
+    if structure in (Structure.NM, Structure.BLOCK):
+        numbers.append(first | second << 16)
+    if structure in (Structure.BITMAP, Structure.BLOCK):
         numbers.append(tensor.survivors)
     numbers += [stream.stored for stream in tensor.streams if stream.coding != RAW]
     return numbers

@@ -90,7 +90,7 @@ class Container:
             self._add_record(index)
         names = list(self.tensors)
         self.deltas = {names[index]: Delta(how, checksum) for index, how, checksum in self._native.deltas}
-        decoded = sum(stream.decoded for tensor in self.tensors.values() for stream in tensor.streams)
+        decoded = sum(tensor.claimed for tensor in self.tensors.values())
         if decoded > (max(MAX_FREE, MAX_RATIO * data.nbytes) if max_bytes is None else max_bytes):
             raise FormatError(f"{name}: its streams claim {decoded} bytes when decoded, more than allowed (max_bytes)")
         self.metadata = self._metadata()

@@ -9,7 +9,7 @@ import struct
 
 from .. import _core
 from ..errors import CorruptError, FormatError
-from ..scheme import Scheme
+from ..scheme import Scheme, Structure
 from .base import Base
 from .layout import (
     DTYPE_NAMES,
@@ -122,9 +122,15 @@ def _records(sections: dict[int, bytes], length: int) -> tuple[list[TensorRecord
         bits = 16 if kind == 3 and bits == 0 else bits
         vector = numbers[number] if kind == 4 else 0
         number += kind == 4
-        survivors = numbers[number] if structure == 1 else math.prod(shape)
-        number += structure == 1
-        scheme = (structure, kind, bits, bool(flags & 1), granularity, flags >> 3 & 7, group, vector)
+        pattern = numbers[number] if structure in (Structure.NM, Structure.BLOCK) else 0
+        number += pattern != 0
+        kept, of = pattern & 0xFFFF, pattern >> 16
+        survivors = math.prod(shape)
+        if structure in (Structure.BITMAP, Structure.BLOCK):
+            survivors = numbers[number]
+            number += 1
+        scheme = (structure, kind, bits, bool(flags & 1), granularity, flags >> 3 & 7, group, vector, kept, of)
+        survivors = Scheme.from_numbers(scheme).most_stored(survivors)
         sizes = _core.stream_sizes(dtype, shape, scheme, survivors)
         name = sections[NAMES][name_at:name_end].decode("utf-8")
         tensor = TensorRecord(name, DTYPE_NAMES[dtype], shape, scheme, survivors)

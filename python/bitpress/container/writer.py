@@ -112,18 +112,18 @@ def _checked_metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
 
 def _blank(spec: TensorSpec) -> TensorRecord:
     """A tensor's record with the most that its streams can take."""
-    elements = spec.elements
+    stored = spec.scheme.most_stored(spec.elements)
     scheme = spec.scheme.numbers
     bounded = isinstance(spec.scheme.values, Bounded)
     if bounded and spec.dtype not in ("F32", "F64"):
         raise SchemeError(f"tensor {spec.name!r}: bounded values stand for F32 and F64, not {spec.dtype}")
     try:
         decoded = Scheme().numbers if bounded else scheme
-        sizes = _core.stream_sizes(DTYPES[spec.dtype].number, tuple(spec.shape), decoded, elements)
+        sizes = _core.stream_sizes(DTYPES[spec.dtype].number, tuple(spec.shape), decoded, stored)
     except (ValueError, OverflowError) as error:
         raise SchemeError(f"tensor {spec.name!r}: {spec.dtype} {list(spec.shape)} as {spec.scheme}: {error}") from None
     streams = [StreamRecord(role, RAW, sizes[role], sizes[role]) for role in roles_of(spec.scheme)]
-    return TensorRecord(spec.name, spec.dtype, tuple(spec.shape), scheme, elements, streams)
+    return TensorRecord(spec.name, spec.dtype, tuple(spec.shape), scheme, stored, streams)
 
 
 def _matched(

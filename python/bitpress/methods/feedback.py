@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from ..dtypes import FLOATS, Buffer, to_float32
 from ..errors import SchemeError
+from ..masks import stored_mask
 from ..runs import scale_index
-from ..scheme import Integer, Scheme, Structure
+from ..scheme import Integer, Scheme
 from ..tensor import PackedTensor
 from . import grids
 from . import round as nearest
@@ -38,7 +39,7 @@ def pack(
 ) -> PackedTensor:
     """Hold a tensor by a scheme; without ``settings.statistics`` it is rounded to nearest.
 
-    A bitmap keeps its mask, the elements that are not zero; what a zero would have gained is made good by the others.
+    A sparse scheme keeps its mask; what a zero would have gained is made good by the others.
     """
     values, statistics = scheme.values, settings.statistics
     if not isinstance(values, Integer) or statistics is None or dtype not in FLOATS or not np.prod(shape):
@@ -53,7 +54,8 @@ def pack(
         raise SchemeError(f"{name}: {w.shape} weights, but statistics of {statistics.mean.shape} inputs")
     order = np.argsort(-statistics.diagonal, axis=1, kind="stable")  # the strongest inputs first
     upper = factor(statistics, settings.shrink, settings.damp, order)
-    mask = w != 0 if scheme.structure is Structure.BITMAP else None
+    stored = stored_mask(x, scheme, name)
+    mask = None if stored is None else layout.matrices(stored)
     if settings.range == "minmax":
         grid = grids.min_max(w, index, values, name)
     else:
@@ -70,7 +72,7 @@ def pack(
         grid.scales,
         scheme,
         zeros=grid.stored_zeros,
-        mask=None if mask is None else layout.tensor(mask, shape),
+        mask=stored,
         dtype=dtype,
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ..codebooks import cluster
 from ..dtypes import FLOATS, Buffer, to_float32
-from ..scheme import Codebook, Scheme, Structure
+from ..masks import stored_mask
+from ..scheme import Codebook, Scheme
 from ..tensor import PackedTensor, pack_bytes
 from .layer import PLAIN, Settings
 
@@ -31,7 +32,7 @@ def pack(
         return pack_bytes(data, dtype, shape, scheme, name=name)
     assert isinstance(values, Codebook) and statistics is not None
     x = to_float32(data, dtype).reshape(shape)
-    mask = x != 0 if scheme.structure is Structure.BITMAP else None
+    mask = stored_mask(x, scheme, name)
     found = cluster(x, values, weight=statistics.strength(shape), mask=mask, name=name)
     return PackedTensor.from_codes(
         found.codes, found.scales, scheme, mask=mask, book=found.book, shape=tuple(shape), dtype=dtype

@@ -25,7 +25,7 @@ from .. import _core
 from ..dtypes import FLOATS, Buffer, to_float32
 from ..errors import SchemeError
 from ..runs import scale_index
-from ..scheme import Granularity, Integer, Scheme, Structure
+from ..scheme import Granularity, Integer, Scheme
 from ..tensor import PackedTensor
 from . import feedback, grids
 from .layer import LEAST_VARIANCE, PLAIN, Layout, Sensitivity, Settings, Statistics
@@ -61,7 +61,7 @@ def pack(
         return feedback.pack(data, dtype, shape, scheme, name=name, settings=settings)
     if not isinstance(values, Integer) or not values.symmetric or values.bits < 2:
         raise SchemeError(f"{name}: rate-aware rounding takes symmetric integers of 2 bits or more, not {scheme}")
-    if scheme.structure is not Structure.DENSE or values.granularity is Granularity.GROUP:
+    if scheme.is_sparse or values.granularity is Granularity.GROUP:
         raise SchemeError(f"{name}: rate-aware rounding takes dense tensors, and steps a tensor or an axis")
     layout = statistics.layout
     w = np.ascontiguousarray(layout.matrices(to_float32(data, dtype).reshape(shape)))

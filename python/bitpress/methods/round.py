@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..dtypes import FLOATS, Buffer, to_float32
+from ..masks import stored_mask
 from ..runs import scale_index
-from ..scheme import Integer, Scheme, Structure
+from ..scheme import Integer, Scheme
 from ..tensor import Codes, PackedTensor, pack_bytes
 from . import grids
 from .layer import PLAIN, Settings
@@ -39,10 +40,9 @@ def pack(
     weight = None
     if settings.range == "output" and statistics is not None:
         weight = statistics.strength(shape).reshape(rows)
-    mask = x != 0 if scheme.structure is Structure.BITMAP else None
-    grid = grids.search(x, index, values, weight, mask, name)
+    mask = stored_mask(x.reshape(shape), scheme, name)
+    grid = grids.search(x, index, values, weight, None if mask is None else mask.reshape(rows), name)
     codes: Codes = grid.codes(x, grid.scales[index], grid.zeros[index]).astype(values.code_dtype)
-    mask = None if mask is None else mask.reshape(shape)
     return PackedTensor.from_codes(
         codes.reshape(shape), grid.scales, scheme, zeros=grid.stored_zeros, mask=mask, dtype=dtype
     )

@@ -135,9 +135,9 @@ def _key(tensor: PackedTensor) -> bytes:
 
 
 def _transposed(tensor: PackedTensor) -> PackedTensor | None:
-    """A matrix the other way round; None for other tensors, and for scales a group and vectors,
-    which follow rows."""
-    if len(tensor.shape) != 2:
+    """A matrix the other way round; None for other tensors, and for scales a group, vectors and N:M, which follow
+    rows."""
+    if len(tensor.shape) != 2 or tensor.scheme.structure is Structure.NM:
         return None
     values = tensor.scheme.values
     if not isinstance(values, Coded) or values.granularity is Granularity.GROUP:
@@ -148,7 +148,8 @@ def _transposed(tensor: PackedTensor) -> PackedTensor | None:
     if values.granularity is Granularity.AXIS:
         scheme = replace(scheme, values=replace(values, axis=1 - values.axis))
     options: dict[str, Any] = {"dtype": tensor.dtype}
-    if scheme.structure is Structure.BITMAP:
+    if scheme.is_sparse:
+        scheme = replace(scheme, pattern=scheme.pattern[::-1])
         options["mask"] = np.ascontiguousarray(tensor.mask().T)
     if Role.ZEROS in tensor.streams:
         options["zeros"] = tensor.zeros()

@@ -17,7 +17,7 @@ from ..dtypes import array_bytes
 from ..errors import BitpressError, FormatError, SchemeError
 from ..importers.torch import to_array
 from ..recipe import Recipe
-from ..scheme import Integer, Keep, Scheme, Structure
+from ..scheme import Integer, Keep, Scheme
 from ..tensor import PackedTensor, Report, Role
 
 __all__ = ["PackedWeight", "PressReport", "press_"]
@@ -63,7 +63,7 @@ class PackedWeight(nn.Module):
         """Those rows of the first axis, [indices, ...]: the others are not unpacked."""
         tensor = self.tensor
         width = math.prod(tensor.shape[1:])
-        if not isinstance(tensor.scheme.values, Integer) or tensor.scheme.structure is not Structure.DENSE:
+        if not isinstance(tensor.scheme.values, Integer) or tensor.scheme.is_sparse:
             return self.unpack()[indices.to(self._device())]
         values = np.empty((len(indices), width), np.float32)
         for place, row in enumerate(indices.tolist()):
@@ -217,7 +217,7 @@ def press_(module: nn.Module, recipe: Recipe | None = None) -> PressReport:
     reports: dict[str, Report] = {}
     for names, layers in places:
         tensor = packed[names[0]]
-        if tensor.scheme.structure is Structure.DENSE and isinstance(tensor.scheme.values, Keep):
+        if not tensor.scheme.is_sparse and isinstance(tensor.scheme.values, Keep):
             continue
         reports[names[0]] = tensor.report()
         device = layers[0].weight.device

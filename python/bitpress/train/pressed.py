@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import SchemeError
 from ..recipe import Rule
-from ..scheme import Granularity, Integer, Scheme, Structure
+from ..scheme import Granularity, Integer, Scheme
 from ..tensor import PackedTensor, pack
 from .steps import SMALLEST, Runs, codes_of, fit_steps, rounded
 
@@ -27,7 +27,7 @@ def held(rule: Rule, name: str, shape: tuple[int, ...], channel_axis: int) -> Sc
             if axis >= len(shape):
                 raise SchemeError(f"{name}: no axis {axis} in a tensor of {len(shape)} dimensions")
             scheme = replace(scheme, values=replace(values, axis=axis))
-        if rule.prunes and scheme.structure is Structure.DENSE and values.symmetric and values.bits == 1:
+        if rule.prunes and not scheme.is_sparse and values.symmetric and values.bits == 1:
             raise SchemeError(f"{name}: one symmetric bit has no zero: prune under a bitmap (sparse)")
     return scheme
 
@@ -105,7 +105,7 @@ class Pressed(nn.Module):
             alive &= self.mask
         values = self.runs.values
         options: dict[str, Any] = {}
-        if scheme.structure is Structure.BITMAP:
+        if scheme.is_sparse:
             options["mask"] = alive.cpu().numpy()
         if not values.symmetric:
             options["zeros"] = self.zeros.cpu().numpy().astype(values.code_dtype)
