@@ -43,9 +43,10 @@ py::bytes encode(const py::object& values, unsigned element, const py::tuple& di
     if (status == Status::ok) {
         const py::gil_scoped_release unlocked;
         out.reset(new std::uint8_t[bound]);
-        const std::unique_ptr<std::uint8_t[]> workspace(new std::uint8_t[bounded::encode_workspace()]);
+        const std::size_t need = bounded::encode_workspace(array);
+        const std::unique_ptr<std::uint8_t[]> workspace(new std::uint8_t[need]);
         status = bounded::encode(in.bytes(), array, relative ? bounded::Bound::relative : bounded::Bound::absolute,
-                                 limit, {out.get(), bound}, {workspace.get(), bounded::encode_workspace()}, &written);
+                                 limit, {out.get(), bound}, {workspace.get(), need}, &written);
     }
     raise_for(status, "bounded");
     return py::bytes(reinterpret_cast<const char*>(out.get()), written);
@@ -92,6 +93,10 @@ void decode_into(const py::object& blob, std::uint64_t first, std::uint64_t last
 void register_bounded(py::module_& module) {
     module.def("bounded_encode", &encode, py::arg("values"), py::arg("element"), py::arg("dims"), py::arg("relative"),
                py::arg("limit"));
+    module.def(
+        "bounded_encode_workspace",
+        [](unsigned element, const py::tuple& dims) { return bounded::encode_workspace(array_of(element, dims)); },
+        py::arg("element"), py::arg("dims"), "Bytes beside input and output that encoding needs.");
     module.def("bounded_workspace", &bounded::decode_workspace, "Bytes beside its output that decoding needs.");
     module.def("bounded_info", &info, py::arg("blob"), "element, dims, relative, step or grid, chunks.");
     module.def("bounded_chunk_start", &chunk_start, py::arg("blob"), py::arg("chunk"),

@@ -54,7 +54,8 @@ std::uint64_t chunk_start(const Geometry& geometry, std::uint64_t chunk) noexcep
 
 // Most bytes that a frame can take; 0 where the array has no geometry.
 std::size_t frame_bound(const Array& array) noexcept;
-std::size_t encode_workspace() noexcept;
+// At most twice the elements of a chunk and 128 KiB.
+std::size_t encode_workspace(const Array& array) noexcept;
 std::size_t decode_workspace() noexcept;
 
 // values: the elements, little-endian, row-major. bad_argument: the bound is not a positive number, or a relative one

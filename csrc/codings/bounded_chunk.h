@@ -2,11 +2,10 @@
 #pragma once
 
 #include "codings/bits.h"
-#include "codings/bounded_model.h"
+#include "codings/bounded_rows.h"
 
 namespace bitpress::bounded {
 
-inline constexpr std::size_t block = 256;                             // elements that are decoded at a time
 inline constexpr std::size_t kept_magnitudes = std::size_t{1} << 14;  // of the last elements
 inline constexpr std::uint16_t too_large = 65535;                     // a magnitude that is not kept
 
@@ -90,8 +89,7 @@ class Chunk {
           out_(out),
           elements_(elements),
           row_(static_cast<std::size_t>(geometry.row)),
-          plane_(geometry.plane),
-          first_(first_row),
+          values_(out.data(), row_, geometry.plane, first_row),
           state_(*state) {
         state_.table = TokenTable();
         state_.context = ContextTable(head_.context_of);
@@ -107,7 +105,7 @@ class Chunk {
         std::size_t position = 0;
         for (std::size_t start = 0, r = 0; start < elements_; start += row_, ++r) {
             const std::size_t count = elements_ - start < row_ ? elements_ - start : row_;
-            const Near near = neighbours(r);
+            const Near near = values_.neighbours(r);
             Running running{near.left, near.left, 0};
             for (std::size_t j = 0; j < count; j += block) {
                 const std::size_t n = count - j < block ? count - j : block;
@@ -120,83 +118,22 @@ class Chunk {
         return ends_in_last_byte(raw, position) ? Status::ok : Status::corrupt;
     }
 
-    std::int32_t value(std::size_t e) const noexcept {
-        std::int32_t value;
-        std::memcpy(&value, out_.data() + 4 * e, sizeof value);
-        return value;
-    }
+    std::int32_t value(std::size_t e) const noexcept { return values_[e]; }
 
   private:
-    // The numbers of the rows around one, as Rows has them. Where there is none at all, all count as zeros.
-    struct Around {
-        bool any, has_p;
-        std::size_t n, nn, p, pn;
-    };
-    // The same with the numbers of their first elements, and what stands before those.
-    struct Near {
-        bool any, has_p;
-        std::size_t n, nn, p, pn;
-        std::int32_t left, n_left, p_left, pn_left;
-        Around rows;
-    };
+    using Near = Values::Near;
     struct Running {
         std::int32_t w, ww;
         std::uint32_t magnitude;  // of w
     };
-
-    Around around(std::size_t r) const noexcept {
-        // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): where there are elements, there are rows and planes of some
-        const std::uint64_t in_plane = (first_ + r) % plane_;
-        const bool has_n = r >= 1 && in_plane >= 1;
-        const bool has_nn = r >= 2 && in_plane >= 2;
-        const bool has_p = r >= plane_;
-        if (!has_n && !has_p) return {};
-        const std::size_t p = has_p ? r - static_cast<std::size_t>(plane_) : r - 1;
-        const std::size_t n = has_n ? r - 1 : p;
-        return {true, has_p, n, has_nn ? r - 2 : n, p, has_p && has_n && r - 1 >= plane_ ? p - 1 : p};
-    }
-    // What stands before the first element of row r.
-    std::int32_t left(std::size_t r) const noexcept {
-        const Around rows = around(r);
-        return rows.any ? value(rows.n * row_) : 0;
-    }
-    Near neighbours(std::size_t r) const noexcept {
-        const Around rows = around(r);
-        if (!rows.any) return {};
-        return {true,
-                rows.has_p,
-                rows.n * row_,
-                rows.nn * row_,
-                rows.p * row_,
-                rows.pn * row_,
-                value(rows.n * row_),
-                left(rows.n),
-                left(rows.p),
-                left(rows.pn),
-                rows};
-    }
-
-    // As far_part; column j of `count`.
-    template <bool at_edge>
-    std::int64_t far(const Near& near, std::size_t j, std::size_t count) const noexcept {
-        const bool first = at_edge && j == 0;
-        const std::size_t east = at_edge && j + 1 == count ? j : j + 1;
-        return far_sum(head_.model,
-                       {value(near.n + j), value(near.nn + j), first ? near.n_left : value(near.n + j - 1),
-                        value(near.n + east), value(near.p + j), first ? near.p_left : value(near.p + j - 1),
-                        value(near.pn + j), first ? near.pn_left : value(near.pn + j - 1)});
-    }
-    std::int64_t far_at(const Near& near, std::size_t j, std::size_t count) const noexcept {
-        if (!near.any) return far_sum(head_.model, {});
-        return j == 0 || j + 1 == count ? far<true>(near, j, count) : far<false>(near, j, count);
-    }
 
     // The magnitude of an element of a row that is done, from its value and those around it.
     std::uint32_t magnitude_again(const Near& near, std::size_t start, std::size_t j) const noexcept {
         const std::int32_t w = j >= 1 ? value(start + j - 1) : near.left;
         const std::int32_t ww = j >= 2 ? value(start + j - 2) : near.left;
         const std::int64_t sum =
-            plus(plus(far_at(near, j, row_), times(ww, head_.model.weight[1])), times(w, head_.model.weight[0]));
+            plus(plus(far_sum(head_.model, values_.far(near, j, row_)), times(ww, head_.model.weight[1])),
+                 times(w, head_.model.weight[0]));
         return magnitude(static_cast<std::int32_t>(static_cast<std::uint32_t>(value(start + j)) -
                                                    static_cast<std::uint32_t>(sum >> weight_bits)));
     }
@@ -214,7 +151,7 @@ class Chunk {
             }
         }
         if (most < too_large) return;
-        const Near near = neighbours(r);
+        const Near near = values_.neighbours(r);
         for (std::size_t k = 0; k < n; ++k) {
             if (!kept || out[k] == too_large) out[k] = magnitude_again(near, start, j + k);
         }
@@ -235,14 +172,7 @@ class Chunk {
         } else {
             std::memset(by_p, 0, n * sizeof *by_p);
         }
-        std::int64_t* const far_sums = state_.far;
-        if (!near.any) {
-            for (std::size_t k = 0; k < n; ++k) far_sums[k] = far_sum(head_.model, {});
-            return;
-        }
-        far_sums[0] = far_at(near, j, count);
-        for (std::size_t k = 1; k + 1 < n; ++k) far_sums[k] = far<false>(near, j + k, count);
-        far_sums[n - 1] = far_at(near, j + n - 1, count);
+        values_.far_sums(head_.model, near, j, n, count, state_.far);
     }
 
     // Room for the first `elements` values: the tokens that wait are moved to the very end where they are in the way.
@@ -305,8 +235,7 @@ class Chunk {
     MutableBytes out_;
     std::size_t elements_;
     std::size_t row_;
-    std::uint64_t plane_;
-    std::uint64_t first_;  // of the chunk's rows
+    Values values_;
     ValueState& state_;
 };
 

@@ -2,10 +2,11 @@
 #include "codings/bits.h"
 #include "codings/bounded.h"
 #include "codings/bounded_contexts.h"
-#include "codings/bounded_model.h"
+#include "codings/bounded_rows.h"
 #include "codings/bounded_values.h"
 #include "codings/codings.h"
 #include "codings/frame.h"
+#include "codings/rans.h"
 
 namespace bitpress::bounded {
 namespace {
@@ -15,23 +16,42 @@ constexpr double most_limit = 0x1p998;
 constexpr std::size_t head_bytes =
     1 + 2 * tap_count + 4 + 8 + 2 * frame_max_varint + max_contexts * (1 + frame_max_varint);
 
+// Behind it stand, for chunks of n elements, tokens and classes, a byte each; then, first, values and the magnitudes
+// that are still needed, and when those are not, what coding the tokens takes.
 struct EncodeState {
-    std::int32_t values[padded_elements];
-    std::uint32_t magnitudes[padded_elements];
-    std::uint32_t exceptions[max_chunk];
     std::uint32_t counts[class_count][256];
-    std::uint8_t tokens[max_chunk];
-    std::uint8_t classes[max_chunk];
-    std::uint8_t sorted[max_chunk];
-    std::uint8_t raw[4 * max_chunk + 16];
-    std::uint8_t coded[max_chunk + max_chunk / 16 + 4096];  // the contexts' frames
+    std::int64_t far[block];
+    std::uint32_t magnitude_n[block + 1];
+    std::uint32_t magnitude_p[block];
     std::uint8_t head[head_bytes];
+};
+constexpr std::uint8_t exception = 0x80;  // a bit of a class: the element is stored as it is
+
+std::size_t up8(std::size_t size) noexcept { return (size + 7) / 8 * 8; }
+
+// Bytes of each piece of the workspace.
+struct Room {
+    std::size_t elements;    // of the largest chunk
+    std::size_t kept_rows;   // whose magnitudes are kept: the last one's, or a plane's
+    std::size_t magnitudes;  // kept
+    std::size_t coded;       // the contexts' frames
+
+    explicit Room(const Geometry& g) noexcept
+        : elements(static_cast<std::size_t>(chunk_start(g, 1))),
+          kept_rows(g.chunk_rows > g.plane ? static_cast<std::size_t>(g.plane) : 1),
+          magnitudes(g.chunk_rows > 1 ? kept_rows * static_cast<std::size_t>(g.row) : 0),
+          coded(elements + elements / 16 + 4096) {}
+
+    std::size_t before() const noexcept { return up8(sizeof(EncodeState)) + 2 * up8(elements); }
+    std::size_t first() const noexcept { return up8(4 * elements) + 4 * magnitudes; }
+    std::size_t then() const noexcept { return up8(elements) + up8(coded) + rans_encode_workspace(elements, false); }
+    std::size_t all() const noexcept { return before() + (first() > then() ? first() : then()); }
 };
 
 // One chunk on its way.
 struct Work {
     EncodeState* state;
-    MutableBytes rans_workspace;
+    const Room* room;
     Bytes values;
     unsigned bytes;  // an element
     std::size_t row;
@@ -43,6 +63,20 @@ struct Work {
 
     std::size_t rows() const noexcept { return (elements - 1) / row + 1; }
     std::size_t count(std::size_t r) const noexcept { return elements - r * row < row ? elements - r * row : row; }
+
+    std::uint8_t* tokens() const noexcept { return reinterpret_cast<std::uint8_t*>(state) + up8(sizeof *state); }
+    std::uint8_t* classes() const noexcept { return tokens() + up8(room->elements); }
+    std::uint8_t* after() const noexcept { return classes() + up8(room->elements); }
+    std::int32_t* whole() const noexcept { return reinterpret_cast<std::int32_t*>(after()); }
+    // Of an element of row r, instead of one that is not needed any more.
+    std::uint32_t* magnitudes(std::size_t r) const noexcept {
+        return reinterpret_cast<std::uint32_t*>(after() + up8(4 * room->elements)) + r % room->kept_rows * row;
+    }
+    std::uint8_t* sorted() const noexcept { return after(); }
+    std::uint8_t* coded() const noexcept { return sorted() + up8(room->elements); }
+    MutableBytes rans_workspace() const noexcept {
+        return {coded() + up8(room->coded), rans_encode_workspace(room->elements, false)};
+    }
 };
 
 template <class T>
@@ -53,27 +87,30 @@ bool within(T restored, T value, double limit) noexcept {
 // Every element's integer, by quantize(where it stands, value, &whole) -> whether it restores within the bound. An
 // element that does not is an exception, and takes the integer before it: that is cheap to predict.
 template <class T, class Quantize>
-void quantize_rows(Work* work, const Rows& rows, const Quantize& quantize) noexcept {
+void quantize_rows(Work* work, const Quantize& quantize) noexcept {
+    std::int32_t* const out = work->whole();
+    std::memset(work->classes(), 0, work->elements);
     for (std::size_t r = 0; r < work->rows(); ++r) {
-        std::int32_t* const out = rows.values(r);
-        const std::uint8_t* const in = work->values.data() + r * work->row * sizeof(T);
-        std::int32_t last = r == 0 ? 0 : rows.values(r - 1)[0];
+        const std::size_t start = r * work->row;
+        const std::uint8_t* const in = work->values.data() + start * sizeof(T);
+        std::int32_t last = r == 0 ? 0 : out[start - work->row];
         for (std::size_t j = 0; j < work->count(r); ++j) {
             std::int32_t whole = 0;
             if (quantize(in + j * sizeof(T), load_float<T>(in + j * sizeof(T)), &whole)) {
                 last = whole;
             } else {
-                work->state->exceptions[work->exceptions++] = static_cast<std::uint32_t>(r * work->row + j);
+                work->classes()[start + j] = exception;
+                ++work->exceptions;
             }
-            out[j] = last;
+            out[start + j] = last;
         }
     }
 }
 
 template <class T>
-void quantize_absolute(Work* work, const Rows& rows) noexcept {
+void quantize_absolute(Work* work) noexcept {
     const double inverse = 1.0 / work->restore.step;
-    quantize_rows<T>(work, rows, [&](const std::uint8_t*, T value, std::int32_t* whole) noexcept {
+    quantize_rows<T>(work, [&](const std::uint8_t*, T value, std::int32_t* whole) noexcept {
         const double scaled = static_cast<double>(value) * inverse;
         if (!(fabs(scaled) < most_value)) return false;
         *whole = static_cast<std::int32_t>(scaled + (scaled < 0 ? -0.5 : 0.5));
@@ -90,7 +127,7 @@ std::uint64_t grid_number(const std::uint8_t* p, std::uint64_t grid) noexcept {
 }
 
 template <class T>
-void quantize_relative(Work* work, const Rows& rows) noexcept {
+void quantize_relative(Work* work) noexcept {
     const std::uint64_t grid = work->restore.grid;
     std::uint64_t least = ~std::uint64_t{0};
     for (std::size_t i = 0; i < work->elements; ++i) {
@@ -98,7 +135,7 @@ void quantize_relative(Work* work, const Rows& rows) noexcept {
         if (number != 0 && number < least) least = number;
     }
     work->restore.base = least == ~std::uint64_t{0} ? 0 : least - 1;
-    quantize_rows<T>(work, rows, [&](const std::uint8_t* p, T value, std::int32_t* whole) noexcept {
+    quantize_rows<T>(work, [&](const std::uint8_t* p, T value, std::int32_t* whole) noexcept {
         const std::uint64_t number = grid_number<T>(p, grid);
         const std::uint64_t size = number == 0 ? 0 : number - work->restore.base;
         *whole = size < most_value ? static_cast<std::int32_t>(size) : 0;
@@ -108,46 +145,70 @@ void quantize_relative(Work* work, const Rows& rows) noexcept {
     });
 }
 
-// Tokens and classes of all elements in order, counts by class, and the raw bits; returns the end of those.
-std::uint8_t* make_tokens(const Work& work, const Rows& rows, const Predictor& model) noexcept {
+// Magnitudes of other rows around n elements from column j of row r on, of `count`.
+void gather(const Work& work, const Values::Near& near, std::size_t j, std::size_t n, std::size_t count) noexcept {
     EncodeState& state = *work.state;
-    std::memset(state.counts, 0, sizeof state.counts);
-    BitWriter raw(state.raw, state.raw + sizeof state.raw);
-    std::size_t i = 0;
-    for (std::size_t r = 0; r < work.rows(); ++r) {
-        const Rows::Neighbours near = rows.neighbours(r);
-        const std::int32_t* const values = rows.values(r);
-        std::uint32_t* const magnitudes = rows.magnitudes(r);
-        magnitudes[-1] = near.magnitude_n[0];
-        for (std::size_t j = 0; j < work.count(r); ++j, ++i) {
-            const auto at = static_cast<std::ptrdiff_t>(j);
-            const std::int64_t sum = plus(plus(far_part(model, near, at), times(values[at - 2], model.weight[1])),
-                                          times(values[at - 1], model.weight[0]));
-            const std::uint32_t difference =
-                static_cast<std::uint32_t>(values[j]) - static_cast<std::uint32_t>(sum >> weight_bits);
-            const auto residual = static_cast<std::int32_t>(difference);
-            const unsigned kind = activity_class(far_activity(near, at) + 2 * magnitudes[at - 1]);
-            magnitudes[j] = magnitude(residual);
-            const std::uint32_t value = zigzag(residual);
-            unsigned raw_bits = 0;
-            const unsigned token = token_of(value, &raw_bits);
-            raw.put(value & ((1u << raw_bits) - 1), raw_bits);
-            raw.flush();
-            state.tokens[i] = static_cast<std::uint8_t>(token);
-            state.classes[i] = static_cast<std::uint8_t>(kind);
-            ++state.counts[kind][token];  // NOLINT(clang-analyzer-security.ArrayBound): activity is below 2^23
-        }
-        rows.end_row(r, work.count(r));
+    std::memset(state.magnitude_n, 0, (n + 1) * sizeof *state.magnitude_n);
+    std::memset(state.magnitude_p, 0, n * sizeof *state.magnitude_p);
+    if (near.any) {
+        const std::size_t known = j + n < count ? n + 1 : n;
+        std::memcpy(state.magnitude_n, work.magnitudes(near.rows.n) + j, known * sizeof *state.magnitude_n);
+        if (known == n) state.magnitude_n[n] = state.magnitude_n[n - 1];
     }
-    return raw.finish();
+    if (near.has_p) std::memcpy(state.magnitude_p, work.magnitudes(near.rows.p) + j, n * sizeof *state.magnitude_p);
 }
 
-// Rows with their pads, as the decoder will have them.
-void pad_rows(const Work& work, const Rows& rows) noexcept {
-    for (std::size_t r = 0; r < work.rows(); ++r) {
-        rows.begin_row(r, rows.neighbours(r));
-        rows.values(r)[work.count(r)] = rows.values(r)[work.count(r) - 1];
+// Tokens and classes of n elements from column j of row r on, counts by class, and the raw bits; before: the magnitude
+// of the element before them, and then of the last one.
+void make_block(const Work& work, const Values::Near& near, const Predictor& model, std::size_t r, std::size_t j,
+                std::size_t n, std::uint32_t* before, BitWriter* raw) noexcept {
+    EncodeState& state = *work.state;
+    const std::size_t start = r * work.row + j;
+    const std::int32_t* const own = work.whole() + start;
+    std::uint32_t last = *before;
+    std::uint32_t* const kept = work.room->magnitudes == 0 ? nullptr : work.magnitudes(r) + j;
+    for (std::size_t k = 0; k < n; ++k) {
+        const std::int32_t w = j + k >= 1 ? own[static_cast<std::ptrdiff_t>(k) - 1] : near.left;
+        const std::int32_t ww = j + k >= 2 ? own[static_cast<std::ptrdiff_t>(k) - 2] : near.left;
+        const std::int64_t sum = plus(plus(state.far[k], times(ww, model.weight[1])), times(w, model.weight[0]));
+        const std::uint32_t difference =
+            static_cast<std::uint32_t>(own[k]) - static_cast<std::uint32_t>(sum >> weight_bits);
+        const auto residual = static_cast<std::int32_t>(difference);
+        const unsigned kind =
+            activity_class(state.magnitude_n[k] + state.magnitude_n[k + 1] + state.magnitude_p[k] + 2 * last);
+        last = magnitude(residual);
+        if (kept != nullptr) kept[k] = last;
+        const std::uint32_t value = zigzag(residual);
+        unsigned raw_bits = 0;
+        const unsigned token = token_of(value, &raw_bits);
+        raw->put(value & ((1u << raw_bits) - 1), raw_bits);
+        raw->flush();
+        work.tokens()[start + k] = static_cast<std::uint8_t>(token);
+        work.classes()[start + k] |= static_cast<std::uint8_t>(kind);
+        ++state.counts[kind][token];  // NOLINT(clang-analyzer-security.ArrayBound): activity is below 2^23
     }
+    *before = last;
+}
+
+// Tokens and classes of all elements in order, counts by class, and the raw bits at `raw`; returns how many bytes of
+// those there are.
+std::size_t make_tokens(const Work& work, const Values& values, const Predictor& model, MutableBytes raw) noexcept {
+    EncodeState& state = *work.state;
+    std::memset(state.counts, 0, sizeof state.counts);
+    BitWriter writer(raw.data(), raw.data() + raw.size());
+    for (std::size_t r = 0; r < work.rows(); ++r) {
+        const Values::Near near = values.neighbours(r);
+        const std::size_t count = work.count(r);
+        std::uint32_t before = 0;
+        for (std::size_t j = 0; j < count; j += block) {
+            const std::size_t n = count - j < block ? count - j : block;
+            gather(work, near, j, n, count);
+            values.far_sums(model, near, j, n, count, state.far);
+            if (j == 0) before = state.magnitude_n[0];
+            make_block(work, near, model, r, j, n, &before, &writer);
+        }
+    }
+    return static_cast<std::size_t>(writer.finish() - raw.data());
 }
 
 struct Writer {
@@ -160,10 +221,9 @@ struct Writer {
     }
 };
 
-// The tokens of each context as one frame of rANS; returns the end of the last.
-std::uint8_t* code_tokens(const Work& work, unsigned contexts, const std::uint8_t* ends,
-                          std::size_t sizes[max_contexts]) noexcept {
-    EncodeState& state = *work.state;
+// The tokens of each context as one frame of rANS; returns the bytes of all, 0 where they do not fit.
+std::size_t code_tokens(const Work& work, unsigned contexts, const std::uint8_t* ends,
+                        std::size_t sizes[max_contexts]) noexcept {
     std::uint8_t context_of[class_count];
     std::size_t counts[max_contexts] = {};
     std::uint8_t* next[max_contexts];
@@ -171,43 +231,50 @@ std::uint8_t* code_tokens(const Work& work, unsigned contexts, const std::uint8_
         if (k >= ends[c]) ++c;
         context_of[k] = static_cast<std::uint8_t>(c);
     }
-    for (std::size_t i = 0; i < work.elements; ++i) ++counts[context_of[state.classes[i]]];
-    std::uint8_t* start = state.sorted;
+    const auto context = [&](std::size_t i) noexcept { return context_of[work.classes()[i] & ~exception]; };
+    for (std::size_t i = 0; i < work.elements; ++i) ++counts[context(i)];
+    std::uint8_t* start = work.sorted();
     for (unsigned c = 0; c < contexts; start += counts[c], ++c) next[c] = start;
-    for (std::size_t i = 0; i < work.elements; ++i) *next[context_of[state.classes[i]]]++ = state.tokens[i];
-    std::uint8_t* at = state.coded;
-    start = state.sorted;
+    for (std::size_t i = 0; i < work.elements; ++i) *next[context(i)]++ = work.tokens()[i];
+    std::size_t coded = 0;
+    start = work.sorted();
     for (unsigned c = 0; c < contexts; start += counts[c], ++c) {
-        const MutableBytes room(at, static_cast<std::size_t>(state.coded + sizeof state.coded - at));
-        if (rans_coding.encode(Bytes(start, counts[c]), room, work.rans_workspace, &sizes[c]) != Status::ok) {
-            return nullptr;
-        }
-        at += sizes[c];
+        const MutableBytes room(work.coded() + coded, work.room->coded - coded);
+        const Bytes tokens(start, counts[c]);
+        if (rans_coding.encode(tokens, room, work.rans_workspace(), &sizes[c]) != Status::ok) return 0;
+        coded += sizes[c];
     }
-    return at;
+    return coded;
+}
+
+// Calls use(element) for each that is stored as it is, in order.
+template <class Use>
+void each_exception(const Work& work, const Use& use) noexcept {
+    for (std::size_t i = 0, left = work.exceptions; left != 0; ++i) {
+        if ((work.classes()[i] & exception) == 0) continue;
+        use(i);
+        --left;
+    }
 }
 
 // Writes the chunk where it takes less than out; returns its size, 0 where it does not.
 std::size_t code_chunk(Work* work, std::uint64_t plane, std::uint64_t first_row, MutableBytes out) noexcept {
     EncodeState& state = *work->state;
-    const Rows rows(state.values, state.magnitudes, work->row, plane, first_row);
     if (work->bound == Bound::absolute) {
-        work->bytes == 4 ? quantize_absolute<float>(work, rows) : quantize_absolute<double>(work, rows);
+        work->bytes == 4 ? quantize_absolute<float>(work) : quantize_absolute<double>(work);
     } else {
-        work->bytes == 4 ? quantize_relative<float>(work, rows) : quantize_relative<double>(work, rows);
+        work->bytes == 4 ? quantize_relative<float>(work) : quantize_relative<double>(work);
     }
-    pad_rows(*work, rows);
+    const Values values(reinterpret_cast<const std::uint8_t*>(work->whole()), work->row, plane, first_row);
     Predictor model;
-    fit(rows, work->rows() == 1 ? work->elements : work->row, work->rows(), &model);
-    const std::uint8_t* const raw_end = make_tokens(*work, rows, model);
+    fit(values, work->rows() == 1 ? work->elements : work->row, work->rows(), &model);
+    const std::size_t raw_bytes = make_tokens(*work, values, model, out);
     std::uint8_t ends[max_contexts];
     const unsigned contexts = merge_classes(state.counts, ends);
     std::size_t sizes[max_contexts];
-    const std::uint8_t* const coded_end = code_tokens(*work, contexts, ends, sizes);
-    if (coded_end == nullptr) return 0;
+    const std::size_t coded_bytes = code_tokens(*work, contexts, ends, sizes);
+    if (coded_bytes == 0) return 0;
 
-    const auto raw_bytes = static_cast<std::size_t>(raw_end - state.raw);
-    const auto coded_bytes = static_cast<std::size_t>(coded_end - state.coded);
     Writer head{state.head};
     head.number(chunk_coded);
     for (const std::int16_t weight : model.weight) head.number(weight);
@@ -220,26 +287,25 @@ std::size_t code_chunk(Work* work, std::uint64_t plane, std::uint64_t first_row,
     for (unsigned c = 0; c < contexts; ++c) head.varint(sizes[c]);
     const auto head_size = static_cast<std::size_t>(head.at - state.head);
     std::size_t total = head_size + coded_bytes + raw_bytes + work->exceptions * work->bytes;
-    std::uint32_t from = 0;
-    for (std::size_t i = 0; i < work->exceptions; from = state.exceptions[i++] + 1) {
-        total += varint_bytes(state.exceptions[i] - from);
-    }
+    std::size_t from = 0;
+    each_exception(*work, [&](std::size_t i) noexcept {
+        total += varint_bytes(i - from);
+        from = i + 1;
+    });
     if (total >= out.size()) return 0;
-    Writer to{out.data()};
-    const auto put = [&](const std::uint8_t* p, std::size_t size) {
-        std::memcpy(to.at, p, size);
-        to.at += size;
-    };
-    put(state.head, head_size);
-    put(state.coded, coded_bytes);
-    put(state.raw, raw_bytes);
+    Writer to{out.data() + head_size + coded_bytes + raw_bytes};
+    std::memmove(to.at - raw_bytes, out.data(), raw_bytes);
+    std::memcpy(out.data(), state.head, head_size);
+    std::memcpy(out.data() + head_size, work->coded(), coded_bytes);
     from = 0;
-    for (std::size_t i = 0; i < work->exceptions; from = state.exceptions[i++] + 1) {
-        to.varint(state.exceptions[i] - from);
-    }
-    for (std::size_t i = 0; i < work->exceptions; ++i) {
-        put(work->values.data() + std::size_t{state.exceptions[i]} * work->bytes, work->bytes);
-    }
+    each_exception(*work, [&](std::size_t i) noexcept {
+        to.varint(i - from);
+        from = i + 1;
+    });
+    each_exception(*work, [&](std::size_t i) noexcept {
+        std::memcpy(to.at, work->values.data() + i * work->bytes, work->bytes);
+        to.at += work->bytes;
+    });
     return total;
 }
 
@@ -273,7 +339,10 @@ std::size_t frame_bound(const Array& array) noexcept {
                                     g.chunks * (chunk_entry_bytes + 1 + 4));
 }
 
-std::size_t encode_workspace() noexcept { return (sizeof(EncodeState) + 7) / 8 * 8 + rans_coding.encode_workspace; }
+std::size_t encode_workspace(const Array& array) noexcept {
+    Geometry g;
+    return geometry(array, &g) == Status::ok && g.elements != 0 ? Room(g).all() : 0;
+}
 
 Status encode(Bytes values, const Array& array, Bound bound, double limit, MutableBytes out, MutableBytes workspace,
               std::size_t* written) noexcept {
@@ -284,7 +353,7 @@ Status encode(Bytes values, const Array& array, Bound bound, double limit, Mutab
     if (!(limit >= least_limit) || !(limit <= (bound == Bound::absolute ? most_limit : 0x1.fffffp-1))) {
         return Status::bad_argument;
     }
-    BP_TRY(check_encode(frame_bound(array), values, out, workspace, encode_workspace()));
+    BP_TRY(check_encode(frame_bound(array), values, out, workspace, encode_workspace(array)));
     Writer to{out.data()};
     to.number(static_cast<std::uint8_t>(static_cast<unsigned>(array.element) | static_cast<unsigned>(bound) << 1));
     to.number(static_cast<std::uint8_t>(array.rank));
@@ -301,14 +370,14 @@ Status encode(Bytes values, const Array& array, Bound bound, double limit, Mutab
         to.number(restore.grid);
     }
     auto* const state = reinterpret_cast<EncodeState*>(workspace.data());
-    const MutableBytes rans_workspace = workspace.subspan((sizeof(EncodeState) + 7) / 8 * 8);
+    const Room room(g);
     std::uint8_t* entry = to.at;
     to.at += g.chunks * chunk_entry_bytes;
     for (std::uint64_t i = 0; i < g.chunks; ++i, entry += chunk_entry_bytes) {
         const std::uint64_t start = chunk_start(g, i);
         const auto elements = static_cast<std::size_t>(chunk_start(g, i + 1) - start);
         const Bytes part = values.subspan(static_cast<std::size_t>(start) * bytes, elements * bytes);
-        Work work{state, rans_workspace, part, bytes, static_cast<std::size_t>(g.row), elements, bound, limit, restore};
+        Work work{state, &room, part, bytes, static_cast<std::size_t>(g.row), elements, bound, limit, restore};
         std::size_t size = code_chunk(&work, g.plane, i * g.chunk_rows, MutableBytes(to.at, part.size() + 1));
         if (size == 0) {
             to.at[0] = chunk_raw;

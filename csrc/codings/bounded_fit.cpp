@@ -1,6 +1,6 @@
 // How the encoder of bounded frames picks its prediction. Sums are whole numbers and the doubles see no fused
 // operation, so every machine picks the same.
-#include "codings/bounded_model.h"
+#include "codings/bounded_rows.h"
 
 namespace bitpress::bounded {
 namespace {
@@ -15,19 +15,20 @@ struct Sample {
     std::int32_t value;
 };
 
-void take(const Rows& rows, const Rows::Neighbours& near, std::size_t r, std::size_t j, Sample* sample) noexcept {
-    const std::int32_t* const own = rows.values(r) + j;
-    const auto at = static_cast<std::ptrdiff_t>(j);
-    const std::int32_t taps[tap_count] = {own[-1],        own[-2],    near.n[at],     near.nn[at], near.n[at - 1],
-                                          near.n[at + 1], near.p[at], near.p[at - 1], near.pn[at], near.pn[at - 1]};
+void take(const Values& values, const Values::Near& near, std::size_t start, std::size_t j, std::size_t row,
+          Sample* sample) noexcept {
+    const Far far = values.far(near, j, row);
+    const std::int32_t w = j >= 1 ? values[start + j - 1] : near.left;
+    const std::int32_t ww = j >= 2 ? values[start + j - 2] : near.left;
+    const std::int32_t taps[tap_count] = {w, ww, far.n, far.nn, far.nw, far.ne, far.p, far.pw, far.pn, far.pnw};
     std::memcpy(sample->tap, taps, sizeof taps);
     sample->tap[tap_count] = one;
-    sample->value = own[0];
+    sample->value = values[start + j];
 }
 
 // Calls use(sample) for about sample_target elements, the same ones each time.
 template <class Use>
-void each_sample(const Rows& rows, std::size_t row, std::size_t row_count, Use use) noexcept {
+void each_sample(const Values& values, std::size_t row, std::size_t row_count, Use use) noexcept {
     const std::size_t total = row * row_count;
     const std::size_t step = total / sample_target + 1;
     Sample sample;
@@ -35,7 +36,7 @@ void each_sample(const Rows& rows, std::size_t row, std::size_t row_count, Use u
         const std::size_t jittered = i + (k * 7919) % step;  // so that no column is favoured
         const std::size_t at = jittered - step / 2;
         const std::size_t r = at / row;
-        take(rows, rows.neighbours(r), r, at % row, &sample);
+        take(values, values.neighbours(r), r * row, at % row, row, &sample);
         use(sample);
     }
 }
@@ -91,9 +92,9 @@ bool solve(const Normal& normal, Predictor* model) noexcept {
 }
 
 // About 16 times the bits that the samples' residuals take.
-std::uint64_t cost(const Rows& rows, std::size_t row, std::size_t row_count, const Predictor& model) noexcept {
+std::uint64_t cost(const Values& values, std::size_t row, std::size_t row_count, const Predictor& model) noexcept {
     std::uint64_t bits = 0;
-    each_sample(rows, row, row_count, [&](const Sample& sample) {
+    each_sample(values, row, row_count, [&](const Sample& sample) {
         const std::int64_t residual = sample.value - predicted(model, sample);
         const std::uint64_t size = 2 * static_cast<std::uint64_t>(residual < 0 ? -residual : residual) + 1;
         const unsigned top = 63 - static_cast<unsigned>(__builtin_clzll(size));
@@ -103,10 +104,11 @@ std::uint64_t cost(const Rows& rows, std::size_t row, std::size_t row_count, con
     return bits;
 }
 
-std::int64_t mean_residual(const Rows& rows, std::size_t row, std::size_t row_count, const Predictor& model) noexcept {
+std::int64_t mean_residual(const Values& values, std::size_t row, std::size_t row_count,
+                           const Predictor& model) noexcept {
     std::int64_t sum = 0;
     std::int64_t count = 1;
-    each_sample(rows, row, row_count, [&](const Sample& sample) {
+    each_sample(values, row, row_count, [&](const Sample& sample) {
         const std::int64_t residual = sample.value - predicted(model, sample);
         sum += residual < 0 ? -residual : residual;
         ++count;
@@ -127,10 +129,10 @@ constexpr Predictor fixed[] = {
 
 }  // namespace
 
-void fit(const Rows& rows, std::size_t row, std::size_t row_count, Predictor* model) noexcept {
+void fit(const Values& values, std::size_t row, std::size_t row_count, Predictor* model) noexcept {
     std::uint64_t least = ~std::uint64_t{0};
     const auto consider = [&](const Predictor& candidate) {
-        const std::uint64_t bits = cost(rows, row, row_count, candidate);
+        const std::uint64_t bits = cost(values, row, row_count, candidate);
         if (bits >= least) return;
         least = bits;
         *model = candidate;
@@ -139,9 +141,9 @@ void fit(const Rows& rows, std::size_t row, std::size_t row_count, Predictor* mo
     // Twice least squares, each sample weighing less by its last residual: nearer to bits than squares alone.
     Predictor fitted = *model;
     for (unsigned round = 0; round < 2; ++round) {
-        const std::int64_t scale = mean_residual(rows, row, row_count, fitted) / 2 + 1;
+        const std::int64_t scale = mean_residual(values, row, row_count, fitted) / 2 + 1;
         Normal normal = {};
-        each_sample(rows, row, row_count, [&](const Sample& sample) {
+        each_sample(values, row, row_count, [&](const Sample& sample) {
             if (!small(sample)) return;
             const std::int64_t residual = sample.value - predicted(fitted, sample);
             const std::int64_t trust = 64 * scale / ((residual < 0 ? -residual : residual) + scale);

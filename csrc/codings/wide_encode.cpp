@@ -143,8 +143,7 @@ std::size_t wide_encode_workspace(const Coding& with, std::size_t count) noexcep
 
 Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t count, std::size_t row,
                    MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
-    if (bits < wide_min_bits || bits > wide_max_bits ||
-        packed.size() != packed_bytes(count, bits)) {
+    if (bits < wide_min_bits || bits > wide_max_bits || packed.size() != packed_bytes(count, bits)) {
         return Status::bad_argument;
     }
     if (std::uint64_t{count} >> 40 != 0) return Status::too_large;  // rans_frequencies' limit

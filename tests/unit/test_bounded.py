@@ -242,3 +242,14 @@ def test_rows_and_planes_longer_than_what_is_kept(shape: tuple[int, ...], dtype:
     for bound in (0.1, 1e-3):
         blob = bp.bounded.encode(values, absolute=bound)
         assert np.abs(bp.bounded.decode(blob).astype(np.float64) - values).max() <= bound
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(1 << 20,), (2, 1 << 17), (1 << 17, 2), (64, 128, 128), (40_000, 5, 7), (3, 200, 300), (4, 3, 9, 100), (7,), ()],
+)
+def test_encoding_needs_at_most_twice_the_chunk(shape: tuple[int, ...]) -> None:
+    chunk = 2**18 * 4
+    tables = 2**16
+    assert _core.bounded_encode_workspace(0, shape) <= 2 * chunk + tables
+    assert _core.bounded_encode_workspace(1, shape) <= 2 * chunk + tables
