@@ -105,10 +105,16 @@ def _optimized(
     """The graph to be stored, what reads its tensors, and what they are before any scheme; ``fixed`` ones stay so."""
     described = {name: TensorSpec(name, spec.dtype, spec.shape) for name, spec in source.tensors.items()}
     if source.graph is None or not optimize:
+        if recipe.channels:
+            raise SchemeError("channels are cut out of networks, such as an ONNX file, that may be optimized")
         return source.graph, source.read, described
     from .passes import optimize as run_passes
 
     graph, arrays = run_passes(source.graph, _Arrays(source), fold=not recipe.is_lossless, fixed=fixed)
+    if recipe.channels:
+        from .passes.channels import cut_channels
+
+        graph, arrays = cut_channels(graph, arrays, recipe.channels, ignore=recipe.ignore, fixed=fixed)
     for name in arrays.computed:
         array = arrays[name]
         described[name] = TensorSpec(name, dtype_of(array), array.shape)

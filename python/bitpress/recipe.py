@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .dtypes import FLOATS
 from .errors import SchemeError
-from .recipe_words import PLAIN_WORDS, WORDS, parsed, scheme_of, scheme_words
+from .recipe_words import PLAIN_WORDS, WORDS, parsed, parts_of, scheme_of, scheme_words
 from .scheme import Bound, Bounded, Coded, Coding, Keep, Pattern, Scheme, Structure
 
 __all__ = ["Recipe", "Rule"]
@@ -152,11 +152,19 @@ class Rule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Ordered rules; the first that matches decides. What none matches, or ``ignore`` names, is stored as it is."""
+    """Ordered rules; the first that matches decides. What none matches, or ``ignore`` names, is stored as it is.
+
+    ``channels``: the share of whole channels, neurons and heads that is cut out of the graph first (`passes.channels`).
+    """
 
     rules: tuple[Rule, ...] = ()
     ignore: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    channels: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.channels < 1:
+            raise SchemeError(f"channels must be at least 0 and below 1, not {self.channels}")
 
     @classmethod
     def int(
@@ -306,7 +314,7 @@ class Recipe:
     @property
     def is_lossless(self) -> bool:
         """Whether every tensor comes back bit for bit."""
-        return all(rule.is_lossless for rule in self.rules)
+        return not self.channels and all(rule.is_lossless for rule in self.rules)
 
     def rule_for(self, name: str, shape: Shape, dtype: str = "F32", op: str = "") -> Rule | None:
         """The first rule for a tensor of this name, shape, dtype and consumer; None where it is stored as it is."""
@@ -320,11 +328,13 @@ class Recipe:
             "rules": [rule.to_dict() for rule in self.rules],
             "ignore": list(self.ignore),
             "metadata": dict(self.metadata),
+            **({"channels": self.channels} if self.channels else {}),
         }
 
     @classmethod
     def from_dict(cls, document: Any) -> Recipe:
-        """A recipe from plain dicts and lists: ``{"rules": [...], "ignore": [patterns], "metadata": {...}}``.
+        """A recipe from plain dicts and lists: ``{"rules": [...], "ignore": [patterns], "metadata": {...},
+        "channels": share}``.
 
         A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``; or ``bounded`` (an
         error) and ``bound`` ("absolute" (the default), "relative" or "range"); or ``bits``, ``symmetric`` (or
@@ -334,25 +344,14 @@ class Recipe:
         ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``, ``rate``. SchemeError names the rule and what is
         wrong.
         """
-        if not isinstance(document, Mapping):
-            raise SchemeError("a recipe must be an object with rules")
-        unknown = set(map(str, document)) - {"rules", "ignore", "metadata"}
-        if unknown:
-            raise SchemeError(f"unknown key {min(unknown)!r}; known: rules, ignore, metadata")
-        rules, ignore, metadata = (document.get(key, kind()) for key, kind in _PARTS.items())
-        if not isinstance(rules, list) or not isinstance(ignore, list):
-            raise SchemeError("rules and ignore must be lists")
-        if not all(isinstance(pattern, str) for pattern in ignore):
-            raise SchemeError("ignore must be a list of texts")
-        if not isinstance(metadata, Mapping) or not all(isinstance(x, str) for pair in metadata.items() for x in pair):
-            raise SchemeError("metadata must be an object of texts")
+        rules, ignore, metadata, channels = parts_of(document)
         read = []
         for index, rule in enumerate(rules):
             try:
                 read.append(_rule(rule))
             except SchemeError as error:
                 raise SchemeError(f"rule {index}: {error}") from None
-        return cls(tuple(read), tuple(ignore), dict(metadata))
+        return cls(tuple(read), ignore, metadata, channels)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Recipe:
@@ -368,9 +367,6 @@ class Recipe:
         rules = ",\n".join(f"    {json.dumps(rule)}" for rule in document["rules"])
         rest = f'  "ignore": {json.dumps(document["ignore"])},\n  "metadata": {json.dumps(document["metadata"])}'
         Path(path).write_text(f'{{\n  "rules": [\n{rules}\n  ],\n{rest}\n}}\n', "utf-8")
-
-
-_PARTS: dict[str, type] = {"rules": list, "ignore": list, "metadata": dict}
 
 
 def _rule(words: Any) -> Rule:

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import SchemeError
 from .scheme import Bounded, Codebook, Coded, Granularity, Integer, Scheme, Structure, split_coding
 
-__all__ = ["PLAIN_WORDS", "WORDS", "parsed", "pattern_of", "scheme_of", "scheme_words"]
+__all__ = ["PLAIN_WORDS", "WORDS", "parsed", "parts_of", "pattern_of", "scheme_of", "scheme_words"]
 
 MAX_BYTES = 10_000_000  # a recipe file is read whole
 
@@ -152,6 +152,27 @@ def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
     else:
         scheme = Scheme.int(words.get("bits", 8), symmetric=words.get("symmetric", True), **shared)
     return scheme, per == "channel" and "axis" not in words
+
+
+def parts_of(document: Any) -> tuple[list[Any], tuple[str, ...], dict[str, str], float]:
+    """Rules, what is ignored, metadata and the share of channels of a recipe's document; SchemeError where it is
+    none."""
+    if not isinstance(document, Mapping):
+        raise SchemeError("a recipe must be an object with rules")
+    unknown = set(map(str, document)) - {"rules", "ignore", "metadata", "channels"}
+    if unknown:
+        raise SchemeError(f"unknown key {min(unknown)!r}; known: rules, ignore, metadata, channels")
+    rules, ignore, metadata = document.get("rules", []), document.get("ignore", []), document.get("metadata", {})
+    if not isinstance(rules, list) or not isinstance(ignore, list):
+        raise SchemeError("rules and ignore must be lists")
+    if not all(isinstance(pattern, str) for pattern in ignore):
+        raise SchemeError("ignore must be a list of texts")
+    if not isinstance(metadata, Mapping) or not all(isinstance(x, str) for pair in metadata.items() for x in pair):
+        raise SchemeError("metadata must be an object of texts")
+    channels = document.get("channels", 0.0)
+    if isinstance(channels, bool) or not isinstance(channels, int | float):
+        raise SchemeError("channels must be a number")
+    return rules, tuple(ignore), dict(metadata), float(channels)
 
 
 def parsed(path: Path) -> Any:

@@ -218,6 +218,9 @@ def command(
         Score | None,
         typer.Option(help="What ranks weights that go; but magnitude needs --calibration.  [default: magnitude]"),
     ] = None,
+    channels: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Share of channels, neurons and heads cut out of the graph.")
+    ] = None,
     whole: Annotated[bool, typer.Option("--global", help="Rank weights over the whole model for --sparsity.")] = False,
     coding: Annotated[
         str | None,
@@ -308,6 +311,8 @@ def command(
     if calibration is not None and recipe is None and not lossless and nbytes is None:
         words = _calibrated(words)
     chosen = _recipe(recipe, lossless, words, ignore or [])
+    if channels is not None:
+        chosen = replace(chosen, channels=channels)
     if not source.is_dir():
         existing(source)
     if base is not None:
