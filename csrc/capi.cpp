@@ -66,6 +66,16 @@ bp_value describe(const GraphValue& value) noexcept {
     return out;
 }
 
+bp_value describe(const GraphValue& named, const PlannedValue& planned, const bitpress::Shape& shape) noexcept {
+    bp_value out = {};
+    out.name = named.name.data();
+    out.name_bytes = named.name.size();
+    out.dtype = static_cast<uint32_t>(planned.dtype);
+    out.rank = shape.rank;
+    for (uint32_t d = 0; d < shape.rank; ++d) out.dims[d] = static_cast<int64_t>(shape.dims[d]);
+    return out;
+}
+
 }  // namespace
 
 extern "C" {
@@ -155,15 +165,20 @@ BP_PUBLIC bp_status bp_session_output(const bp_session* session, uint32_t index,
     if (session == nullptr || value == nullptr) return BP_BAD_ARGUMENT;
     const Graph& graph = core(session).model().graph();
     if (index >= graph.outputs().size()) return BP_BAD_ARGUMENT;
-    const PlannedValue& planned = core(session).value(graph.outputs()[index]);
-    bp_value out = {};
-    const GraphValue& named = graph.values()[graph.outputs()[index]];
-    out.name = named.name.data();
-    out.name_bytes = named.name.size();
-    out.dtype = static_cast<uint32_t>(planned.dtype);
-    out.rank = planned.shape.rank;
-    for (uint32_t d = 0; d < out.rank; ++d) out.dims[d] = static_cast<int64_t>(planned.shape.dims[d]);
-    *value = out;
+    const uint32_t output = graph.outputs()[index];
+    *value = describe(graph.values()[output], core(session).value(output), core(session).value(output).shape);
+    return BP_OK;
+}
+
+BP_PUBLIC bp_status bp_run_output(const bp_session* session, uint32_t index, void* arena, size_t arena_bytes,
+                                  bp_value* value) {
+    if (session == nullptr || arena == nullptr || value == nullptr) return BP_BAD_ARGUMENT;
+    const Graph& graph = core(session).model().graph();
+    if (index >= graph.outputs().size()) return BP_BAD_ARGUMENT;
+    if (arena_bytes < core(session).bytes().arena) return BP_MEMORY_TOO_SMALL;
+    const uint32_t output = graph.outputs()[index];
+    const bitpress::Shape shape = core(session).shape(output, bytes(arena, arena_bytes));
+    *value = describe(graph.values()[output], core(session).value(output), shape);
     return BP_OK;
 }
 

@@ -81,13 +81,18 @@ struct PlannedValue {
     std::uint32_t root = no_value;    // the value whose memory it uses: itself, or what it is an alias of
     std::uint32_t output = no_value;  // index among the graph's outputs, where it is computed into the caller's
     std::uint32_t input = no_value;   // index among the graph's inputs
-    std::uint32_t last_step = 0;      // the last step that reads it or, for a root, one of its aliases
+    std::uint32_t last_step = 0;      // when it, or for a root one of its aliases, is read last (Planner::when)
     std::uint64_t offset = 0;         // in the arena, for a computed root that is no output
+    std::uint32_t live = no_value;    // where `varying` is not 0: the number of its shape among those of a run
+    std::uint8_t varying = 0;         // bit d: dim d is known when it was computed, and at most shape.dims[d]
 };
 
 // One operator of the program.
 struct Step {
-    const Operator* op = nullptr;  // null: an alias, nothing to run
+    const Operator* op = nullptr;       // null: an alias, nothing to run
+    const Operator* planner = nullptr;  // not null: it is planned in each run, for the shapes of its inputs then
+    bool varies = false;                // its outputs' shapes are found by running it
+    Status refused[2] = {};             // of an If: why a body cannot run with inputs of these shapes
     void* params = nullptr;
     unsigned parts = 1;      // workers that share it
     std::uint64_t work = 0;  // about how many multiply-adds, of these products, or element visits
@@ -107,7 +112,8 @@ struct SessionBytes {
     std::uint64_t work = 0;   // about how many multiply-adds or element visits a run makes
 };
 
-// Told of a run's progress, on the caller's thread: before each step, with its node, and with no_value after the last.
+// Told of a run's progress, on the caller's thread: before each step, with its node, with the owner of a body when that
+// has run, and with no_value after the last.
 struct Observer {
     void* self = nullptr;
     void (*before)(void* self, std::uint32_t node) noexcept = nullptr;
@@ -132,7 +138,11 @@ class Session {
     const PlannedValue& value(std::uint32_t index) const noexcept { return values_[index]; }
     const Step& step(std::uint32_t node) const noexcept { return steps_[node]; }
 
-    // Buffers hold the values' exact bytes, aligned to their element, and do not overlap. arena: bytes().arena at
+    // Of a value after a run, whose arena it was: not more than value(index).shape.
+    Shape shape(std::uint32_t index, MutableBytes arena) const noexcept;
+
+    // Buffers hold the values' exact bytes (of those whose shapes vary, room for the largest; what is written is
+    // row-major in the shape found), aligned to their element, and do not overlap. arena: bytes().arena at
     // least. workers: any number; those that were not planned for have nothing to do. Their number does not change a
     // bit of the outputs.
     Status run(std::span<const Bytes> inputs, std::span<const MutableBytes> outputs, MutableBytes arena,
@@ -141,14 +151,30 @@ class Session {
   private:
     friend class Planner;
     struct Buffers;
+    Status run_nodes(std::uint32_t first, std::uint32_t end, const Buffers& buffers) const noexcept;
     Status run_step(std::uint32_t node, const Buffers& buffers) const noexcept;
+    Status plan_live(std::uint32_t node, const Buffers& buffers, PlanContext* context) const noexcept;
+    Status run_if(std::uint32_t node, const Buffers& buffers) const noexcept;
+    Status run_loop(std::uint32_t node, const Buffers& buffers) const noexcept;
+    Status copy_value(std::uint32_t value, const Buffers& buffers, std::uint8_t* scratch, void* to) const noexcept;
+    Status hand_over(std::uint32_t from, std::uint32_t to, const Buffers& buffers,
+                     std::uint8_t* scratch) const noexcept;
+    Status read_number(std::uint32_t value, const Buffers& buffers, std::uint8_t* scratch,
+                       std::int64_t* out) const noexcept;
     Status copy_outputs(const Buffers& buffers) const noexcept;
     void* locate(std::uint32_t value, const Buffers& buffers) const noexcept;
+    const Shape& live_shape(std::uint32_t value, const Buffers& buffers) const noexcept;
+    void set_live(std::uint32_t value, const Shape& shape, const Buffers& buffers) const noexcept;
 
     const Model* model_ = nullptr;
     PlannedValue* values_ = nullptr;
     Step* steps_ = nullptr;
     SessionBytes bytes_;
+    Activations activations_ = Activations::float32;
+    // In the arena: shapes that vary, then operands and parameters of the step that is planned.
+    std::uint64_t live_ = 0;
+    std::uint64_t live_operands_ = 0;
+    std::uint64_t live_params_ = 0;
 };
 
 }  // namespace bitpress

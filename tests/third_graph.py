@@ -50,13 +50,43 @@ def list_attributes(cursor: Cursor) -> list[str]:
     lines = []
     for _ in range(cursor.number()):
         key = cursor.number()
-        must(1 <= key <= 37, "attribute")
+        must(1 <= key <= 40, "attribute")
         if key in reals:
             lines.append(f"{key}={struct.unpack('<f', cursor.take(4))[0]:g}")
         elif key in lists:
             lines.append(f"{key}={[cursor.signed() for _ in range(cursor.number())]}")
         else:
             lines.append(f"{key}={cursor.signed()}")
+    return lines
+
+
+def back(cursor: Cursor, names: list[str], closed: set[int]) -> str:
+    distance = cursor.number()
+    must(distance <= len(names), "input of a node")
+    must(len(names) - distance not in closed, "a value of a body that has ended")
+    return names[-distance] if distance else "-"
+
+
+def list_nodes(cursor: Cursor, names: list[str], closed: set[int], indent: str) -> list[str]:
+    """One line a node; those of its bodies, and what a body gives, further in."""
+    lines = []
+    must(len(indent) <= 8, "depth of bodies")
+    for _ in range(cursor.number()):
+        op, name = cursor.number(), cursor.text()
+        reads = [back(cursor, names, closed) for _ in range(cursor.number())]
+        inner = []
+        for _ in range({108: 2, 109: 1}.get(op, 0)):
+            first = len(names)
+            for _ in range(cursor.number()):
+                names.append(cursor.value())
+            inner.append(f"{indent} body of {names[first:]}")
+            inner += list_nodes(cursor, names, closed, indent + " ")
+            inner.append(f"{indent} gives {[back(cursor, names, closed) for _ in range(cursor.number())]}")
+            closed.update(range(first, len(names)))
+        writes = [cursor.value() for _ in range(cursor.number())]
+        names += writes
+        lines.append(f"{indent}{op} {name!r}: {reads} -> {writes} {' '.join(list_attributes(cursor))}".rstrip())
+        lines += inner
     return lines
 
 
@@ -71,16 +101,11 @@ def list_graph(data: bytes, tensors: list[str]) -> list[str]:
         must(next_tensor < len(tensors), "tensor of the graph")
         names.append(tensors[next_tensor])
         next_tensor += 1
-    lines = []
-    for _ in range(cursor.number()):
-        op, name = cursor.number(), cursor.text()
-        back = [cursor.number() for _ in range(cursor.number())]
-        must(max(back, default=0) <= len(names), "input of a node")
-        reads = [names[-distance] if distance else "-" for distance in back]
-        writes = [cursor.value() for _ in range(cursor.number())]
-        names += writes
-        lines.append(f"{op} {name!r}: {reads} -> {writes} {' '.join(list_attributes(cursor))}".rstrip())
-    outputs = [names[cursor.number()] for _ in range(cursor.number())]
+    closed: set[int] = set()
+    lines = list_nodes(cursor, names, closed, "")
+    places = [cursor.number() for _ in range(cursor.number())]
+    must(not closed.intersection(places), "an output inside a body")
+    outputs = [names[place] for place in places]
     must(cursor.at == len(data), "length of the graph")
     must(len(set(names)) == len(names), "names of values")
     return [f"inputs {inputs}, outputs {outputs}", *lines]

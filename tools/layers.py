@@ -41,7 +41,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("runs", "masks", "bounded", "recipe_words", "tensor_report"),
     ("codebooks",),
     ("tensor", "codings", "graph", "recipe", "bitpack"),
-    ("lzw_formats",),
+    ("lzw_formats", "graph_bytes"),
     ("codecs",),
     ("container", "methods", "passes"),
     ("model", "importers", "profile"),

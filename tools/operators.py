@@ -30,7 +30,11 @@ def types_of(op: str) -> str:
     allowed = []
     for dtype in sorted(RUN_TYPES):
         plans = [[dtype], [dtype, dtype], [dtype, "I64"], [dtype, "I64", dtype], ["BOOL", dtype, dtype]]
-        plans = plans[-1:] if op == "Where" else plans[:1] if not op.startswith(("Gather", "Scatter")) else plans[2:4]
+        plans += [[dtype, "BOOL"], ["I64", "BOOL", dtype], ["F32", dtype]]
+        if op in ("If", "Loop", "Compress", "NonMaxSuppression"):
+            chosen = {"If": plans[:1] if dtype == "BOOL" else [], "Loop": plans[6:7], "Compress": plans[5:6]}
+            plans = chosen.get(op, plans[7:])
+        plans = plans[4:5] if op == "Where" else plans[:1] if not op.startswith(("Gather", "Scatter")) else plans[2:4]
         if any(accepts(op, plan) for plan in plans):
             allowed.append(dtype)
     if set(allowed) == set(RUN_TYPES):

@@ -3,6 +3,7 @@
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
+#include <string.h>
 
 #include <atomic>
 #include <memory>
@@ -82,8 +83,10 @@ class PySession {
         return list;
     }
 
-    py::list run(const std::vector<Array>& arrays, const Observer& observer = {}) {
+    py::list run(const std::vector<Array>& arrays, const Observer& told = {}) {
         const Guard guard(&busy_, name_);
+        Progress progress{told};
+        const Observer observer = {&progress, Progress::note};
         Shapes shapes;
         shapes.reserve(arrays.size());
         for (const Array& array : arrays) {
@@ -110,7 +113,14 @@ class PySession {
             const py::gil_scoped_release unlocked;
             status = session_->run(in, out, arena_.bytes(), pool_.workers(), observer);
         }
-        raise_for(status, name_);
+        if (status != Status::ok) {
+            const std::uint32_t node = progress.node;
+            raise_as(status, name_ + ": " + (node == no_value ? "" : node_text(node) + ": ") + message(status));
+        }
+        for (std::size_t i = 0; i < out.size(); ++i) {
+            const std::uint32_t index = model_->graph().outputs()[i];
+            if (session_->value(index).varying != 0) results[i] = shrunk(index, results[i]);
+        }
         return results;
     }
 
@@ -160,6 +170,17 @@ class PySession {
     }
 
   private:
+    // The step that runs, for what is said when it fails.
+    struct Progress {
+        Observer next;
+        std::uint32_t node = no_value;
+        static void note(void* self, std::uint32_t at) noexcept {
+            auto* progress = static_cast<Progress*>(self);
+            progress->node = at;
+            if (progress->next.before != nullptr) progress->next.before(progress->next.self, at);
+        }
+    };
+
     // One thread at a time: the plan and the arena are shared.
     class Guard {
       public:
@@ -267,6 +288,15 @@ class PySession {
             shape = dims;
         }
         return py::make_tuple(text(value.name), static_cast<int>(value.dtype), shape);
+    }
+
+    // What a run found of an output whose shape varies: the front of the array that holds the largest.
+    py::array shrunk(std::uint32_t index, const py::array& largest) const {
+        PlannedValue found = session_->value(index);
+        found.shape = session_->shape(index, arena_.bytes());
+        py::array array = make_array(found);
+        if (array.nbytes() > 0) memcpy(array.mutable_data(), largest.data(), static_cast<std::size_t>(array.nbytes()));
+        return array;
     }
 
     static py::array make_array(const PlannedValue& value) {

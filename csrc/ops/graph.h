@@ -34,12 +34,14 @@ inline constexpr std::uint32_t max_values = 65536;
 inline constexpr std::uint32_t max_nodes = 65536;
 inline constexpr std::uint32_t max_node_links = 256;
 inline constexpr std::uint32_t max_node_attributes = 64;
+inline constexpr unsigned max_body_depth = 8;  // bodies inside bodies
 
 struct GraphValue {
     std::span<const char> name;  // UTF-8, not terminated
     Dtype dtype = Dtype::f32;
     ValueKind kind = ValueKind::computed;
     bool has_rank = false;
+    bool closed = false;                 // of a body that has ended: no later node may read it
     std::uint32_t tensor = no_value;     // index in the container, for stored values
     std::span<const std::int64_t> dims;  // -1 where not known; empty unless has_rank
 };
@@ -51,8 +53,22 @@ struct GraphAttribute {
     std::span<const std::int64_t> integers;
 };
 
+// A part of the graph that a node owns, and runs when it runs. It reads what the nodes before its owner write, too.
+struct GraphBody {
+    std::uint32_t first_node = 0;  // its nodes: [first_node, end_node)
+    std::uint32_t end_node = 0;
+    std::uint32_t first_input = 0;  // its inputs: so many values from that one on, which its owner writes
+    std::uint32_t input_count = 0;
+    std::span<const std::uint32_t> outputs;  // value indices
+};
+
+// How many bodies an operator owns.
+constexpr unsigned body_count(OpId op) noexcept { return op == OpId::If ? 2U : op == OpId::Loop ? 1U : 0U; }
+
 struct GraphNode {
     OpId op = OpId::none;
+    std::uint32_t end = 0;  // the node after it and its bodies
+    std::span<const GraphBody> bodies;
     std::span<const char> name;
     std::span<const std::uint32_t> inputs;  // value indices, or no_value
     std::span<const std::uint32_t> outputs;
@@ -87,11 +103,13 @@ class StoredIndices {
 };
 
 // Values in the order in which they come to be: the graph's inputs, the stored tensors, then what the nodes write, node
-// after node. So each is written once, before it is read.
+// after node. So each is written once, before it is read. A node's bodies follow it, and what it writes comes after
+// theirs.
 class Graph {
   public:
     // Reads the file's graph and checks all of it: counts, ranges, types, known operators and keys. Linear in the
-    // section. While `memory` only counts, the graph knows its stored tensors and nothing else.
+    // section (times the depth of bodies). While `memory` only counts, the graph knows its stored tensors and nothing
+    // else.
     static Status open(const File& file, Memory* memory, Graph* out) noexcept;
 
     std::span<const GraphValue> values() const noexcept { return values_; }

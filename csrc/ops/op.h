@@ -39,6 +39,8 @@ struct PlanContext {
 
     Shape outputs[max_outputs];
     Dtype output_dtypes[max_outputs] = {Dtype::f32, Dtype::f32, Dtype::f32, Dtype::f32};
+    // Bit d: dim d of an output is what run() finds, and at most what `outputs` says.
+    std::uint8_t varying[max_outputs] = {};
     std::uint64_t scratch_floats = 0;  // arena that run() needs besides inputs and outputs
     std::uint64_t tile_floats = 0;     // of these: dequantized weights
     std::uint64_t work = 0;            // about how many multiply-adds or element visits run() makes
@@ -77,8 +79,9 @@ struct RunContext {
     const std::uint64_t* input_counts = nullptr;  // elements
     unsigned input_count = 0;
     void* const* outputs = nullptr;
-    float* scratch = nullptr;  // scratch_floats, aligned to 64 bytes
-    Workers workers;           // at most as many as plan() had parts
+    Shape* output_shapes = nullptr;  // of an operator whose plan() said that dims vary: run() sets those
+    float* scratch = nullptr;        // scratch_floats, aligned to 64 bytes
+    Workers workers;                 // at most as many as plan() had parts
 
     const float* input(unsigned i) const noexcept { return static_cast<const float*>(inputs[i]); }
     float* output(unsigned i = 0) const noexcept { return static_cast<float*>(outputs[i]); }
@@ -92,6 +95,7 @@ enum OperatorFlags : unsigned {
     op_in_place = 1,  // output 0 may be the memory of input 0, where both have the same size
     op_typed = 4,     // takes inputs of other types than F32: plan() checks them
     op_alias = 2,     // output 0 is input 0's bytes under another shape: run() copies, and may be left out
+    op_control = 16,  // its bodies are run by the session; it has no plan() and no run()
     op_empty = 8,     // takes inputs without elements; run() is not called where no output has any
 };
 

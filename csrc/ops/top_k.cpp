@@ -1,9 +1,7 @@
 // TopK: the k largest or smallest elements along an axis, best first; of equal ones the first comes first, NaN is
 // larger than every number.
-#include <string.h>
-
 #include "ops/common.h"
-#include "ops/numbers.h"
+#include "ops/order.h"
 
 namespace bitpress {
 namespace {
@@ -37,22 +35,6 @@ Status plan_top_k(PlanContext& context) noexcept {
     return checked_mul(elements(in), steps, &context.work) ? Status::ok : Status::too_large;
 }
 
-// Whole numbers in the order of the elements.
-std::uint64_t order_key(Dtype dtype, const void* element) noexcept {
-    constexpr std::uint64_t sign = std::uint64_t{1} << 63;
-    if (!among(dtype, real_types)) {
-        std::int64_t value = 0;
-        load(dtype, element, 0, 1, &value);
-        return static_cast<std::uint64_t>(value) ^ (dtype == Dtype::u64 ? 0 : sign);
-    }
-    double value = 0.0;
-    load(dtype, element, 0, 1, &value);
-    value = __builtin_isnan(value) ? __builtin_nan("") : value + 0.0;  // one NaN, one zero
-    std::uint64_t bits = 0;
-    memcpy(&bits, &value, sizeof bits);
-    return (bits & sign) != 0 ? ~bits : bits | sign;
-}
-
 struct Entry {
     std::uint64_t key;
     std::uint64_t place;
@@ -62,17 +44,8 @@ struct Entry {
 };
 
 // A heap whose root is the worst entry.
-void sink(Entry* heap, std::uint64_t count, std::uint64_t at) noexcept {
-    for (;;) {
-        std::uint64_t child = 2 * at + 1;
-        if (child >= count) return;
-        if (child + 1 < count && heap[child + 1].worse_than(heap[child])) ++child;
-        if (!heap[child].worse_than(heap[at])) return;
-        const Entry kept = heap[at];
-        heap[at] = heap[child];
-        heap[child] = kept;
-        at = child;
-    }
+void sink_worst(Entry* heap, std::uint64_t count, std::uint64_t at) noexcept {
+    sink(heap, count, at, [](const Entry& a, const Entry& b) noexcept { return a.worse_than(b); });
 }
 
 Status run_top_k(const RunContext& context) noexcept {
@@ -88,17 +61,17 @@ Status run_top_k(const RunContext& context) noexcept {
             const Entry entry = {p.largest ? key : ~key, i};
             if (i < p.k) {
                 heap[i] = entry;
-                for (std::uint64_t n = p.k / 2; i + 1 == p.k && n > 0; --n) sink(heap, p.k, n - 1);
+                for (std::uint64_t n = p.k / 2; i + 1 == p.k && n > 0; --n) sink_worst(heap, p.k, n - 1);
             } else if (heap[0].worse_than(entry)) {
                 heap[0] = entry;
-                sink(heap, p.k, 0);
+                sink_worst(heap, p.k, 0);
             }
         }
         const std::uint64_t to = block * p.k * p.inner + row % p.inner;
         for (std::uint64_t n = p.k; n > 0; --n) {  // the worst that is left goes last
             const Entry worst = heap[0];
             heap[0] = heap[n - 1];
-            sink(heap, n - 1, 0);
+            sink_worst(heap, n - 1, 0);
             const std::uint64_t at = to + (n - 1) * p.inner;
             copy_elements(bytes, element(context.inputs[0], first + worst.place * p.inner, bytes), 1,
                           element(context.outputs[0], at, bytes), 1, 1);

@@ -1,78 +1,9 @@
 // Planning: shapes forward through the nodes, memory by lifetimes.
-#include "ops/numbers.h"
-#include "ops/stored.h"
-#include "session.h"
+#include "session/planner.h"
 
 namespace bitpress {
-namespace {
 
-// Arena space by best fit among the gaps that dead values left. Bounded: where there are too many gaps the smallest is
-// forgotten, so that planning stays linear.
-class Gaps {
-  public:
-    static constexpr std::uint32_t most = 256;
-    struct Gap {
-        std::uint64_t offset = 0;
-        std::uint64_t bytes = 0;
-    };
-
-    explicit Gaps(Gap* memory) noexcept : gaps_(memory) {}
-    std::uint64_t high_water() const noexcept { return end_; }
-
-    std::uint64_t take(std::uint64_t bytes) noexcept {
-        if (bytes == 0) return 0;
-        std::uint32_t best = most;
-        for (std::uint32_t i = 0; i < count_; ++i) {
-            if (gaps_[i].bytes >= bytes && (best == most || gaps_[i].bytes < gaps_[best].bytes)) best = i;
-        }
-        if (best != most) {
-            const std::uint64_t offset = gaps_[best].offset;
-            gaps_[best].offset += bytes;
-            gaps_[best].bytes -= bytes;
-            if (gaps_[best].bytes == 0) gaps_[best] = gaps_[--count_];
-            return offset;
-        }
-        for (std::uint32_t i = 0; i < count_; ++i) {  // the gap at the end grows
-            if (gaps_[i].offset + gaps_[i].bytes != end_) continue;
-            const std::uint64_t offset = gaps_[i].offset;
-            gaps_[i] = gaps_[--count_];
-            end_ = offset + bytes;
-            return offset;
-        }
-        const std::uint64_t offset = end_;
-        end_ += bytes;
-        return offset;
-    }
-
-    void give(std::uint64_t offset, std::uint64_t bytes) noexcept {
-        if (bytes == 0) return;
-        for (std::uint32_t i = 0; i < count_;) {  // join with the neighbours
-            const Gap gap = gaps_[i];
-            if (gap.offset + gap.bytes != offset && offset + bytes != gap.offset) {
-                ++i;
-                continue;
-            }
-            offset = gap.offset < offset ? gap.offset : offset;
-            bytes += gap.bytes;
-            gaps_[i] = gaps_[--count_];
-        }
-        if (count_ < most) {
-            gaps_[count_++] = {offset, bytes};
-            return;
-        }
-        std::uint32_t smallest = 0;
-        for (std::uint32_t i = 1; i < count_; ++i) smallest = gaps_[i].bytes < gaps_[smallest].bytes ? i : smallest;
-        if (gaps_[smallest].bytes < bytes) gaps_[smallest] = {offset, bytes};
-    }
-
-  private:
-    Gap* gaps_;
-    std::uint32_t count_ = 0;
-    std::uint64_t end_ = 0;
-};
-
-// Element count of a shape: not more than max_elements, with each dim of 0 taken for 1 too.
-Status accept(const Shape& shape, std::uint64_t* count) noexcept {
+Status accept_shape(const Shape& shape, std::uint64_t* count) noexcept {
     std::uint64_t product = 1;
     bool empty = false;
     for (unsigned d = 0; d < shape.rank; ++d) {
@@ -83,89 +14,6 @@ Status accept(const Shape& shape, std::uint64_t* count) noexcept {
     *count = empty ? 0 : product;
     return Status::ok;
 }
-
-}  // namespace
-
-// The pieces of memory that a Session is made of.
-struct PlanMemory {
-    Session* session = nullptr;
-    PlannedValue* values = nullptr;
-    Step* steps = nullptr;
-    Operand* operands = nullptr;
-    Gaps::Gap* gaps = nullptr;
-
-    Status take(const Graph& graph, Memory* memory) noexcept {
-        BP_TRY(memory->take_array(1, &session));
-        BP_TRY(memory->take_array(graph.values().size(), &values));
-        BP_TRY(memory->take_array(graph.nodes().size(), &steps));
-        BP_TRY(memory->take_array(max_node_links, &operands));
-        BP_TRY(memory->take_array(Gaps::most, &gaps));
-        for (std::size_t n = 0; n < graph.nodes().size(); ++n) {
-            const Operator* op = find_operator(graph.nodes()[n].op);
-            if (op == nullptr) return Status::unsupported;
-            std::uint8_t* params = nullptr;
-            std::size_t bytes = op->param_bytes;
-            if (op->otherwise != nullptr && op->otherwise->param_bytes > bytes) bytes = op->otherwise->param_bytes;
-            BP_TRY(memory->take(bytes, &params));
-            if (params == nullptr) continue;
-            steps[n].op = op;
-            steps[n].params = params;
-        }
-        return Status::ok;
-    }
-};
-
-class Planner {
-  public:
-    Planner(const Model& model, const PlanMemory& memory, const PlanOptions& options) noexcept
-        : model_(model),
-          graph_(model.graph()),
-          memory_(memory),
-          values_(memory.values),
-          gaps_(memory.gaps),
-          options_(options) {}
-
-    Status run(std::span<const InputShape> shapes, std::uint32_t* failed_node) noexcept {
-        BP_TRY(place_inputs(shapes));
-        BP_TRY(place_stored());
-        find_last_readers();
-        for (std::uint32_t n = 0; n < graph_.nodes().size(); ++n) {
-            *failed_node = n;
-            BP_TRY(plan_node(n));
-        }
-        *failed_node = no_value;
-        for (const std::uint32_t index : graph_.outputs()) {  // stored ones are decoded after the last step
-            const std::uint64_t bytes = to_alignment(model_.undecoded(index));
-            gaps_.give(gaps_.take(bytes), bytes);
-        }
-        bytes_.arena = gaps_.high_water() + memory_alignment - 1;
-        memory_.session->model_ = &model_;
-        memory_.session->values_ = values_;
-        memory_.session->steps_ = memory_.steps;
-        memory_.session->bytes_ = bytes_;
-        return Status::ok;
-    }
-
-  private:
-    Status place_inputs(std::span<const InputShape> shapes) noexcept;
-    Status place_stored() noexcept;
-    void find_last_readers() noexcept;
-    Status plan_node(std::uint32_t n) noexcept;
-    Status read_operands(const GraphNode& node, const Operator& op) noexcept;
-    Status place_outputs(std::uint32_t n, const PlanContext& context) noexcept;
-    Status place_scratch(std::uint32_t n, const PlanContext& context) noexcept;
-    bool share(std::uint32_t n, const GraphNode& node, PlannedValue& out) noexcept;
-    void free_dead(std::uint32_t n, std::uint32_t value) noexcept;
-    bool in_arena(const PlannedValue& root) const noexcept { return root.output == no_value && root.input == no_value; }
-
-    const Model& model_;
-    const Graph& graph_;
-    PlanMemory memory_;
-    PlannedValue* values_;
-    Gaps gaps_;
-    SessionBytes bytes_;
-    PlanOptions options_;
-};
 
 Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
     const std::span<const GraphValue> inputs = graph_.inputs();
@@ -184,7 +32,7 @@ Status Planner::place_inputs(std::span<const InputShape> shapes) noexcept {
             if (declared.has_rank && declared.dims[d] != -1 && declared.dims[d] != dim) return Status::bad_shape;
             value.shape.dims[d] = static_cast<std::uint64_t>(dim);
         }
-        BP_TRY(accept(value.shape, &value.count));
+        BP_TRY(accept_shape(value.shape, &value.count));
         value.bytes = value.count * element_bytes(value.dtype);
         value.input = i;
     }
@@ -199,19 +47,43 @@ Status Planner::place_stored() noexcept {
         const TensorView* view = model_.stored(i);
         if (view == nullptr) continue;
         values_[i].shape = view->shape;
-        BP_TRY(accept(view->shape, &values_[i].count));
+        BP_TRY(accept_shape(view->shape, &values_[i].count));
         BP_TRY(stored_dtype(*view, &values_[i].dtype));
         values_[i].bytes = values_[i].count * element_bytes(values_[i].dtype);
     }
     return Status::ok;
 }
 
+void Planner::read_until(std::uint32_t value, std::uint32_t time) noexcept {
+    if (values_[value].last_step < time) values_[value].last_step = time;
+}
+
+// What a loop reads of the values around it lives until its last turn; what a body gives to its owner until the end.
 void Planner::find_last_readers() noexcept {
+    struct Owner {
+        std::uint32_t end, time, first_value;  // first_value: 0 where what stands around it need not outlive a turn
+    };
+    Owner owners[max_body_depth];
+    unsigned depth = 0;
     for (std::uint32_t n = 0; n < graph_.nodes().size(); ++n) {
         const GraphNode& node = graph_.nodes()[n];
-        for (const std::uint32_t index : node.outputs) values_[index].last_step = n;
-        for (const std::uint32_t index : node.inputs) {
-            if (index != no_value) values_[index].last_step = n;
+        while (depth > 0 && n >= owners[depth - 1].end) --depth;
+        const std::uint32_t end = node.bodies.empty() ? when(n) : closing(node, depth);
+        const auto read = [&](std::uint32_t index, std::uint32_t time) noexcept {
+            if (index == no_value) return;
+            read_until(index, time);
+            for (unsigned d = 0; d < depth; ++d) {
+                if (index < owners[d].first_value) read_until(index, owners[d].time);
+            }
+        };
+        for (const std::uint32_t index : node.outputs) read_until(index, end);
+        for (const std::uint32_t index : node.inputs) read(index, when(n));
+        for (const GraphBody& body : node.bodies) {
+            for (std::uint32_t i = 0; i < body.input_count; ++i) read_until(body.first_input + i, end);
+            for (const std::uint32_t index : body.outputs) read(index, end);
+        }
+        if (!node.bodies.empty() && depth < max_body_depth) {
+            owners[depth++] = {node.end, end, node.op == OpId::Loop ? node.bodies[0].first_input : 0};
         }
     }
 }
@@ -235,20 +107,87 @@ Status Planner::read_operands(const GraphNode& node, const Operator& op) noexcep
     return Status::ok;
 }
 
+Status Planner::plan_nodes(std::uint32_t first, std::uint32_t end) noexcept {
+    for (std::uint32_t n = first; n < end; n = graph_.nodes()[n].end) {
+        *failed_node_ = n;
+        BP_TRY(graph_.nodes()[n].bodies.empty() ? plan_node(n) : plan_owner(n));
+    }
+    return Status::ok;
+}
+
+bool Planner::varies(const GraphNode& node) const noexcept {
+    for (const std::uint32_t index : node.inputs) {
+        if (index != no_value && values_[index].varying != 0) return true;
+    }
+    return false;
+}
+
+Status Planner::plan_operator(std::uint32_t n, PlanContext* context) noexcept {
+    const Step& step = memory_.steps[n];
+    *context = {};
+    context->node = graph_.nodes()[n];
+    context->inputs = memory_.operands;
+    context->activations = options_.activations;
+    context->workers = options_.workers;
+    context->params = step.params;
+    return step.op->plan(*context);
+}
+
+// Inputs whose dims vary: outputs and scratch that hold for the largest of them, and for smaller ones by trial (none,
+// where the operator takes that, the numbers below eight, powers of two). What is not foreseen so, a run finds before
+// it happens.
+Status Planner::plan_for_any(std::uint32_t n, PlanContext* context) noexcept {
+    const GraphNode& node = graph_.nodes()[n];
+    Step& step = memory_.steps[n];
+    step.planner = step.op;
+    live_operands_ = node.inputs.size() > live_operands_ ? node.inputs.size() : live_operands_;
+    live_params_ = step.op->param_bytes > live_params_ ? step.op->param_bytes : live_params_;
+    PlanContext most;
+    BP_TRY(plan_operator(n, &most));
+    const std::uint64_t least = (step.op->flags & op_empty) != 0 ? 0 : 1;
+    for (std::uint64_t size = least;; size += size < 8 ? 1 : size) {  // until no dim is cut: at most 2^62
+        bool smaller = false;
+        for (std::size_t k = 0; k < node.inputs.size(); ++k) {
+            if (node.inputs[k] == no_value) continue;
+            const PlannedValue& value = values_[node.inputs[k]];
+            for (unsigned d = 0; d < value.shape.rank; ++d) {
+                const bool cut = (value.varying >> d & 1U) != 0 && value.shape.dims[d] > size;
+                memory_.operands[k].shape.dims[d] = cut ? size : value.shape.dims[d];
+                smaller = smaller || cut;
+            }
+        }
+        if (!smaller) break;  // and operands are whole again
+        PlanContext trial;
+        if (plan_operator(n, &trial) != Status::ok) continue;
+        for (std::size_t k = 0; k < node.outputs.size() && k < max_outputs; ++k) {
+            most.varying[k] |= trial.varying[k];
+            if (trial.outputs[k].rank != most.outputs[k].rank) return Status::unsupported;
+            for (unsigned d = 0; d < most.outputs[k].rank; ++d) {
+                std::uint64_t& dim = most.outputs[k].dims[d];
+                if (trial.outputs[k].dims[d] != dim) most.varying[k] |= static_cast<std::uint8_t>(1U << d);
+                if (trial.outputs[k].dims[d] > dim) dim = trial.outputs[k].dims[d];
+            }
+        }
+        if (trial.scratch_floats > most.scratch_floats) most.scratch_floats = trial.scratch_floats;
+        if (trial.tile_floats > most.tile_floats) most.tile_floats = trial.tile_floats;
+        if (trial.parts > most.parts) most.parts = trial.parts;
+    }
+    PlanContext last;
+    BP_TRY(plan_operator(n, &last));  // parameters of the largest
+    *context = most;
+    return Status::ok;
+}
+
 Status Planner::plan_node(std::uint32_t n) noexcept {
     Step& step = memory_.steps[n];
+    const GraphNode& node = graph_.nodes()[n];
     PlanContext context;
-    context.node = graph_.nodes()[n];
-    for (const std::uint32_t index : context.node.inputs) {
+    for (const std::uint32_t index : node.inputs) {
         if (index == no_value || values_[index].dtype == Dtype::f32 || step.op->otherwise == nullptr) continue;
         step.op = step.op->otherwise;
     }
-    context.inputs = memory_.operands;
-    context.activations = options_.activations;
-    context.workers = options_.workers;
-    context.params = step.params;
-    BP_TRY(read_operands(context.node, *step.op));
-    BP_TRY(step.op->plan(context));
+    BP_TRY(read_operands(node, *step.op));
+    BP_TRY(varies(node) ? plan_for_any(n, &context) : plan_operator(n, &context));
     step.parts = context.parts;
     step.work = context.work;
     step.products = context.products;
@@ -256,10 +195,10 @@ Status Planner::plan_node(std::uint32_t n) noexcept {
     BP_TRY(place_outputs(n, context));
     BP_TRY(place_scratch(n, context));
     if (!checked_add(bytes_.work, context.work, &bytes_.work)) return Status::too_large;
-    for (std::uint32_t k = 0; k < context.node.inputs.size(); ++k) {
-        if (context.node.inputs[k] != no_value) free_dead(n, values_[context.node.inputs[k]].root);
+    for (const std::uint32_t index : node.inputs) {
+        if (index != no_value) free_dead(when(n), values_[index].root);
     }
-    for (std::uint32_t k = 0; k < context.node.outputs.size(); ++k) free_dead(n, values_[context.node.outputs[k]].root);
+    for (const std::uint32_t index : node.outputs) free_dead(when(n), values_[index].root);
     return Status::ok;
 }
 
@@ -272,28 +211,38 @@ bool Planner::share(std::uint32_t n, const GraphNode& node, PlannedValue& out) n
     PlannedValue& root = values_[in.root];
     if (in.bytes != out.bytes) return false;
     const bool alias = (step.op->flags & op_alias) != 0;
-    if (!alias && (!in_arena(root) || root.last_step != n)) return false;
+    if (!alias && (!in_arena(root) || root.last_step != when(n))) return false;
     out.root = in.root;
     if (out.last_step > root.last_step) root.last_step = out.last_step;
     if (alias) step.op = nullptr;
     return true;
 }
 
+Status Planner::set_shape(std::uint32_t index, Dtype dtype, const Shape& shape, std::uint8_t varying) noexcept {
+    PlannedValue& value = values_[index];
+    value.dtype = dtype;
+    value.shape = shape;
+    value.varying = varying;
+    if (graph_.values()[index].dtype != dtype) return Status::unsupported;
+    if (varying != 0) value.live = live_++;
+    BP_TRY(accept_shape(shape, &value.count));
+    value.bytes = value.count * element_bytes(dtype);
+    return Status::ok;
+}
+
 Status Planner::place_outputs(std::uint32_t n, const PlanContext& context) noexcept {
+    Step& step = memory_.steps[n];
+    const GraphNode& node = graph_.nodes()[n];
     bool empty = true;
-    for (std::uint32_t k = 0; k < context.node.outputs.size(); ++k) {
-        const std::uint32_t index = context.node.outputs[k];
-        PlannedValue& out = values_[index];
-        out.dtype = context.output_dtypes[k];
-        out.shape = context.outputs[k];
-        if (graph_.values()[index].dtype != out.dtype) return Status::unsupported;
-        BP_TRY(accept(out.shape, &out.count));
-        out.bytes = out.count * element_bytes(out.dtype);
+    for (std::uint32_t k = 0; k < node.outputs.size(); ++k) {
+        PlannedValue& out = values_[node.outputs[k]];
+        BP_TRY(set_shape(node.outputs[k], context.output_dtypes[k], context.outputs[k], context.varying[k]));
         empty = empty && out.count == 0;
-        if (k == 0 && share(n, context.node, out)) continue;
+        step.varies = step.varies || (step.planner == nullptr && out.varying != 0);
+        if (k == 0 && share(n, node, out)) continue;
         if (out.output == no_value) out.offset = gaps_.take(to_alignment(out.bytes));
     }
-    if (empty) memory_.steps[n].op = nullptr;
+    if (empty && !step.varies) step.op = nullptr;
     return Status::ok;
 }
 
@@ -317,9 +266,9 @@ Status Planner::place_scratch(std::uint32_t n, const PlanContext& context) noexc
     return gaps_.high_water() <= std::uint64_t{1} << 60 ? Status::ok : Status::too_large;
 }
 
-void Planner::free_dead(std::uint32_t n, std::uint32_t value) noexcept {
+void Planner::free_dead(std::uint32_t time, std::uint32_t value) noexcept {
     PlannedValue& root = values_[value];
-    if (model_.stored(value) != nullptr || !in_arena(root) || root.last_step != n) return;
+    if (model_.stored(value) != nullptr || !in_arena(root) || root.last_step != time) return;
     gaps_.give(root.offset, to_alignment(root.bytes));
     root.last_step = no_value;  // once
 }

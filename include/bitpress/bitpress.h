@@ -122,8 +122,10 @@ bp_status bp_session_plan(const bp_model* model, const bp_shape* shapes, uint32_
 /* Bytes of arena that bp_run needs, and how many of them at most hold dequantized or decoded weights at a time. */
 size_t bp_session_arena(const bp_session* session);
 size_t bp_session_tile(const bp_session* session);
-/* The output with its planned shape. */
+/* The output with its planned shape: the largest, where data decide how large it is. */
 bp_status bp_session_output(const bp_session* session, uint32_t index, bp_value* value);
+/* The output with the shape that it had in the run before, in that run's arena, which has not changed since. */
+bp_status bp_run_output(const bp_session* session, uint32_t index, void* arena, size_t arena_bytes, bp_value* value);
 
 typedef struct bp_input {
     const void* data;
@@ -132,7 +134,7 @@ typedef struct bp_input {
 
 typedef struct bp_output {
     void* data;
-    size_t bytes; /* exactly the output's size */
+    size_t bytes; /* exactly the planned output's size */
 } bp_output;
 
 /* Threads, cores or tasks of the caller's, for the time of a run. `run` calls task(argument, i) once for each i < parts
@@ -144,7 +146,8 @@ typedef struct bp_workers {
     void (*run)(void* self, uint32_t parts, void (*task)(void* argument, uint32_t part), void* argument);
 } bp_workers;
 
-/* One entry an input and an output of the model, in order, row-major. Outputs overlap neither inputs nor each other.
+/* One entry an input and an output of the model, in order, row-major (an output that is smaller than planned fills the
+ * beginning of its buffer). Outputs overlap neither inputs nor each other.
  * workers: NULL, and the calling thread does it all; no more of them are used than the session was planned for. The
  * first run of a session and every later one with the same inputs give the same bytes on the same CPU, with any number
  * of workers. */

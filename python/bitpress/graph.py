@@ -1,27 +1,15 @@
-"""Graph: a network as a list of operators over named values, and its bytes (docs/format.md, section 6)."""
+"""Graph: a network as a list of operators over named values."""
 
 from __future__ import annotations
 
-import operator
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from .dtypes import DTYPES
-from .errors import CorruptError, ShapeError, UnsupportedError
-from .operators import ATTRIBUTES, FLOAT, INTEGER, OPERATORS
-
-__all__ = ["Attribute", "Graph", "Node", "Value", "decode", "encode"]
+__all__ = ["Attribute", "Body", "Graph", "Node", "Value"]
 
 Attribute = int | float | tuple[int, ...]
 
 MAX_RANK = 8
-MAX_VALUES = MAX_NODES = 65536
-MAX_NODE_ATTRIBUTES = 64
-MAX_NODE_LINKS = 256
-_DTYPE_NAMES = {dtype.number: dtype.name for dtype in DTYPES.values()}
-_OPERATOR_NAMES = {number: name for name, number in OPERATORS.items()}
-_ATTRIBUTE_NAMES = {number: name for name, (number, _) in ATTRIBUTES.items()}
 
 
 @dataclass(frozen=True)
@@ -34,11 +22,46 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Body:
+    """What a node owns and runs: nodes that read what stands before their owner too.
+
+    ``inputs`` are written by the owner (a Loop: the turn's number, the condition, what is carried); ``outputs`` name
+    values of the body or of what is around it. ``values``: what is known of the values inside.
+    """
+
+    inputs: tuple[Value, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What it reads of the values around it, each once."""
+        made = {value.name for value in self.inputs}
+        made.update(output for node in self.nodes for output in node.outputs)
+        read = [name for node in self.nodes for name in node.reads] + list(self.outputs)
+        return tuple(dict.fromkeys(name for name in read if name not in made))
+
+    def renamed(self, names: Mapping[str, str]) -> Body:
+        """The same with other names for these values."""
+
+        def named(value: Value) -> Value:
+            return replace(value, name=names.get(value.name, value.name))
+
+        return Body(
+            tuple(named(value) for value in self.inputs),
+            tuple(names.get(name, name) for name in self.outputs),
+            tuple(node.renamed(names) for node in self.nodes),
+            {names.get(name, name): named(value) for name, value in self.values.items()},
+        )
+
+
+@dataclass(frozen=True)
 class Node:
     """One operator: ONNX's meaning, with constant inputs (axes, shapes, bounds) turned into attributes.
 
     An absent optional input is the empty string. An activation fused into Conv, Gemm, MatMul, Add ... is the attributes
-    ``clip_low`` and ``clip_high`` (either may be infinite).
+    ``clip_low`` and ``clip_high`` (either may be infinite). If has two ``bodies`` (true, false), Loop one.
     """
 
     op: str
@@ -46,11 +69,18 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    bodies: tuple[Body, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Everything it reads: its inputs that are there, and what its bodies read of the values around them."""
+        return tuple(name for name in self.inputs if name) + tuple(name for body in self.bodies for name in body.reads)
 
     def renamed(self, names: Mapping[str, str]) -> Node:
         """The same with other names for these values."""
         inputs, outputs = (tuple(names.get(name, name) for name in ends) for ends in (self.inputs, self.outputs))
-        return replace(self, inputs=inputs, outputs=outputs)
+        bodies = tuple(body.renamed(names) for body in self.bodies)
+        return replace(self, inputs=inputs, outputs=outputs, bodies=bodies)
 
 
 @dataclass(frozen=True)
@@ -65,7 +95,7 @@ class Graph:
     def stored(self) -> tuple[str, ...]:
         """Names of the stored tensors that the graph reads, each once, in the order of their first reader."""
         made = {value.name for value in self.inputs} | {output for node in self.nodes for output in node.outputs}
-        read = [name for node in self.nodes for name in node.inputs if name] + [value.name for value in self.outputs]
+        read = [name for node in self.nodes for name in node.reads] + [value.name for value in self.outputs]
         return tuple(dict.fromkeys(name for name in read if name not in made))
 
     def value(self, name: str) -> Value:
@@ -76,256 +106,20 @@ class Graph:
         return self.values.get(name, Value(name))
 
     def consumers(self) -> dict[str, list[Node]]:
-        """The nodes that read each value, in order; a node that reads it twice stands there twice."""
+        """The nodes that read each value, in order; a node that reads it twice stands there twice.
+
+        Nodes in bodies stand there themselves; a body's owner does for the outputs of the body.
+        """
         readers: dict[str, list[Node]] = {}
-        for node in self.nodes:
-            for name in node.inputs:
-                if name:
-                    readers.setdefault(name, []).append(node)
+        for node, reads in _readings(self.nodes):
+            for name in reads:
+                readers.setdefault(name, []).append(node)
         return readers
 
 
-def encode(graph: Graph, tensor_index: Mapping[str, int]) -> bytes:
-    """The bytes of a graph, as its section in the container. ``tensor_index``: each stored tensor's number in the file.
-
-    Floating-point attributes are rounded to float32. Raises UnsupportedError for an operator or attribute that the
-    format has no number for, ShapeError for a graph whose nodes cannot be run in their order or that reads a tensor the
-    index lacks.
-    """
-    return _Encoder(graph, tensor_index).encode()
-
-
-class _Encoder:
-    def __init__(self, graph: Graph, tensor_index: Mapping[str, int]) -> None:
-        self.graph = graph
-        self.tensor_index = tensor_index
-        self.known = {**graph.values, **{value.name: value for value in (*graph.outputs, *graph.inputs)}}
-        self.indices: dict[str, int] = {}
-        self.out = bytearray()
-
-    def encode(self) -> bytes:
-        graph = self.graph
-        self.number(len(graph.inputs))
-        for value in graph.inputs:
-            self.add_value(value.name)
-        self.add_stored()
-        self.number(len(graph.nodes))
-        for node in graph.nodes:
-            self.add_node(node)
-        self.number(len(graph.outputs))
-        for value in graph.outputs:
-            self.number(self.find(value.name, None))
-        if max(len(self.indices), len(graph.nodes)) > MAX_VALUES:
-            raise UnsupportedError(f"the graph has more than {MAX_VALUES} values or nodes")
-        if max(len(graph.inputs), len(graph.outputs)) > MAX_NODE_LINKS:
-            raise UnsupportedError(f"the graph has more than {MAX_NODE_LINKS} inputs or outputs")
-        return bytes(self.out)
-
-    def add_stored(self) -> None:
-        stored = self.graph.stored()
-        for name in stored:
-            if name not in self.tensor_index:
-                raise ShapeError(f"the graph reads {name!r}, which no node writes and no stored tensor is called")
-        self.number(len(stored))
-        after = 0
-        for name in sorted(stored, key=lambda name: self.tensor_index[name]):
-            self.name_value(name)
-            self.number(self.tensor_index[name] - after)
-            after = self.tensor_index[name] + 1
-
-    def add_node(self, node: Node) -> None:
-        if node.op not in OPERATORS:
-            raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported')
-        if max(len(node.inputs), len(node.outputs)) > MAX_NODE_LINKS:
-            raise UnsupportedError(f'operator {node.op} (node "{node.name}") has more than {MAX_NODE_LINKS} inputs')
-        if len(node.attributes) > MAX_NODE_ATTRIBUTES:
-            raise UnsupportedError(f'operator {node.op} (node "{node.name}") has too many attributes')
-        self.number(OPERATORS[node.op])
-        self.string(node.name)
-        self.number(len(node.inputs))
-        made = len(self.indices)
-        for name in node.inputs:
-            self.number(made - self.find(name, node) if name else 0)
-        self.number(len(node.outputs))
-        for name in node.outputs:
-            self.add_value(name)
-        self.number(len(node.attributes))
-        for key in sorted(node.attributes, key=lambda key: ATTRIBUTES.get(key, (0, 0))):
-            self.attribute(node, key, node.attributes[key])
-
-    def find(self, name: str, node: Node | None) -> int:
-        if name not in self.indices:
-            where = f'node "{node.name}"' if node else "the graph's output"
-            raise ShapeError(f"{where} reads {name!r} before it is written")
-        return self.indices[name]
-
-    def name_value(self, name: str) -> None:
-        if not name or name in self.indices:
-            raise ShapeError(f"value {name!r} is written twice" if name else "a node writes a value without a name")
-        self.indices[name] = len(self.indices)
-
-    def add_value(self, name: str) -> None:
-        self.name_value(name)
-        value = self.known.get(name, Value(name))
-        self.string(name)
-        self.out.append(DTYPES[value.dtype].number)
-        if value.shape is None:
-            self.number(0)
-            return
-        if len(value.shape) > MAX_RANK:
-            raise UnsupportedError(f"value {name!r} has {len(value.shape)} dims, at most {MAX_RANK} can be stored")
-        self.number(len(value.shape) + 1)
-        for size in value.shape:
-            self.number(size + 1)
-
-    def number(self, number: int) -> None:
-        while number >= 0x80:
-            self.out.append(number & 0x7F | 0x80)
-            number >>= 7
-        self.out.append(number)
-
-    def signed(self, number: int) -> None:
-        if not -(2**63) <= number < 2**63:
-            raise ValueError
-        self.number(2 * number if number >= 0 else -2 * number - 1)
-
-    def string(self, text: str) -> None:
-        data = text.encode("utf-8")
-        self.number(len(data))
-        self.out += data
-
-    def attribute(self, node: Node, key: str, value: Attribute) -> None:
-        where = f'attribute {key} of operator {node.op} (node "{node.name}")'
-        if key not in ATTRIBUTES:
-            raise UnsupportedError(f"{where} is not supported")
-        number, kind = ATTRIBUTES[key]
-        self.number(number)
-        try:
-            if kind == FLOAT:
-                self.out += struct.pack("<f", value)
-            elif kind == INTEGER:
-                self.signed(operator.index(value))  # type: ignore[arg-type]
-            elif isinstance(value, tuple | list):
-                self.number(len(value))
-                for item in value:
-                    self.signed(operator.index(item))
-            else:
-                raise TypeError
-        except (struct.error, OverflowError, TypeError, ValueError):
-            raise ShapeError(f"{where} cannot be {value!r}") from None
-
-
-def decode(data: bytes | memoryview, tensors: Sequence[Value]) -> Graph:
-    """The graph that ``encode`` wrote. ``tensors``: the file's, by number; a dimension of theirs is never -1.
-
-    ``values`` of the result says what is known of every value, stored tensors included. Raises CorruptError where the
-    bytes contradict themselves, UnsupportedError for an operator, attribute or element type without a known number.
-    """
-    return _Decoder(bytes(data), tensors).decode()
-
-
-class _Decoder:
-    def __init__(self, data: bytes, tensors: Sequence[Value]) -> None:
-        self.data = data
-        self.at = 0
-        self.tensors = tensors
-        self.values: list[Value] = []
-
-    @staticmethod
-    def require(condition: bool, what: str) -> None:
-        if not condition:
-            raise CorruptError(f"graph: {what}")
-
-    def decode(self) -> Graph:
-        inputs = [self.value() for _ in range(self.count(MAX_NODE_LINKS, "inputs"))]
-        index = 0
-        for _ in range(self.count(MAX_VALUES, "stored tensors")):
-            index += self.number()
-            self.require(index < len(self.tensors), f"it reads tensor {index} of {len(self.tensors)}")
-            self.values.append(self.tensors[index])
-            index += 1
-        nodes = [self.node() for _ in range(self.count(MAX_NODES, "nodes"))]
-        outputs = [self.number() for _ in range(self.count(MAX_NODE_LINKS, "outputs"))]
-        self.require(all(index < len(self.values) for index in outputs), "an output is no value")
-        self.require(len(set(outputs)) == len(outputs), "an output is named twice")
-        self.require(self.at == len(self.data), "bytes follow its end")
-        values = {value.name: value for value in self.values}
-        self.require(len(self.values) <= MAX_VALUES, "it has too many values")
-        self.require(len(values) == len(self.values), "two values have one name")
-        return Graph(tuple(inputs), tuple(self.values[index] for index in outputs), tuple(nodes), values)
-
-    def node(self) -> Node:
-        number = self.number()
-        if number not in _OPERATOR_NAMES:
-            raise UnsupportedError(f"graph: operator number {number} is not known")
-        name = self.string()
-        inputs = []
-        made = len(self.values)
-        for _ in range(self.count(MAX_NODE_LINKS, "inputs of a node")):
-            back = self.number()
-            self.require(back <= made, "a node reads a value before the first")
-            inputs.append(self.values[made - back].name if back else "")
-        outputs = [self.value().name for _ in range(self.count(MAX_NODE_LINKS, "outputs of a node"))]
-        attributes = dict(self.attributes())
-        return Node(_OPERATOR_NAMES[number], name, tuple(inputs), tuple(outputs), attributes)
-
-    def attributes(self) -> Iterator[tuple[str, Attribute]]:
-        last = 0
-        for _ in range(self.count(MAX_NODE_ATTRIBUTES, "attributes of a node")):
-            key = self.number()
-            if key not in _ATTRIBUTE_NAMES:
-                raise UnsupportedError(f"graph: attribute number {key} is not known")
-            self.require(key > last, "attributes of a node are not in order")
-            last = key
-            name = _ATTRIBUTE_NAMES[key]
-            kind = ATTRIBUTES[name][1]
-            if kind == FLOAT:
-                yield name, float(struct.unpack("<f", self.take(4))[0])
-            elif kind == INTEGER:
-                yield name, self.signed()
-            else:
-                yield name, tuple(self.signed() for _ in range(self.count(MAX_VALUES, "entries of a list")))
-
-    def value(self) -> Value:
-        name = self.string()
-        self.require(name != "", "a value has no name")
-        dtype = self.take(1)[0]
-        if dtype not in _DTYPE_NAMES:
-            raise UnsupportedError(f"graph: element type {dtype} of {name!r} is not known")
-        rank = self.number()
-        self.require(rank <= MAX_RANK + 1, f"{name!r} has {rank - 1} dimensions")
-        shape = tuple(self.number() - 1 for _ in range(rank - 1))
-        self.require(all(size < 2**62 for size in shape), f"{name!r} has a size that cannot be")
-        self.values.append(Value(name, _DTYPE_NAMES[dtype], shape if rank else None))
-        return self.values[-1]
-
-    def take(self, size: int) -> bytes:
-        self.require(size <= len(self.data) - self.at, "it ends too early")
-        self.at += size
-        return self.data[self.at - size : self.at]
-
-    def string(self) -> str:
-        try:
-            return str(self.take(self.number()), "utf-8")
-        except UnicodeDecodeError:
-            raise CorruptError("graph: a name is not valid UTF-8") from None
-
-    def number(self) -> int:
-        value = shift = 0
-        while True:
-            group = self.take(1)[0]
-            self.require(shift == 0 or group > 0, "a number has a group too many")
-            value |= (group & 0x7F) << shift
-            self.require(value < 2**64, "a number is too large")
-            if group < 0x80:
-                return value
-            shift += 7
-
-    def count(self, most: int, what: str) -> int:
-        number = self.number()
-        self.require(number <= most, f"it has {number} {what}, at most {most}")
-        return number
-
-    def signed(self) -> int:
-        value = self.number()
-        return value >> 1 ^ -(value & 1)
+def _readings(nodes: Sequence[Node]) -> Iterator[tuple[Node, list[str]]]:
+    for node in nodes:
+        yield node, [name for name in node.inputs if name]
+        for body in node.bodies:
+            yield from _readings(body.nodes)
+            yield node, list(body.outputs)

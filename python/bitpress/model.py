@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from . import graph as graphs
 from .container import Base, Container, open_container, write
 from .graph import Graph
+from .graph_bytes import encode
 from .tensor import PackedTensor, TensorSpec
 
 __all__ = ["Model", "load"]
@@ -41,7 +41,7 @@ class Model:
         specs = self.specs()
         encoded = None
         if self.graph is not None:
-            encoded = graphs.encode(self.graph, {spec.name: index for index, spec in enumerate(specs)})
+            encoded = encode(self.graph, {spec.name: index for index, spec in enumerate(specs)})
         write(
             path,
             specs,

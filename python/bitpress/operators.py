@@ -25,11 +25,15 @@ OPERATORS: dict[str, int] = {
             "BitwiseXor", "BitShift", "PRelu", "Where", "Cast", "ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin",
             "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp", "LayerNormalization",
             "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Slice", "Expand", "ArgMin",
-            "RoundTo", "BitCast", "CumSum", "CumProd", "TopK",
+            "RoundTo", "BitCast", "CumSum", "CumProd", "TopK", "If", "Loop", "NonZero", "Compress", "Unique",
+            "NonMaxSuppression", "Range", "Shape",
         ],
         start=1,
     )
 }  # fmt: skip
+
+# How many bodies an operator owns.
+BODIES: dict[str, int] = {"If": 2, "Loop": 1}
 
 # Operators that take a fused activation, the attributes clip_low and clip_high.
 TAKES_CLIP = frozenset({"Conv", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "BatchNormalization"})
@@ -46,9 +50,9 @@ _ACCEPTS: dict[str, frozenset[str]] = {
     op: types
     for types, ops in (
         (RUN_TYPES, "Reshape Flatten Unsqueeze Squeeze Identity Transpose Slice Expand Concat Pad Cast Where Equal "
-                    "Gather GatherElements GatherND ScatterElements ScatterND BitCast"),
+                    "Gather GatherElements GatherND ScatterElements ScatterND BitCast NonZero Compress Shape If Loop"),
         (NUMBERS, "Add Sub Mul Div Relu Abs Sign Pow Mod Max Min Greater GreaterOrEqual Less LessOrEqual PRelu "
-                  "ReduceSum ReduceProd ReduceL1 ReduceSumSquare CumSum CumProd TopK"),
+                  "ReduceSum ReduceProd ReduceL1 ReduceSumSquare CumSum CumProd TopK Unique Range"),
         (NUMBERS - {"U64"}, "ArgMax ArgMin"),
         ((NUMBERS | {"BOOL"}) - {"U64"}, "ReduceMax ReduceMin"),
         (REALS | {"I8", "I16", "I32", "I64"}, "Neg"),
@@ -70,6 +74,20 @@ def accepts(op: str, types: Sequence[str]) -> bool:
     allowed = _ACCEPTS.get(op, _F32)
     if op in _INDEXED:
         return types[1] in _INDICES and all(name in allowed and name == types[0] for name in (types[0], *types[2:]))
+    if op == "Compress":
+        return types[0] in allowed and list(types[1:]) == ["BOOL"]
+    if op == "NonMaxSuppression":
+        wanted = ("F32", "F32", "I64", "F32", "F32")
+        return len(types) > 1 and all(name in ("", want) for name, want in zip(types, wanted, strict=False))
+    if op == "If":
+        return list(types) == ["BOOL"]
+    if op == "Loop":
+        return (
+            len(types) > 1
+            and types[0] in ("", "I64")
+            and types[1] in ("", "BOOL")
+            and all(name in allowed for name in types[2:])
+        )
     if op == "Where":
         return types[0] == "BOOL" and types[1] == types[2] and types[1] in allowed
     if op == "Expand":
@@ -82,7 +100,9 @@ def accepts(op: str, types: Sequence[str]) -> bool:
 
 def result_type(op: str, types: Sequence[str], attributes: Mapping[str, object], output: int = 0) -> str:
     """The element type of one of an operator's outputs."""
-    if output == 1 and op == "TopK":
+    if op in ("TopK", "Unique") and output > 0:
+        return "I64"
+    if op in ("NonZero", "NonMaxSuppression", "Shape"):
         return "I64"
     if op == "RoundTo":
         return "F32"
@@ -136,12 +156,16 @@ ATTRIBUTES: dict[str, tuple[int, int]] = {
     "reverse": (35, INTEGER),
     "largest": (36, INTEGER),
     "k": (37, INTEGER),
+    "bound": (38, INTEGER),
+    "sorted": (39, INTEGER),
+    "center_point_box": (40, INTEGER),
 }
 
-_DEFAULT_ONES = frozenset({"strides", "dilations", "group", "keepdims", "largest"})
+_DEFAULT_ONES = frozenset({"strides", "dilations", "group", "keepdims", "largest", "sorted"})
 _DEFAULT_ZEROS = frozenset(
     {"pads", "auto_pad", "ceil_mode", "count_include_pad", "transA", "transB", "allowzero", "approximate"}
     | {"select_last_index", "fmod", "direction", "batch_dims", "reduction", "exclusive", "reverse"}
+    | {"center_point_box"}
 )
 
 

@@ -148,17 +148,19 @@ def make_profile(
 ) -> Profile:
     """From what the core says of the nodes, of each run's steps (nanoseconds), and of the machine."""
     machine = Machine(rates["f32"], rates["s16"], rates["s8"], rates["memory"])
-    order = [node for node, _, _ in runs[0]] if runs else []
-    place = {node: index for index, node in enumerate(order)}
-    taken: list[list[float]] = [[] for _ in order]
+    place: dict[int, int] = {}
+    taken: list[list[float]] = []  # of each step in each run: in all turns of a loop together
     events = []
     begun = 0.0
-    for run in runs:
-        events.append(tuple((place[node], begun + begin / 1e9, length / 1e9) for node, begin, length in run))
+    for number, run in enumerate(runs):
         for node, _, length in run:
-            taken[place[node]].append(length / 1e9)
+            if node not in place:
+                place[node] = len(taken)
+                taken.append([0.0] * len(runs))
+            taken[place[node]][number] += length / 1e9
+        events.append(tuple((place[node], begun + begin / 1e9, length / 1e9) for node, begin, length in run))
         begun += (run[-1][1] + run[-1][2]) / 1e9 if run else 0.0
-    steps = tuple(_step(nodes[node], median(taken[place[node]]), machine) for node in order)
+    steps = tuple(_step(nodes[node], median(taken[index]), machine) for node, index in place.items())
     whole = median([(run[-1][1] + run[-1][2]) / 1e9 if run else 0.0 for run in runs]) if runs else 0.0
     return Profile(steps, whole, machine, tuple(events))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from graph_file import GraphFile, NodeSpec
+from graph_file import BodySpec, GraphFile, NodeSpec
 
 from bitpress.scheme import Scheme
 from bitpress.tensor import PackedTensor, pack
@@ -107,6 +107,34 @@ def networks() -> dict[str, GraphFile]:
         NodeSpec("Slice", ["g"], ["h"], {"starts": [1], "ends": [1], "axes": [1]}),
         NodeSpec("ReduceProd", ["h"], ["y"], {"axes": [1]}),
     ]
+    inner = BodySpec([], [NodeSpec("Neg", ["s"], ["n"])], ["n"])
+    turn = BodySpec(
+        ["i", "on", "v"],
+        [
+            NodeSpec("Add", ["v", "x"], ["s"]),
+            NodeSpec("Less", ["i", "two"], ["l"]),
+            NodeSpec("If", ["l"], ["o"], {}, "", [inner, BodySpec([], [], ["v"])]),
+            NodeSpec("Identity", ["on"], ["go"]),
+        ],
+        ["go", "o", "s"],
+    )
+    bodies = [
+        NodeSpec("Loop", ["m", "", "x"], ["p", "q"], {"bound": 5}, "", [turn]),
+        NodeSpec("Range", ["m", "two", "one"], ["r"], {"bound": 4}),
+        NodeSpec("Shape", ["q"], ["y"]),
+    ]
+    sized = [
+        NodeSpec("NonZero", ["x"], ["a"]),
+        NodeSpec("Reshape", ["a"], ["b"], {"shape": [-1]}),
+        NodeSpec("Gather", ["table", "b"], ["c"]),
+        NodeSpec("Softmax", ["c"], ["d"], {"axis": 1}),
+        NodeSpec("Unique", ["d"], ["e", "f", "g", "h"], {"axis": 0, "sorted": 0}),
+        NodeSpec("Greater", ["x", "x"], ["j"]),
+        NodeSpec("Flatten", ["j"], ["k0"], {"axis": 0}),
+        NodeSpec("Reshape", ["k0"], ["k"], {"shape": [-1]}),
+        NodeSpec("Compress", ["x", "k"], ["y"]),
+        NodeSpec("NonMaxSuppression", ["boxes", "scores", "most"], ["z"], {"bound": 2, "center_point_box": 1}),
+    ]
     int4, sparse = Scheme.int(4, group_size=5), Scheme.int(3, sparse=True, axis=0)
     huffman, lzw = Scheme.int(2, coding="huffman"), Scheme.int(8, symmetric=False, coding="lzw")
     return {
@@ -135,6 +163,17 @@ def networks() -> dict[str, GraphFile]:
             {"x": (2, -1)}, ["y", "f", "c"], indices,
             {"table": weights(20, 6, scheme=sparse), "at": pack(np.zeros((1, 2, 3), np.int64), Scheme())},
             {"x": 12, "g": 12, "y": 12},
+        ),
+        "bodies": GraphFile(
+            {"m": (), "x": (-1, 3)}, ["p", "q", "r", "y"], bodies,
+            {"one": pack(np.array(1), Scheme()), "two": pack(np.array(2), Scheme())},
+            dict.fromkeys(["m", "i", "r", "y"], 12) | dict.fromkeys(["on", "l", "go"], 0),
+        ),
+        "sized": GraphFile(
+            {"x": (-1, 3)}, ["e", "y", "z"], sized,
+            {"table": weights(8, 4, scheme=int4), "boxes": weights(1, 5, 4), "scores": weights(1, 2, 5),
+             "most": pack(np.array(2), Scheme())},
+            dict.fromkeys(["a", "b", "f", "g", "h", "z"], 12) | dict.fromkeys(["j", "k0", "k"], 0),
         ),
         "selection": GraphFile(
             {"x": (-1, 3)}, ["y", "f"], selection,

@@ -17,7 +17,8 @@ import numpy as np
 import bitpress as bp
 from bitpress.container import Base, write
 from bitpress.dtypes import DTYPES, stored_bytes
-from bitpress.graph import Graph, Node, Value, encode
+from bitpress.graph import Body, Graph, Node, Value
+from bitpress.graph_bytes import encode
 from bitpress.tensor import PackedTensor, TensorSpec, pack_bytes
 
 
@@ -171,6 +172,37 @@ def network(path: Path) -> None:
     store(path, tensors, encode(graph, {name: i for i, name in enumerate(tensors)}), {"name": "golden"})
 
 
+def bodies(path: Path) -> None:
+    """A loop with a branch in it, which reads values around both."""
+    turn = Node("If", "sign", ("less",), ("next",), {}, (
+        Body((), ("up",), (Node("Add", "", ("sum", "w"), ("up",)),), {"up": Value("up", "F32", (4,))}),
+        Body((), ("sum",), ()),
+    ))  # fmt: skip
+    nodes = (
+        Node("Add", "", ("state", "x"), ("sum",)),
+        Node("Less", "", ("i", "three"), ("less",)),
+        turn,
+        Node("Identity", "", ("on",), ("goes on",)),
+    )
+    given = (Value("i", "I64", ()), Value("on", "BOOL", ()), Value("state"))
+    written = (Value("sum", "F32", (4,)), Value("less", "BOOL"), Value("up", "F32", (4,)), Value("next", "F32"),
+               Value("goes on", "BOOL"))  # fmt: skip
+    body = Body(given, ("goes on", "next", "sum"), nodes, {value.name: value for value in (*given, *written)})
+    graph = Graph(
+        inputs=(Value("turns", "I64", ()), Value("x", "F32", (4,))),
+        outputs=(Value("last"), Value("sums"), Value("found", "I64", (2, -1))),
+        nodes=(
+            Node("Loop", "loop", ("turns", "", "x"), ("last", "sums"), {"bound": 7}, (body,)),
+            Node("NonZero", "", ("sums",), ("found",)),
+        ),
+    )
+    tensors = {
+        "w": bp.pack(weights((4,), 1), bp.Scheme.int(8)),
+        "three": bp.pack(np.array(3), bp.Scheme()),
+    }
+    store(path, tensors, encode(graph, {name: i for i, name in enumerate(tensors)}))
+
+
 def delta_tensors(tuned: int) -> dict[str, PackedTensor]:
     """A base (0), and the same tensors a little later (1): of all sizes of elements."""
     scheme = bp.Scheme.lossless(coding="planes")
@@ -214,7 +246,8 @@ def bounded(path: Path) -> None:
 
 
 FILES: dict[str, Callable[[Path], None]] = {
-    f"{make.__name__}.safetensors": make for make in (none, plain, schemes, sparse, coded, network, delta, bounded)
+    f"{make.__name__}.safetensors": make
+    for make in (none, plain, schemes, sparse, coded, network, bodies, delta, bounded)
 }
 
 

@@ -12,6 +12,10 @@ onnx = pytest.importorskip("onnx", reason="needs the package onnx")
 runtime = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
 
 from bitpress import onnx_backend  # noqa: E402
+from bitpress.compression import compress  # noqa: E402
+from bitpress.importers.onnx import load  # noqa: E402
+from bitpress.recipe import Recipe  # noqa: E402
+from bitpress.session import Session  # noqa: E402
 
 
 def folder() -> Path:
@@ -39,3 +43,23 @@ def test_it_runs_unchanged(name: str) -> None:
     for got, want in zip(ours, theirs, strict=True):
         assert got.shape == want.shape
         np.testing.assert_allclose(got, want, atol=2e-6)
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(16000, 576), (8000, 288)])
+def test_the_sample_rate_picks_a_branch_at_run_time(rate: int, samples: int) -> None:
+    """One file with both branches, and loops of branches in them, answers as onnxruntime does."""
+    path = folder() / "silero_vad.onnx"
+    shapes = {"input": (1, samples), "state": (2, 1, 128)}
+    session = Session(compress(load(path, input_shapes=shapes), Recipe.lossless(coding="raw")))
+    rng = np.random.default_rng(5)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    theirs = runtime.InferenceSession(path, options)
+    state = np.zeros((2, 1, 128), np.float32)
+    for _ in range(3):
+        sound = (rng.standard_normal((1, samples)) * 0.1).astype(np.float32)
+        fed = {"input": sound, "state": state, "sr": np.array(rate)}
+        for got, want in zip(session.run(fed).values(), theirs.run(None, fed), strict=True):
+            assert got.shape == want.shape
+            np.testing.assert_allclose(got, want, atol=2e-6)
+            state = want

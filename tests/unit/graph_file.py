@@ -35,6 +35,16 @@ class NodeSpec:
     outputs: Sequence[str]
     attributes: Mapping[str | int, Any] = field(default_factory=dict)
     name: str = ""
+    bodies: Sequence[BodySpec] = ()
+
+
+@dataclass
+class BodySpec:
+    """A part of a graph that a node owns: all by name."""
+
+    inputs: Sequence[str]
+    nodes: Sequence[NodeSpec]
+    outputs: Sequence[str]
 
 
 @dataclass
@@ -63,16 +73,28 @@ class GraphFile:
         out = number(len(self.inputs)) + b"".join(value(name, shape) for name, shape in self.inputs.items())
         out += number(len(self.tensors)) + bytes(len(self.tensors))
         made += self.tensors
-        out += number(len(self.nodes))
-        for node in self.nodes:
+
+        def nodes(specs: Sequence[NodeSpec]) -> bytes:
+            return number(len(specs)) + b"".join(node(spec) for spec in specs)
+
+        def body(spec: BodySpec) -> bytes:
+            text = number(len(spec.inputs)) + b"".join(value(name, None) for name in spec.inputs)
+            text += nodes(spec.nodes)
+            return text + number(len(spec.outputs)) + b"".join(link(name, len(made)) for name in spec.outputs)
+
+        def node(spec: NodeSpec) -> bytes:
             now = len(made)
-            out += number(OPERATORS[node.op] if isinstance(node.op, str) else node.op) + string(node.name)
-            out += number(len(node.inputs)) + b"".join(link(name, now) for name in node.inputs)
-            out += number(len(node.outputs)) + b"".join(value(name, None) for name in node.outputs)
-            numbered = {ATTRIBUTES[key][0] if isinstance(key, str) else key: v for key, v in node.attributes.items()}
-            out += number(len(numbered))
+            text = number(OPERATORS[spec.op] if isinstance(spec.op, str) else spec.op) + string(spec.name)
+            text += number(len(spec.inputs)) + b"".join(link(name, now) for name in spec.inputs)
+            text += b"".join(body(inner) for inner in spec.bodies)
+            text += number(len(spec.outputs)) + b"".join(value(name, None) for name in spec.outputs)
+            numbered = {ATTRIBUTES[key][0] if isinstance(key, str) else key: v for key, v in spec.attributes.items()}
+            text += number(len(numbered))
             for key in sorted(numbered):
-                out += number(key) + _attribute(numbered[key])
+                text += number(key) + _attribute(numbered[key])
+            return text
+
+        out += nodes(self.nodes)
         out += number(len(self.outputs))
         return out + b"".join(number(made.index(name) if name in made else len(made)) for name in self.outputs)
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitpress.errors import BitpressError, CorruptError, ShapeError, UnsupportedError
-from bitpress.graph import Graph, Node, Value, decode, encode
-from bitpress.operators import ATTRIBUTES, FLOAT, INTEGER, INTEGERS, OPERATORS
+from bitpress.graph import Body, Graph, Node, Value
+from bitpress.graph_bytes import decode, encode
+from bitpress.operators import ATTRIBUTES, BODIES, FLOAT, INTEGER, INTEGERS, OPERATORS
 
 I64 = st.integers(-(2**63), 2**63 - 1)
 SHAPES = st.none() | st.lists(st.integers(-1, 2**40), max_size=8).map(tuple)
@@ -34,9 +35,9 @@ def graphs(draw: st.DrawFn) -> tuple[Graph, list[Value]]:
     inputs = tuple(value() for _ in range(draw(st.integers(1, 3))))
     stored = [Value(item.name, item.dtype, tuple(map(abs, item.shape or ()))) for item in (value(), value(), value())]
     values = {item.name: item for item in (*inputs, *stored)}
-    nodes = []
-    for i in range(draw(st.integers(0, 5))):
-        results = [value() for _ in range(draw(st.integers(1, 2)))]
+    everything = dict(values)
+
+    def node(around: dict[str, Value], depth: int) -> Node:
         attributes: dict[str, object] = {}
         for key in draw(st.sets(st.sampled_from(sorted(ATTRIBUTES)), max_size=4)):
             kind = ATTRIBUTES[key][1]
@@ -46,12 +47,25 @@ def graphs(draw: st.DrawFn) -> tuple[Graph, list[Value]]:
                 INTEGERS: st.lists(I64, max_size=4).map(tuple),
             }
             attributes[key] = draw(made[kind])
-        reads = tuple(draw(st.lists(st.sampled_from(["", *values]), max_size=4)))
-        op = draw(st.sampled_from(sorted(OPERATORS)))
-        nodes.append(Node(op, f"n{i}", reads, tuple(item.name for item in results), attributes))
-        values.update({item.name: item for item in results})
+        reads = tuple(draw(st.lists(st.sampled_from(["", *around]), max_size=4)))
+        op = draw(st.sampled_from(sorted(OPERATORS if depth < 2 else set(OPERATORS) - set(BODIES))))
+        bodies = tuple(body(around, depth + 1) for _ in range(BODIES.get(op, 0)))
+        results = [value() for _ in range(draw(st.integers(1, 2)))]
+        around.update({item.name: item for item in results})
+        everything.update({item.name: item for item in results})
+        return Node(op, draw(st.text(max_size=3)), reads, tuple(item.name for item in results), attributes, bodies)
+
+    def body(around: dict[str, Value], depth: int) -> Body:
+        before, given = set(everything), tuple(value() for _ in range(draw(st.integers(0, 2))))
+        inside = around | {item.name: item for item in given}
+        everything.update({item.name: item for item in given})
+        inner = tuple(node(inside, depth) for _ in range(draw(st.integers(0, 2))))
+        results = tuple(draw(st.lists(st.sampled_from(sorted(inside)), max_size=2)))
+        return Body(given, results, inner, {k: v for k, v in everything.items() if k not in before})
+
+    nodes = [node(values, 0) for _ in range(draw(st.integers(0, 4)))]
     outputs = tuple(values[name] for name in draw(st.lists(st.sampled_from(sorted(values)), unique=True, max_size=3)))
-    graph = Graph(inputs, outputs, tuple(nodes), values)
+    graph = Graph(inputs, outputs, tuple(nodes), everything)
     return graph, draw(st.permutations([*stored, Value("unread 1"), Value("unread 2", "U8", (3,))]))
 
 
@@ -68,6 +82,7 @@ def test_round_trip(case: tuple[Graph, list[Value]]) -> None:
     assert (again.inputs, again.outputs, again.nodes) == (graph.inputs, graph.outputs, graph.nodes)
     read = set(graph.stored()) | {value.name for value in graph.inputs}
     read |= {name for node in graph.nodes for name in node.outputs}
+    read |= {name for node in graph.nodes for body in node.bodies for name in body.values}
     assert again.values == {name: graph.values[name] for name in read}
     assert encode(again, index_of(tensors)) == data
 

@@ -1,4 +1,4 @@
-"""If, Loop, Scan, sequences and optionals whose course is known at import; transposed convolutions, Pad's modes."""
+"""If, Loop, Scan, sequences and optionals, at import and at run time; transposed convolutions, Pad's modes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ runtime = pytest.importorskip("onnxruntime", reason="needs the package onnxrunti
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from bitpress import onnx_backend  # noqa: E402
-from bitpress.errors import UnsupportedError  # noqa: E402
+from bitpress.compression import compress  # noqa: E402
+from bitpress.errors import BitpressError, UnsupportedError  # noqa: E402
 from bitpress.importers.onnx import load  # noqa: E402
+from bitpress.recipe import Recipe  # noqa: E402
+from bitpress.session import Session  # noqa: E402
 
 RNG = np.random.default_rng(3)
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
@@ -68,14 +71,6 @@ def test_a_branch_that_is_known(condition: bool) -> None:
     )
     same([taken], {"x": floats(2, 3)}, stored={"c": np.array(condition)})
     same([taken], {"c": np.array(condition), "x": floats(2, 3)})
-
-
-def test_a_branch_that_is_not_known_is_named() -> None:
-    taken = helper.make_node("If", ["c"], ["y"], name="choice", then_branch=branch("a", "Exp", "x"),
-                             else_branch=branch("b", "Neg", "x"))  # fmt: skip
-    proto = model([taken], {"c": np.array(True), "x": floats(2)}, [value("y")], {}, 18)
-    with pytest.raises(UnsupportedError, match=r'operator If \(node "choice"\) is not supported where its course'):
-        load(proto)
 
 
 def loop_body(condition: list[Any]) -> Any:
@@ -172,3 +167,147 @@ def test_col2im() -> None:
 def test_pads_that_repeat_elements(mode: str) -> None:
     for pads in ([0, 1, 2, 0], [1, 2, 0, 1], [-1, 0, 1, 0]):
         same([node("Pad", "x p", mode=mode)], {"x": floats(3, 4)}, stored={"p": np.array(pads)}, opset=19)
+
+
+def at_run_time(proto: Any, *runs: dict[str, np.ndarray], bound: int = 1024) -> None:
+    """One session answers as onnxruntime does, with each of the inputs."""
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    theirs = runtime.InferenceSession(proto.SerializeToString(), options)
+    session = Session(compress(load(proto, bound=bound), Recipe.lossless(coding="raw")))
+    for inputs in runs:
+        found = session.run(inputs)
+        for output, want in zip(proto.graph.output, theirs.run(None, inputs), strict=True):
+            got = found[output.name]
+            assert (got.shape, got.dtype) == (want.shape, want.dtype), output.name
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_branch_that_a_run_picks() -> None:
+    """Bodies have weights of their own, read values around them, and call their values alike."""
+    weight = numpy_helper.from_array(floats(32, 64), "w")
+    then = helper.make_graph([node("MatMul", "x w", "z")], "then", [], [value("z")], [weight])
+    other = helper.make_graph([node("MatMul", "x outer", "z0"), node("Relu", "z0", "z")], "else", [], [value("z")])
+    taken = helper.make_node("If", ["c"], ["r"], name="choice", then_branch=then, else_branch=other)
+    nodes = [taken, node("Neg", "r")]
+    fed = {"c": np.array(True), "x": floats(2, 32)}
+    proto = model(nodes, fed, [value("y")], {"outer": floats(32, 64)}, 18)
+    at_run_time(proto, fed, {**fed, "c": np.array(False)})
+    packed = compress(proto, Recipe.int(8))
+    assert sum(str(tensor.scheme).startswith("int8") for tensor in packed.tensors.values()) == 2
+
+
+def test_a_branch_in_a_branch_and_one_that_is_known() -> None:
+    def choice(condition: str, output: str, then: Any, other: Any) -> Any:
+        return helper.make_node("If", [condition], [output], then_branch=then, else_branch=other)
+
+    inner = choice("d", "i", branch("a", "Exp", "x"), branch("b", "Neg", "x"))
+    known = choice("t", "k", branch("c", "Abs", "i"), branch("e", "Neg", "i"))
+    truth = numpy_helper.from_array(np.array(True), "t")
+    then = helper.make_graph([inner, known], "then", [], [value("k")], [truth])
+    taken = choice("c", "y", then, branch("f", "Sqrt", "x"))
+    runs = [{"c": np.array(c), "d": np.array(d), "x": np.abs(floats(5))} for c in (True, False) for d in (True, False)]
+    at_run_time(model([taken], runs[0], [value("y")], {}, 18), *runs)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_loop_whose_turns_a_run_says(counted: bool) -> None:
+    goes_on = [node("Identity", "c", "c_out")]
+    if not counted:
+        goes_on = [node("ReduceMax", "s_out", "top", keepdims=0), node("Less", "top limit", "c_out")]
+    run = helper.make_node("Loop", ["n", "" if counted else "on", "x"], ["end", "y"], body=loop_body(goes_on))
+    x = np.abs(floats(2)) + 0.5
+    runs = [
+        {"n": np.array(n), "limit": np.array(limit, np.float32), "x": x} for n, limit in ((3, 2.0), (9, 5.0), (1, 0.0))
+    ]
+    stored = {} if counted else {"on": np.array(True)}
+    proto = model([run], runs[0], [value("end"), value("y")], stored, 18)
+    at_run_time(proto, *(runs if not counted else [{**r, "limit": np.array(0, np.float32)} for r in runs]), bound=16)
+
+
+def test_a_loop_too_long_to_be_unrolled() -> None:
+    run = helper.make_node("Loop", ["n", "", "x"], ["end", "y"], body=loop_body([node("Identity", "c", "c_out")]))
+    fed = {"x": floats(2) * 1e-3}
+    at_run_time(model([run], fed, [value("end"), value("y")], {"n": np.array(9000)}, 18), fed)
+
+
+def test_boxes_rows_and_numbers_that_data_choose() -> None:
+    """Detection's end: the best boxes gathered; rows by a condition; Range up to a number that a run says."""
+    kinds = {"kept": INT64, "numbers": FLOAT, "size": INT64}
+    nodes = [
+        node("NonMaxSuppression", "boxes scores most overlap", "kept"),
+        node("Slice", "kept two three one", "last"),
+        node("Squeeze", "last one", "rows"),
+        node("Gather", "flat rows", "best", axis=0),
+        node("Shape", "best", "size"),
+        node("Greater", "flat half", "high"),
+        node("ReduceMax", "highf", "any", axes=[1], keepdims=0),
+        node("Cast", "any", "condition", to=BOOL),
+        node("Compress", "flat condition", "picked", axis=0),
+        node("Range", "zero limit step", "numbers"),
+    ]
+    nodes.insert(6, node("Cast", "high", "highf", to=FLOAT))
+    stored = {
+        "most": np.array([4]),
+        "overlap": np.array([0.3], np.float32),
+        "two": np.array([2]),
+        "three": np.array([3]),
+        "one": np.array([1]),
+        "half": np.float32(0.9),
+        "zero": np.float32(0),
+        "step": np.float32(1),
+    }
+    names = ["kept", "best", "size", "picked", "numbers"]
+    runs = []
+    for limit in (3, 7):
+        boxes = RNG.uniform(0, 1, (1, 20, 4)).astype(np.float32)
+        runs.append(
+            {
+                "boxes": boxes,
+                "flat": boxes[0],
+                "scores": RNG.uniform(0, 1, (1, 1, 20)).astype(np.float32),
+                "limit": np.array(limit, np.float32),
+            }
+        )
+    at_run_time(model(nodes, runs[0], [value(n, kinds.get(n, FLOAT)) for n in names], stored, 17), *runs)
+
+
+@pytest.mark.parametrize("axis", [None, 1])
+def test_unique_and_non_zero(axis: int | None) -> None:
+    told = {} if axis is None else {"axis": axis}
+    nodes = [
+        node("Unique", "x", "u first which count", **told),
+        node("Unique", "x", "v . w", sorted=0, **told),
+        node("NonZero", "x", "places"),
+    ]
+    nodes[1].output[1] = ""
+    outputs = [
+        value(n, INT64 if n in ("first", "which", "count", "w", "places") else FLOAT)
+        for n in ("u", "first", "which", "count", "v", "w", "places")
+    ]
+    runs = [{"x": RNG.integers(0, 3, (3, 6)).astype(np.float32)} for _ in range(3)]
+    at_run_time(model(nodes, runs[0], outputs, {}, 17), *runs)
+
+
+def test_what_cannot_run_is_named() -> None:
+    fed = {"n": np.array(3), "x": floats(2)}
+    run = helper.make_node(
+        "Loop", ["n", "", "x"], ["end", "y"], name="turns", body=loop_body([node("Identity", "c", "c_out")])
+    )
+    proto = model([run], fed, [value("end"), value("y")], {}, 18)
+    for bound in (0, 2**20 + 1):
+        with pytest.raises(ValueError, match="bound"):
+            load(proto, bound=bound)
+    with pytest.raises(BitpressError, match="turns"):
+        Session(compress(load(proto, bound=2), Recipe.lossless())).run(fed)
+    scan = helper.make_node(
+        "Scan",
+        ["x"],
+        ["y"],
+        name="along",
+        num_scan_inputs=1,
+        body=helper.make_graph([node("Neg", "a", "b")], "body", [value("a", FLOAT, [])], [value("b")]),
+    )
+    graph = helper.make_graph([scan], "g", [value("x", FLOAT, ["n"])], [value("y")])
+    with pytest.raises(UnsupportedError, match=r'Scan \(node "along"\)'):
+        load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10))

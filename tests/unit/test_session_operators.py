@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graph_file import OPERATORS, GraphFile, NodeSpec, plain
+from test_session_bodies import SIZED
 from test_session_types import TYPED
 
 from bitpress.reference.operators import OPERATORS as REFERENCE
@@ -177,7 +178,7 @@ def test_python_and_the_core_number_alike() -> None:
 
 
 def test_every_operator_has_a_case() -> None:
-    assert {op for op, _, _ in CASES} | TYPED == set(OPERATORS)
+    assert {op for op, _, _ in CASES} | TYPED | SIZED == set(OPERATORS)
 
 
 def test_every_fused_operator_has_a_clipped_case() -> None:

@@ -65,7 +65,7 @@ def _session(graph: Graph, tensor: Packer, layers: Sequence[Layer]) -> tuple[Ses
     for node in reversed(graph.nodes):
         if needed & set(node.outputs):
             nodes.append(node)
-            needed.update(node.inputs)
+            needed.update(node.reads)
     part = replace(graph, nodes=tuple(reversed(nodes)), outputs=wanted)
     return Session(Model({name: tensor(name) for name in part.stored()}, part), check="none"), inputs
 

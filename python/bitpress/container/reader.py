@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from .. import _core
-from .. import graph as graphs
 from ..codings import CODING_NUMBERS, decode_codes, decode_stream
 from ..errors import BitpressError, CorruptError, FormatError, UnsupportedError
-from ..graph import Graph
+from ..graph import Graph, Value
+from ..graph_bytes import decode
 from ..scheme import Scheme
 from ..tensor import PackedTensor, Role
 from .base import Base, Delta
@@ -118,9 +118,9 @@ class Container:
         """The network; None where the file holds none. Raises CorruptError, UnsupportedError as ``graph.decode``."""
         if not self.graph.nbytes:
             return None
-        known = [graphs.Value(name, tensor.dtype, tensor.shape) for name, tensor in self.tensors.items()]
+        known = [Value(name, tensor.dtype, tensor.shape) for name, tensor in self.tensors.items()]
         try:
-            return graphs.decode(self.graph, known)
+            return decode(self.graph, known)
         except (FormatError, UnsupportedError) as error:
             raise type(error)(f"{self.name}: {error}") from None
 

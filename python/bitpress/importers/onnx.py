@@ -17,12 +17,13 @@ from ..graph import Graph, Node, Value
 from ..operators import RUN_TYPES
 from ..passes.dead_code import remove_dead_code
 from . import TensorSpec
+from .onnx_bodies import MOST_TURNS, Bodies, Tensor
 from .onnx_codes import QuantizedTensor
 from .onnx_control import CONTROL
 from .onnx_narrow import rounded
 from .onnx_operators import Context, lower
 from .onnx_settle import OLDEST_OPSET, Settled, first_line, is_old, modern, needed
-from .onnx_tensors import OnnxTensor, Place
+from .onnx_tensors import Place
 from .onnx_types import typed_values
 from .onnx_wire import split
 
@@ -35,7 +36,7 @@ __all__ = ["OLDEST_OPSET", "OnnxSource", "load"]
 class OnnxSource:
     """A Source (see ``bitpress.importers``) over an ONNX model: its graph, and the tensors that the graph reads."""
 
-    def __init__(self, graph: Graph, stored: Mapping[str, OnnxTensor | QuantizedTensor | np.ndarray]) -> None:
+    def __init__(self, graph: Graph, stored: Mapping[str, Tensor]) -> None:
         self._graph = graph
         self._stored = dict(stored)
 
@@ -48,6 +49,11 @@ class OnnxSource:
     def tensors(self) -> Mapping[str, TensorSpec]:
         """Every tensor that the graph reads, by name."""
         return {name: _spec(tensor) for name, tensor in self._stored.items()}
+
+    @property
+    def stored(self) -> Mapping[str, Tensor]:
+        """The tensors by name, as the model holds them."""
+        return self._stored
 
     @property
     def quantized(self) -> Mapping[str, QuantizedTensor]:
@@ -64,7 +70,7 @@ class OnnxSource:
         return _Arrays(self)
 
 
-def _spec(tensor: OnnxTensor | QuantizedTensor | np.ndarray) -> TensorSpec:
+def _spec(tensor: Tensor) -> TensorSpec:
     if isinstance(tensor, np.ndarray):
         return TensorSpec(dtype_of(tensor), tensor.shape)
     return TensorSpec(tensor.dtype, tensor.held if isinstance(tensor, QuantizedTensor) else tensor.shape)
@@ -89,12 +95,15 @@ def load(
     *,
     folder: str | os.PathLike[str] | None = None,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    bound: int = 1024,
 ) -> OnnxSource:
     """An ONNX model, opset 7 or newer, as a Source.
 
     ``model``: a path, or a ModelProto (then ``folder`` is where its external data lies). ``input_shapes`` fixes shapes
-    of graph inputs that the model leaves open. Raises FormatError for a file that is not an ONNX model or contradicts
-    itself, UnsupportedError for an operator that bitpress does not have; both name the file.
+    of graph inputs that the model leaves open. ``bound``: the most turns of a loop, and numbers of a Range, that depend
+    on data: memory is planned for so many, and a run that needs more ends with an error. Raises FormatError for a file
+    that is not an ONNX model or contradicts itself, UnsupportedError for an operator that bitpress does not have; both
+    name the file.
     """
     where = os.fspath(model) if isinstance(model, str | os.PathLike) else "ONNX model"
     try:
@@ -107,7 +116,9 @@ def load(
             proto = model
         if is_old(proto):
             proto, places = modern(_whole(Path(model)) if isinstance(model, str | os.PathLike) else proto), {}
-        return _Importer(Settled(proto, root, places, input_shapes or {})).source()
+        if not 1 <= bound <= MOST_TURNS:
+            raise ValueError(f"bound must be 1 to {MOST_TURNS}, not {bound}")
+        return _Importer(Settled(proto, root, places, input_shapes or {}), bound).source()
     except BitpressError as error:
         raise type(error)(_printable(f"{where}: {error}")) from None
     except UnicodeDecodeError:
@@ -149,9 +160,16 @@ def _printable(text: str) -> str:
 class _Importer:
     """What becomes of a model that is settled."""
 
-    def __init__(self, settled: Settled) -> None:
+    def __init__(self, settled: Settled, bound: int) -> None:
         self.settled = settled
+        self.bound = bound
         self.stored = settled.stored
+        self.bodies = Bodies(settled, bound, self.imported)
+
+    def imported(self, proto: onnx.ModelProto) -> tuple[Graph, Mapping[str, Tensor]]:
+        """A body's graph and what it stores."""
+        source = _Importer(Settled(proto, self.settled.root, {}, {}), self.bound).source()
+        return source.graph, source.stored
 
     def source(self) -> OnnxSource:
         known, values, graph = self.settled.known, self.settled.values, self.settled.graph
@@ -160,19 +178,19 @@ class _Importer:
                 raise UnsupportedError(f"{value.name!r} is not a tensor")
         outputs = tuple(self.described(value.name, values, known) for value in graph.output)
         left = needed(self.settled.nodes, {value.name for value in outputs})
-        for node in left:
-            if node.op in CONTROL:
-                raise UnsupportedError(
-                    f'operator {node.op} (node "{node.name}") is not supported where its course is not constant'
-                )
         dtypes = {name: value.dtype for name, value in values.items()}
         fed = tuple(value.name for value in graph.input if value.name not in self.stored)
         context = Context(
-            self.settled.opset, known, self.settled.shapes, dtypes, fed, self.settled.elements, self.stored
+            self.settled.opset, known, self.settled.shapes, dtypes, fed, self.settled.elements, self.stored, self.bound
         )
-        lowered = [result for node in left for result in rounded(node, lower(node, context), context.elements)]
+        lowered = self.lowered(left, context, {value.name for value in outputs})
         self.stored |= context.quantized
-        values = typed_values(lowered, values | _codes(context.quantized), known, outputs)
+        for name, tensor in self.bodies.tensors.items():
+            if isinstance(tensor, np.ndarray):
+                known[name] = tensor
+            else:
+                self.stored[name] = tensor
+        values = typed_values(lowered, values | self.made(context), known, outputs)
         inputs = tuple(values[name] for name in fed)
         for value in (*inputs, *outputs):
             if value.dtype not in RUN_TYPES:
@@ -182,6 +200,36 @@ class _Importer:
         result = remove_dead_code(Graph(inputs, outputs, tuple(lowered), values))
         return self.finish(result, known)
 
+    def lowered(self, left: list[Node], context: Context, outputs: set[str]) -> list[Node]:
+        """Our nodes, in order; those that compute sizes too, where what they make is read for its numbers."""
+        found: dict[int, list[Node]] = {}
+        asked = set(outputs)
+        kept = {id(node) for node in left}
+        places = list(enumerate(self.settled.all_nodes))
+        for place, node in places:
+            if id(node) in kept:
+                found[place] = self.lower(node, context)
+                asked.update(name for one in found[place] for name in one.reads)
+        for place, node in reversed(places):
+            sizes = [name for name in node.outputs if name in asked and name in context.known]
+            if any(context.known[name].dtype == object for name in sizes) and place not in found:
+                found[place] = self.lower(node, context)
+                asked.update(name for one in found[place] for name in one.reads)
+        return [node for place in sorted(found) for node in found[place]]
+
+    def lower(self, node: Node, context: Context) -> list[Node]:
+        """Our nodes for one of the model's."""
+        made = [self.bodies.lower(node)] if node.op in CONTROL else lower(node, context)
+        return rounded(node, made, context.elements)
+
+    def made(self, context: Context) -> dict[str, Value]:
+        """Tensors that came up while nodes were lowered."""
+        values = _codes(context.quantized)
+        for name, tensor in self.bodies.tensors.items():
+            spec = _spec(tensor)
+            values[name] = Value(name, spec.dtype, spec.shape)
+        return values
+
     @staticmethod
     def described(name: str, values: Mapping[str, Value], known: Mapping[str, np.ndarray]) -> Value:
         if name in known and known[name].dtype != object:
@@ -190,7 +238,7 @@ class _Importer:
 
     def finish(self, graph: Graph, known: Mapping[str, np.ndarray]) -> OnnxSource:
         """The source of a graph: what it reads is an initializer, or a constant that was evaluated."""
-        stored: dict[str, OnnxTensor | QuantizedTensor | np.ndarray] = {}
+        stored: dict[str, Tensor] = {}
         values = dict(graph.values)
         readers = graph.consumers()
         for name in graph.stored():

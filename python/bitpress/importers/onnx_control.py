@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +24,10 @@ _MOST_PARTS = 250  # of one Concat
 class Unroller:
     """Replaces what it can of a graph, again and again: what becomes known meanwhile lets it go on."""
 
-    def __init__(self, opset: int) -> None:
+    def __init__(self, opset: int, left: Set[str] = frozenset()) -> None:
         self.opset = opset
+        self.left = left  # first outputs of loops that stay
+        self.too_long: set[str] = set()  # of those whose turns have no end in sight
         self.made = 0
         self.turns: dict[
             str, tuple[int, list[list[str]]]
@@ -59,6 +61,8 @@ class Unroller:
     def _rule(
         self, node: onnx.NodeProto, known: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int | str, ...]]
     ) -> list[onnx.NodeProto] | None:
+        if node.output[0] in self.left:
+            return None
         if node.op_type == "If":
             return self._branch(node, known)
         if node.op_type == "Loop":
@@ -101,11 +105,13 @@ class Unroller:
         states = list(node.input[2:])
         at, seen = self.turns.get(node.output[0], (0, [[] for _ in range(len(node.output) - len(states))]))
         counted = _keeps_going(body)
+        ahead = limit * max(len(body.node), 1) if counted and runs else 0
+        if ahead > _MOST_NODES or at > _MOST_TURNS:
+            self.too_long.add(node.output[0])
+            return None
         nodes: list[onnx.NodeProto] = []
         condition = names[1]
         while runs and at < limit:
-            if at >= (_MOST_NODES if counted else _MOST_TURNS):
-                raise UnsupportedError(f'operator Loop (node "{node.name}") is not supported with so many turns')
             turn, flag = f"{node.output[0]}.turn{at}", condition or f"{node.output[0]}.going{at}"
             nodes.append(make_constant(turn, np.array(at, np.int64)))
             if not condition:

@@ -60,6 +60,8 @@ _EXACT = frozenset(
         "GatherElements",
         "GatherND",
         "Identity",
+        "If",
+        "Loop",
         "Max",
         "MaxPool",
         "Min",

@@ -14,6 +14,7 @@ from .onnx_quantized import QUANTIZED
 from .onnx_reader import Chain, Context, Reader, plain
 from .onnx_recurrent import RECURRENT
 from .onnx_resize import RESIZES
+from .onnx_sized import SIZED
 from .onnx_sums import SUMS
 from .onnx_transposed import TRANSPOSED, pad_by_index
 
@@ -248,8 +249,9 @@ _RULES: dict[str, Callable[[Reader], Iterable[Node]]] = {
     **QUANTIZED,
     **RECURRENT,
     **RESIZES,
+    **SIZED,
     **SUMS,
     **TRANSPOSED,
 }
 SUPPORTED = frozenset(_RULES)
-assert set(OPERATORS) - {"RoundTo"} <= SUPPORTED  # which ONNX calls a Cast
+assert set(OPERATORS) - {"RoundTo", "If", "Loop"} <= SUPPORTED  # a Cast of ONNX, and what onnx_bodies.py lowers

@@ -30,6 +30,7 @@ class Context:
     inputs: tuple[str, ...] = ()  # the graph's
     elements: dict[str, int] = field(default_factory=dict)  # ONNX's own element types
     stored: Mapping[str, OnnxTensor | QuantizedTensor] = field(default_factory=dict)
+    bound: int = 1024  # most numbers of what no constant bounds
     quantized: dict[str, QuantizedTensor] = field(default_factory=dict)  # what lowering made of codes
 
 

@@ -73,8 +73,9 @@ def modern(proto: onnx.ModelProto) -> onnx.ModelProto:
 class Settled:
     """A model's graph and what is known of it.
 
-    ``nodes`` are what constant folding leaves; attributes and inputs are ONNX's own. ``known``: constants by name.
-    ``shapes`` has a string for a size that is not known. ``elements``: ONNX's element types. ``stored``: initializers.
+    ``nodes`` are what constant folding leaves of ``all_nodes``; attributes and inputs are ONNX's own. ``known``:
+    constants by name. ``shapes`` has a string for a size that is not known. ``elements``: ONNX's element types.
+    ``stored``: initializers.
     """
 
     def __init__(
@@ -106,20 +107,31 @@ class Settled:
         return self.model.graph
 
     def settle(self) -> None:
-        """Infer, fold and unroll until nothing changes."""
-        unroller, sequences = Unroller(self.opset), Sequences(self.opset)
+        """Infer, fold and unroll until nothing changes; again, without them, where loops had to be left half done."""
+        stored, known = dict(self.stored), dict(self.known)
+        left: set[str] = set()
+        while more := self.settle_but(left):
+            left |= more
+            self.stored, self.known = dict(stored), dict(known)
+            self.model = self.inferred(self.skeleton())
+
+    def settle_but(self, left: set[str]) -> set[str]:
+        """As above, but for the loops that write these values. What loops it should have left too."""
+        unroller, sequences = Unroller(self.opset, left), Sequences(self.opset)
         for _ in range(_ROUNDS):
             self.values, self.shapes = self.described()
             self.elements = self.element_types()
-            nodes = [self.node(node) for node in self.graph.node]
-            self.nodes, known = fold_constants(nodes, self.known, self.shapes)
+            self.all_nodes = [self.node(node) for node in self.graph.node]
+            self.nodes, known = fold_constants(self.all_nodes, self.known, self.shapes)
             unpacked = sequences.replace(self.graph, known, self.shapes)
             if unroller.replace(self.graph, known, self.shapes) or unpacked:
                 self.model = expand_functions(self.model)
                 self.absorb_constants()
             elif not self.fix(known):
                 self.known = known
-                return
+                return {node.output[0] for node in self.graph.node if node.output and node.output[0] in unroller.turns}
+            if unroller.too_long:
+                return unroller.too_long
             self.model = self.inferred(self.model)
         raise UnsupportedError("its loops have too many turns")
 
@@ -274,12 +286,12 @@ class Settled:
 
     @staticmethod
     def check_model(model: onnx.ModelProto) -> None:
-        """The onnx package's own checks. They want each output to have a shape, which not every exporter writes."""
+        """The onnx package's own checks. They want each input and output to have a shape, which not all models say."""
         import onnx
 
         checked = onnx.ModelProto()
         checked.CopyFrom(model)
-        for value in checked.graph.output:
+        for value in (*checked.graph.input, *checked.graph.output):
             if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
                 value.type.tensor_type.shape.SetInParent()
         onnx.checker.check_model(checked)

@@ -35,7 +35,13 @@ def typed_values(
             told = ", ".join(name for name in types if name)
             raise UnsupportedError(f'operator {node.op} (node "{node.name}") is not supported for {told}')
         for place, name in enumerate(node.outputs):
-            dtype = result_type(node.op, types, node.attributes, place)
+            if node.bodies:
+                given = node.bodies[0].outputs[place + (node.op == "Loop")]
+                inside = node.bodies[0].values.get(given)
+                dtype = type_of(given) if inside is None else inside.dtype
+                dtype = "F32" if dtype in ("F16", "BF16") else dtype
+            else:
+                dtype = result_type(node.op, types, node.attributes, place)
             before = found.get(name)
             found[name] = Value(name, dtype, before.shape if before is not None else None)
     for value in outputs:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from ..graph import Graph, Node
+from ..graph import Body, Graph, Node
 
 __all__ = ["remove_dead_code"]
 
@@ -32,7 +33,7 @@ def _bypass(graph: Graph) -> Graph:
             renamed[node.outputs[0]] = node.inputs[0]
         else:
             kept.append(node)
-    kept = [replace(node, inputs=tuple(source(name) for name in node.inputs)) for node in kept]
+    kept = [_reading(node, source) for node in kept]
 
     # An Identity that writes a graph output: let the node before it write that name, unless its own name is needed too.
     swapped: dict[str, str] = {}
@@ -50,13 +51,27 @@ def _bypass(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(kept))
 
 
+def _reading(node: Node, source: Callable[[str], str]) -> Node:
+    """The node, where everything that it and its bodies read is what stands for it now."""
+    inputs = tuple(source(name) for name in node.inputs)
+    return replace(node, inputs=inputs, bodies=tuple(_body_reading(body, source) for body in node.bodies))
+
+
+def _body_reading(body: Body, source: Callable[[str], str]) -> Body:
+    return replace(
+        body,
+        nodes=tuple(_reading(node, source) for node in body.nodes),
+        outputs=tuple(source(name) for name in body.outputs),
+    )
+
+
 def _drop_unread(graph: Graph) -> Graph:
     read = {value.name for value in graph.outputs}
     kept: list[Node] = []
     for node in reversed(graph.nodes):
         if any(name in read for name in node.outputs):
             kept.append(node)
-            read.update(name for name in node.inputs if name)
+            read.update(node.reads)
     kept.reverse()
     used = read | {name for node in kept for name in node.outputs}
     values = {name: value for name, value in graph.values.items() if name in used}

@@ -15,6 +15,7 @@ import numpy as np
 
 from .more_operators import OPERATORS as MORE
 from .selection import OPERATORS as SELECTION
+from .sized import SIZED
 
 __all__ = ["OPERATORS"]
 
@@ -300,4 +301,5 @@ OPERATORS: dict[str, Callable[..., Array]] = {
     "Unsqueeze": unsqueeze,
     **MORE,
     **SELECTION,
+    **SIZED,
 }
