@@ -46,7 +46,9 @@ class Rule:
     how far the inputs' second moments are taken toward their diagonal, and the share of its mean that is added to it.
     ``correct``: the layer's bias takes what its mean output has moved by (needs calibration). ``inputs``: the moments
     of a layer are of the network as it came ("exact"), or with every earlier layer "pressed".
-    ``rate`` (of the method): what one bit a weight may cost, as a share of the variance of the layer's output.
+    ``rate`` (of the method): what one bit a weight may cost, as a share of the variance of the layer's output; of the
+    network's, where `bitpress.torch.sensitivity` is given. ``temper`` (0..1): the power to which an output's share in
+    what the network feels is taken then: few gradients overstate how outputs differ.
     """
 
     pattern: str
@@ -66,6 +68,7 @@ class Rule:
     correct: bool = False
     inputs: Inputs = "exact"
     rate: float = 0.0
+    temper: float = 0.5
 
     def __post_init__(self) -> None:
         if not self.pattern:
@@ -87,8 +90,9 @@ class Rule:
             raise SchemeError(f"range must be minmax, mse or output, not {self.range!r}")
         if self.inputs not in ("exact", "pressed"):
             raise SchemeError(f"inputs must be exact or pressed, not {self.inputs!r}")
-        if not 0 <= self.shrink <= 1:
-            raise SchemeError(f"shrink must be 0..1, not {self.shrink}")
+        for word in ("shrink", "temper"):
+            if not 0 <= getattr(self, word) <= 1:
+                raise SchemeError(f"{word} must be 0..1, not {getattr(self, word)}")
         for word in ("damp", "rate"):
             if not 0 <= getattr(self, word) < math.inf:
                 raise SchemeError(f"{word} must be a number of 0 or more, not {getattr(self, word)}")
@@ -273,6 +277,7 @@ class Recipe:
         *,
         shrink: float = 0.4,
         damp: float = 0.01,
+        temper: float = 0.5,
         correct: bool = True,
         inputs: Inputs = "exact",
         biases: builtins.int | None = 10,
@@ -288,7 +293,7 @@ class Recipe:
         """
         rule = replace(cls.int(15, min_elements=min_elements).rules[0], channel=False, method="rate", rate=rate)
         rule = replace(rule, scheme=Scheme.int(15, coding=coding), shrink=shrink, damp=damp)
-        rule = replace(rule, correct=correct, inputs=inputs)
+        rule = replace(rule, correct=correct, inputs=inputs, temper=temper)
         held = Rule("*", Scheme.int(biases or 8, coding=coding), op=("Conv", "Gemm"), min_elements=16)
         return cls((rule,) if biases is None else (rule, held), ignore)
 
@@ -340,9 +345,8 @@ class Recipe:
         error) and ``bound`` ("absolute" (the default), "relative" or "range"); or ``bits``, ``symmetric`` (or
         ``codebook``, ``vector``), ``per`` ("tensor" (a codebook's default), "channel" (otherwise) or "group"),
         ``axis``, ``group_size``; ``sparse``, ``nm`` ("2:4") or ``block`` ("8x8"); ``sparsity``, ``threshold``,
-        ``scope``, ``score``; ``coding``; ``method``,
-        ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``, ``rate``. SchemeError names the rule and what is
-        wrong.
+        ``scope``, ``score``; ``coding``; ``method``, ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``, ``rate``,
+        ``temper``. SchemeError names the rule and what is wrong.
         """
         rules, ignore, metadata, channels = parts_of(document)
         read = []

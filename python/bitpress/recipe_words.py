@@ -16,7 +16,7 @@ MAX_BYTES = 10_000_000  # a recipe file is read whole
 
 PLAIN_WORDS = (
     *("op", "min_elements", "min_rank", "sparsity", "threshold", "scope", "score"),
-    *("method", "range", "shrink", "damp", "correct", "inputs", "rate"),
+    *("method", "range", "shrink", "damp", "correct", "inputs", "rate", "temper"),
 )
 WORDS: dict[str, tuple[type, ...]] = {
     "pattern": (str,),
@@ -48,6 +48,7 @@ WORDS: dict[str, tuple[type, ...]] = {
     "correct": (bool,),
     "inputs": (str,),
     "rate": (int, float),
+    "temper": (int, float),
 }
 
 

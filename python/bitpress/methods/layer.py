@@ -126,11 +126,12 @@ class Settings:
     damp: float = 0.01
     statistics: Statistics | None = None
     rate: float = 0.0
+    temper: float = 0.5
 
     @classmethod
     def of(cls, rule: Rule, statistics: Statistics | None = None) -> Settings:
         """Those of a rule."""
-        return cls(rule.range, rule.shrink, rule.damp, statistics, rule.rate)
+        return cls(rule.range, rule.shrink, rule.damp, statistics, rule.rate, rule.temper)
 
 
 PLAIN = Settings()

@@ -39,7 +39,6 @@ PASSES = 2  # of rounding, each with the histogram of the one before
 SEEN = 0.02  # how often a code counts as seen that was not
 STEP_BITS = 8  # that a step takes in the file, about
 GRADIENTS = 0.5  # how much of H is taken from gradients
-TEMPER = 0.5  # the power of an output's share in the outputs' error: few gradients overstate how they differ
 
 
 def pack(
@@ -141,7 +140,7 @@ def _sides(w: Floats, statistics: Statistics, settings: Settings) -> tuple[_Side
     if inputs.factor is not None and known.inputs is not None:
         mixed = _mixed(statistics.shrunk(share_of_chance(statistics, settings.shrink)), known.inputs)
         inputs = _Side.of(mixed, 0.0, settings.damp)
-    outputs = _Side.of(_tempered(known, statistics.layout), 0.0, settings.damp)
+    outputs = _Side.of(_tempered(known, statistics.layout, settings.temper), 0.0, settings.damp)
     return inputs, outputs, settings.rate / known.weights
 
 
@@ -153,12 +152,12 @@ def _mixed(statistics: Statistics, seen: Doubles) -> Statistics:
     return replace(statistics, hessian=hessian, diagonal=np.diagonal(hessian, axis1=1, axis2=2).copy())
 
 
-def _tempered(known: Sensitivity, layout: Layout) -> Statistics:
+def _tempered(known: Sensitivity, layout: Layout, power: float) -> Statistics:
     """G as moments, with its diagonal taken nearer to its mean."""
     diagonal = np.diagonal(known.outputs, axis1=1, axis2=2)
     mean = diagonal.mean() or 1.0
     share = np.maximum(diagonal / mean, 1e-6)
-    by = share ** ((TEMPER - 1) / 2)
+    by = share ** ((power - 1) / 2)
     by *= np.sqrt(mean / max(float((diagonal * by**2).mean()), 1e-300))
     gram = known.outputs * by[:, :, None] * by[:, None, :]
     felt = np.diagonal(gram, axis1=1, axis2=2).copy()
