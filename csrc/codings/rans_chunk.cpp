@@ -19,7 +19,6 @@ void count(Bytes symbols, RansModel* model) noexcept {
 constexpr std::size_t least_for_estimate = std::size_t{1} << 19;
 constexpr std::size_t block_bytes = 4096;
 constexpr std::size_t sample_bytes = block_bytes / 8;
-constexpr unsigned most_unseen = 8;
 
 // Takes the gaps instead of the bitmap where they take less; of few survivors also where they take little more, for
 // they decode faster then, and slower where there are more. Of very few survivors either takes next to nothing, and the
@@ -53,19 +52,16 @@ unsigned most_frequent(const std::uint64_t counts[256]) noexcept {
     return most;
 }
 
-// From the counts of a sample, the chunk's: scaled, and one of each other value that may occur, between the least and
-// the greatest. False where too many values were not seen.
-bool scale_counts(Bytes chunk, std::uint64_t counts[256]) noexcept {
-    std::uint8_t low = 0, high = 0;
-    kernels()->min_max_bytes(chunk.data(), chunk.size(), &low, &high);
-    unsigned unseen = 0;
-    for (unsigned s = 0; s < 256; ++s) {
-        counts[s] *= 8;
-        if (counts[s] != 0 || s < low || s > high) continue;
-        counts[s] = 1;
-        ++unseen;
+// From the counts of a sample, the chunk's: scaled; values that are not in it are counted one by one.
+void scale_counts(Bytes chunk, RansEncoder* encoder) noexcept {
+    std::uint64_t* const counts = encoder->plain.counts;
+    std::uint8_t unseen[32] = {};
+    for (unsigned v = 0; v < 256; ++v) {
+        if (counts[v] == 0) unseen[v / 8] = static_cast<std::uint8_t>(unseen[v / 8] | 1U << v % 8);
+        counts[v] *= 8;
     }
-    return unseen <= most_unseen;
+    const std::size_t found = kernels()->select_bytes(chunk.data(), chunk.size(), unseen, encoder->survivor());
+    kernels()->histogram(encoder->survivor(), found, counts);
 }
 
 // Where bytes other than `fill` stand, and which.
@@ -87,7 +83,10 @@ Counted count_chunk(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexce
     const unsigned most = most_frequent(plain.counts);
     if (16 * plain.counts[most] < 7 * sampled) {
         const bool large = chunk.size() >= least_for_estimate && encoder->row == 0;
-        if (may_estimate && large && scale_counts(chunk, plain.counts)) return Counted::estimated;
+        if (may_estimate && large) {
+            scale_counts(chunk, encoder);
+            return Counted::estimated;
+        }
     } else if (sampled != 0) {
         take_survivors(chunk, most, encoder);
         if (encoder->survivor_bytes < chunk.size() / 2) {

@@ -1,4 +1,4 @@
-// Counts of byte values, and their range. Where all are below 16, two neighbours are one index: half of the counters to
+// Counts of byte values. Where all are below 16, two neighbours are one index: half of the counters to
 // raise.
 #include <immintrin.h>
 #include <string.h>
@@ -42,23 +42,32 @@ void histogram(const uint8_t* in, size_t n, uint64_t* counts) noexcept {
     scalar::histogram(in, n, counts);
 }
 
-void min_max_bytes(const uint8_t* in, size_t n, uint8_t* low, uint8_t* high) noexcept {
-    __m256i least = _mm256_set1_epi8(-1), greatest = _mm256_setzero_si256();
-    for (; n >= 64; in += 64, n -= 64) {
-        const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in));
-        const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + 32));
-        least = _mm256_min_epu8(least, _mm256_min_epu8(a, b));
-        greatest = _mm256_max_epu8(greatest, _mm256_max_epu8(a, b));
+// A byte's bit stands in byte value / 16 % 8 of what its low four bits look up, of two tables by its highest bit.
+size_t select_bytes(const uint8_t* in, size_t n, const uint8_t* values, uint8_t* out) noexcept {
+    alignas(32) uint8_t table[2][16] = {};
+    for (unsigned v = 0; v < 256; ++v) {
+        const unsigned set = values[v / 8] >> (v % 8) & 1U;
+        table[v / 128][v % 16] = static_cast<uint8_t>(table[v / 128][v % 16] | set << (v / 16 % 8));
     }
-    // One vector of bytes each, and what is left of the input.
-    uint8_t lows[32 + 64], highs[32 + 64];
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(lows), least);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(highs), greatest);
-    memcpy(lows + 32, in, n);
-    memcpy(highs + 32, in, n);
-    uint8_t unused;
-    scalar::min_max_bytes(lows, 32 + n, low, &unused);
-    scalar::min_max_bytes(highs, 32 + n, &unused, high);
+    const __m256i low_half = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table[0])));
+    const __m256i high_half = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table[1])));
+    const __m256i bits = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201U));
+    const __m256i nibble = _mm256_set1_epi8(15);
+    size_t taken = 0;
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) {
+        const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(in + i));
+        const __m256i low = _mm256_and_si256(bytes, nibble);
+        const __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+        const __m256i row =
+            _mm256_blendv_epi8(_mm256_shuffle_epi8(low_half, low), _mm256_shuffle_epi8(high_half, low), bytes);
+        const __m256i clear =
+            _mm256_cmpeq_epi8(_mm256_and_si256(row, _mm256_shuffle_epi8(bits, high)), _mm256_setzero_si256());
+        for (auto set = ~static_cast<unsigned>(_mm256_movemask_epi8(clear)); set != 0; set &= set - 1) {
+            out[taken++] = in[i + _tzcnt_u32(set)];
+        }
+    }
+    return taken + scalar::select_bytes(in + i, n - i, values, out + taken);
 }
 
 }  // namespace bitpress::avx2

@@ -20,7 +20,7 @@ void fill(Kernels& table) noexcept {
     table.write_gaps = write_gaps;
     table.clear_unmasked = clear_unmasked;
     table.histogram = histogram;
-    table.min_max_bytes = min_max_bytes;
+    table.select_bytes = select_bytes;
     table.split_planes = split_planes;
     table.rans_encode = rans_encode;
     table.huffman_encode = huffman_encode;

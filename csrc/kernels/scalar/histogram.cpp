@@ -1,4 +1,4 @@
-// Counts of byte values, and their range. Eight tables take turns, so that equal neighbours do not wait for each
+// Counts of byte values. Eight tables take turns, so that equal neighbours do not wait for each
 // other's store.
 #include <string.h>
 
@@ -38,20 +38,12 @@ void histogram(const uint8_t* in, size_t n, uint64_t* counts) noexcept {
     count_part(in, n, counts);
 }
 
-// Block by block: with a number that the compiler knows, it takes vectors.
-void min_max_bytes(const uint8_t* in, size_t n, uint8_t* low, uint8_t* high) noexcept {
-    constexpr size_t block = 4096;
-    uint8_t least = 255, greatest = 0;
-    for (; n >= block; in += block, n -= block) {
-        for (size_t i = 0; i < block; ++i) least = in[i] < least ? in[i] : least;
-        for (size_t i = 0; i < block; ++i) greatest = in[i] > greatest ? in[i] : greatest;
-    }
+size_t select_bytes(const uint8_t* in, size_t n, const uint8_t* values, uint8_t* out) noexcept {
+    size_t taken = 0;
     for (size_t i = 0; i < n; ++i) {
-        least = in[i] < least ? in[i] : least;
-        greatest = in[i] > greatest ? in[i] : greatest;
+        if ((values[in[i] / 8] >> (in[i] % 8) & 1) != 0) out[taken++] = in[i];
     }
-    *low = least;
-    *high = greatest;
+    return taken;
 }
 
 }  // namespace bitpress::scalar

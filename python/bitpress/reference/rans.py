@@ -44,10 +44,9 @@ def estimate(chunk: bytes) -> dict[int, int] | None:
         return None
     blocks = len(chunk) // 4096
     seen = Counter(b"".join(chunk[4096 * b + (b + b // 8) % 8 * 512 :][:512] for b in range(blocks)))
-    unseen = set(range(min(chunk), max(chunk) + 1)) - seen.keys()
-    if 16 * max(seen.values()) >= 7 * 512 * blocks or len(unseen) > 8:
+    if 16 * max(seen.values()) >= 7 * 512 * blocks:
         return None
-    return {**{s: 8 * n for s, n in seen.items()}, **dict.fromkeys(unseen, 1)}
+    return {s: 8 * seen[s] if s in seen else n for s, n in Counter(chunk).items()}
 
 
 def _write(sequences: list[tuple[bytes, dict[int, int]]], log: int) -> bytes:

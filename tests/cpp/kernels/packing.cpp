@@ -357,15 +357,18 @@ void check_histogram(const Trial& t) noexcept {
     t.same("counts", counts, 256);
 }
 
-void check_min_max_bytes(const Trial& t) noexcept {
-    const std::size_t n = 1 + t.random.below(t.random.one_in(4) ? 20000 : 300);
-    std::uint8_t* in = t.bytes(n, 1 + t.random.below(256));
-    for (unsigned i = 0; i < 2; ++i) in[t.random.below(n)] = static_cast<std::uint8_t>(t.random.below(256));
-    std::uint8_t low[2], high[2];
-    t.plain.min_max_bytes(in, n, low, high);
-    t.isa.min_max_bytes(in, n, low + 1, high + 1);
-    t.same_number("low", low[0], low[1]);
-    t.same_number("high", high[0], high[1]);
+void check_select_bytes(const Trial& t) noexcept {
+    const std::size_t n = t.size(500);
+    const std::uint8_t* in = t.bytes(n);
+    std::uint8_t* values = t.bytes(32);
+    const std::size_t rare = 1 + t.random.below(8);  // of the values' bytes
+    for (std::size_t i = 0; i < 32; ++i) {
+        if (!t.random.one_in(rare)) values[i] = 0;
+    }
+    const auto out = t.out<std::uint8_t>(n);
+    const std::size_t taken = t.plain.select_bytes(in, n, values, out.plain);
+    t.same_number("taken", taken, t.isa.select_bytes(in, n, values, out.isa));
+    t.same("out", out, taken);
 }
 
 void check_split_planes(const Trial& t) noexcept {
