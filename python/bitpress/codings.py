@@ -238,8 +238,8 @@ def encode_codes(packed: Any, coding: str, bits: int, count: int, row: int = 0) 
     """The numbers of the coding and of the layout in the file, and the stored bytes, for ``count`` packed codes.
 
     Codes of 3, 5, 6 or 7 bits lie across bytes: they are coded as they are packed and, by Huffman or rANS, one a byte,
-    and the smaller is taken. Codes of 9 to 16 bits are coded as wide codes. ``row``: codes of a row, 0 where there are none.
-    ``coding`` and errors as for `encode_stream`.
+    and the smaller is taken. Codes of 9 to 16 bits are coded as wide codes. ``row``: codes of a row, 0 where there are
+    none. ``coding`` and errors as for `encode_stream`.
     """
     layout = 2 if bits > 8 else 1
     whole = row * bits // math.gcd(row * bits, 8)  # bytes of as many rows as end with a byte

@@ -20,6 +20,7 @@ from .train.prepare import Press, prepare
 from .train.progress import Progress
 from .train.prune import PruningMasks
 from .train.rate import coded_bits
+from .train.reconstruct import Reconstructed, reconstruct
 from .train.schedules import Cubic, Lottery, OneShot, Schedule
 from .train.sensitivity import sensitivity
 
@@ -35,6 +36,7 @@ __all__ = [
     "PressReport",
     "Progress",
     "PruningMasks",
+    "Reconstructed",
     "Report",
     "Result",
     "Schedule",
@@ -55,6 +57,7 @@ __all__ = [
     "kl",
     "prepare",
     "press_",
+    "reconstruct",
     "relational",
     "sensitivity",
 ]
