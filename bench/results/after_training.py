@@ -1,0 +1,283 @@
+"""Networks pressed after training, without labels: bytes and quality of ours beside NNCodec's and onnxruntime's files.
+
+``python bench/results/after_training.py [efficientnet-lite0 minilm-l6-v2 crepe-tiny crepe-full] [--seeds 1]`` makes
+every row that ``--folder`` does not hold yet, prints the table of bench/results/README.md and draws size against
+quality. Each row is of a file that was written, opened and run: ours by the runtime, NNCodec's (step sizes optimised,
+batch norms unfolded) decoded into torch, onnxruntime's int8 by onnxruntime, its bytes those of zstd at level 19.
+Settings were picked on other draws than those that judge; a seed draws the calibration inputs and the gradients.
+Seconds are of the CPU, on one thread. On an idle core: EfficientNet-Lite0 about 6 minutes, MiniLM 12, crepe 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are there
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import nnc
+import numpy as np
+from conftest import cpu_model
+from subjects import SUBJECTS, Run, Subject, onnxruntime_run
+
+import bitpress as bp
+
+
+@dataclass(frozen=True)
+class Row:
+    """A file: whose, at which setting, and what it gave."""
+
+    network: str
+    who: str
+    setting: str
+    nbytes: int
+    packed: int  # without entropy coding; 0 where that is of no use
+    quality: float
+    error: float
+    details: str
+    seconds: float
+
+
+def bitpress_run(path: Path) -> Run:
+    session = bp.Session(path)
+    (target,) = session.outputs
+    return lambda inputs: session.run(inputs)[target.name]
+
+
+@contextlib.contextmanager
+def measured_once() -> Iterator[None]:
+    """Layers' moments, which are the same at every rate, are measured once."""
+    import bitpress.calibrate.press as press
+
+    known: dict[str, Any] = {}
+    measure = press.measure
+
+    def remembered(graph: Any, tensor: Any, layers: Any, data: Any, **given: Any) -> dict[str, Any]:
+        missing = [layer for layer in layers if layer.node.outputs[0] not in known]
+        if missing:
+            known.update(measure(graph, tensor, missing, data, **given))
+        return {layer.node.outputs[0]: known[layer.node.outputs[0]] for layer in layers}
+
+    press.measure = remembered  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        press.measure = measure
+
+
+def ours(subject: Subject, seed: int, folder: Path, gradients: int) -> Iterator[Row]:
+    """By rates, one for the whole network, with what the outputs feel of each layer; and packed."""
+    calibration = subject.calibration(seed)
+    known = None
+    for rate in subject.rates:
+        path = folder / f"{subject.name}-{rate:g}-{seed}.bp"
+        if (row := _kept(path)) is None:
+            began = time.process_time()
+            if known is None:
+                known = bp.torch.sensitivity(subject.source, calibration, gradients=gradients, seed=seed)
+            sensed = time.process_time() - began
+            began = time.process_time()
+            bp.compress(
+                subject.source, subject.recipe(rate), calibration=calibration, sensitivity=known, seed=seed
+            ).save(path)
+            seconds = time.process_time() - began
+            row = _row(subject, "bitpress", f"rate {rate:g}, seed {seed}", path, bitpress_run(path), seconds, packed=0)
+            row = _keep(path, row, sensed)
+        yield row
+    for bits in subject.packed_bits:
+        path = folder / f"{subject.name}-packed-{bits}-{seed}.bp"
+        if (row := _kept(path)) is None:
+            began = time.process_time()
+            bp.compress(
+                subject.source, bp.Recipe.feedback(bits, coding="rans"), calibration=calibration, seed=seed
+            ).save(path)
+            seconds = time.process_time() - began
+            packed = sum(tensor.nbytes for tensor in bp.load(path).tensors.values())
+            row = _row(subject, "bitpress", f"{bits} bits, seed {seed}", path, bitpress_run(path), seconds, packed)
+            row = _keep(path, row)
+        yield row
+
+
+def nncodec(subject: Subject, folder: Path) -> Iterator[Row]:
+    """Its real bitstreams of the torch module's state."""
+    if not nnc.installed():
+        print(f"{subject.name}: no rows of NNCodec: pip install --no-deps nncodec", file=sys.stderr)
+        return
+    import torch
+
+    for qp in subject.qps:
+        path = folder / f"{subject.name}{qp}.nnc"
+        if (row := _kept(path)) is None:
+            module = subject.module()
+            state = {k: v.numpy() for k, v in module.state_dict().items() if v.is_floating_point()}
+            began = time.process_time()
+            decoded = nnc.pressed(state, path, qp)
+            seconds = time.process_time() - began
+            module.load_state_dict({k: torch.from_numpy(v) for k, v in decoded.items()}, strict=False)
+            row = _keep(path, _row(subject, "NNCodec", f"qp {qp}", path, subject.module_run(module), seconds))
+        yield row
+
+
+def onnxruntime(subject: Subject, folder: Path) -> Iterator[Row]:
+    """Its int8: dynamic, and calibrated (QDQ) where inputs are floats; under zstd."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_dynamic, quantize_static
+
+    logging.getLogger().setLevel(logging.ERROR)  # they recommend a pre-processing that changes nothing here
+
+    (name, example), *more = subject.calibration(0).items()
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.rows = iter(example[:64])
+
+        def get_next(self) -> dict[str, Any] | None:
+            row = next(self.rows, None)
+            return None if row is None else {name: row[None]}
+
+    kinds = ["dynamic"] if more or example.dtype.kind != "f" else ["dynamic", "QDQ"]
+    for kind in kinds:
+        path = folder / f"{subject.name}-{kind}.onnx"
+        zipped = path.with_suffix(".onnx.zst")
+        if (row := _kept(zipped)) is None:
+            began = time.process_time()
+            if kind == "dynamic":
+                quantize_dynamic(subject.path, path, weight_type=QuantType.QUInt8, per_channel=True)
+            else:
+                quantize_static(subject.path, path, Reader(), per_channel=True, weight_type=QuantType.QInt8)
+            _zip(path, zipped)
+            seconds = time.process_time() - began
+            row = _keep(zipped, _row(subject, "onnxruntime", f"int8 {kind}", zipped, onnxruntime_run(path), seconds))
+        yield row
+
+
+def _zip(path: Path, target: Path) -> None:
+    import zstandard
+
+    target.write_bytes(zstandard.ZstdCompressor(level=19).compress(path.read_bytes()))
+
+
+def _row(subject: Subject, who: str, setting: str, path: Path, run: Run, seconds: float, packed: int = 0) -> Row:
+    score = subject.judge(run)
+    size = path.stat().st_size
+    return Row(subject.name, who, setting, size, packed, score.quality, score.error, score.details, seconds)
+
+
+def _kept(path: Path) -> Row | None:
+    held = path.with_suffix(path.suffix + ".json")
+    return Row(**json.loads(held.read_text())) if held.exists() and path.exists() else None
+
+
+def _keep(path: Path, row: Row, sensed: float = 0.0) -> Row:
+    """Write a row beside its file; ``sensed``: seconds that all rates share."""
+    row = Row(**(asdict(row) | {"seconds": row.seconds + sensed}))
+    path.with_suffix(path.suffix + ".json").write_text(json.dumps(asdict(row)))
+    print(
+        f"{row.network}: {row.who} {row.setting}: {row.nbytes:,} bytes, {row.quality:.4f}", file=sys.stderr, flush=True
+    )
+    return row
+
+
+def at_equal_error(rows: list[Row], who: str, error: float) -> float | None:
+    """Bytes at this error, in a straight line between files on logarithmic scales; None outside of them."""
+    points = sorted(
+        (row.error, row.nbytes) for row in rows if row.who == who and "int8" not in row.setting and not row.packed
+    )
+    if not points or not points[0][0] <= error <= points[-1][0]:
+        return None
+    errors, sizes = np.log([[max(e, 1e-9), n] for e, n in points]).T
+    return float(np.exp(np.interp(np.log(error), errors, sizes)))
+
+
+def table(subject: Subject, rows: list[Row]) -> Iterator[str]:
+    yield f"\n### {subject.name}, {subject.path.stat().st_size:,} bytes in fp32\n"
+    yield f"| | | bytes | packed | {subject.quality} | {subject.error} | | CPU s |\n|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        packed = f"{row.packed:,}" if row.packed else ""
+        quality = f"{row.quality:.2%}" if "cosine" not in subject.quality else f"{row.quality:.4f}"
+        cells = (
+            row.who,
+            row.setting,
+            f"{row.nbytes:,}",
+            packed,
+            quality,
+            f"{row.error:.4f}",
+            row.details,
+            f"{row.seconds:.0f}",
+        )
+        yield f"| {' | '.join(cells)} |"
+    for theirs in (row for row in rows if row.who == "NNCodec"):
+        size = at_equal_error(rows, "bitpress", theirs.error)
+        if size is not None:
+            less = 1 - size / theirs.nbytes
+            where = f"At NNCodec's {subject.error} of {theirs.error:.4f} ({theirs.setting})"
+            yield f"\n{where}: {size:,.0f} bytes, {less:.1%} fewer."
+
+
+def draw(subject: Subject, rows: list[Row], path: Path) -> None:
+    """Size against quality, a line for each of those who pressed."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plot
+
+    figure, axes = plot.subplots(figsize=(7, 4.5))
+    kinds = {
+        "bitpress, rate-aware": [row for row in rows if row.who == "bitpress" and not row.packed],
+        "bitpress, packed": [row for row in rows if row.packed],
+        "NNCodec": [row for row in rows if row.who == "NNCodec"],
+        "onnxruntime int8 + zstd": [row for row in rows if row.who == "onnxruntime"],
+    }
+    for name, found in kinds.items():
+        points = sorted((row.packed or row.nbytes, row.quality) for row in found)
+        if points:
+            sizes, qualities = zip(*points, strict=True)
+            axes.plot(np.array(sizes) / 1e6, qualities, "o" if len(points) < 3 else "o-", label=name)
+    axes.set(xlabel="MB", ylabel=subject.quality, title=subject.name, xscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+    plot.close(figure)
+
+
+def main() -> None:
+    """Make what is missing, print the tables, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("networks", nargs="*", help=", ".join(SUBJECTS))
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--gradients", type=int, default=64)
+    parser.add_argument("--only", nargs="+", choices=("ours", "nncodec", "onnxruntime"))
+    parser.add_argument("--folder", type=Path, default=Path("build/results"))
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    import torch
+
+    torch.set_num_threads(1)
+    print(f"{cpu_model()}, one thread")
+    only = options.only or ("ours", "nncodec", "onnxruntime")
+    for name in options.networks or SUBJECTS:
+        subject, rows = SUBJECTS[name], []
+        if "ours" in only:
+            for seed in range(options.seeds):
+                with measured_once():
+                    rows += ours(subject, seed, options.folder, options.gradients)
+        if "nncodec" in only:
+            rows += nncodec(subject, options.folder)
+        if "onnxruntime" in only:
+            rows += onnxruntime(subject, options.folder)
+        print("\n".join(table(subject, rows)), flush=True)
+        draw(subject, rows, options.folder / f"{name}.svg")
+
+
+if __name__ == "__main__":
+    main()
