@@ -108,6 +108,7 @@ struct InputShape {
 
 struct SessionBytes {
     std::uint64_t arena = 0;  // what run() needs, at any alignment
+    std::uint64_t live = 0;   // of these, the most that hold something at a time: what any placement needs
     std::uint64_t tile = 0;   // of these, at most at once: dequantized weights
     std::uint64_t work = 0;   // about how many multiply-adds or element visits a run makes
 };

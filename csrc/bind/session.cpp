@@ -164,6 +164,7 @@ class PySession {
         sizes["decoded"] = model_->weights().decoded;
         sizes["tile"] = session_ == nullptr ? 0 : session_->bytes().tile;
         sizes["arena"] = session_ == nullptr ? 0 : session_->bytes().arena;
+        sizes["live"] = session_ == nullptr ? 0 : session_->bytes().live;
         sizes["plan"] = plan_memory_.bytes().size();
         sizes["total"] = resident() + plan_memory_.bytes().size() + arena_.bytes().size();
         return sizes;

@@ -19,9 +19,12 @@ class Gaps {
 
     explicit Gaps(Gap* memory) noexcept : gaps_(memory) {}
     std::uint64_t high_water() const noexcept { return end_; }
+    // The most bytes that were taken at a time: no order of addresses needs less.
+    std::uint64_t most_taken() const noexcept { return most_taken_; }
 
     std::uint64_t take(std::uint64_t bytes) noexcept {
         if (bytes == 0) return 0;
+        count_taken(bytes);
         std::uint32_t best = most;
         for (std::uint32_t i = 0; i < count_; ++i) {
             if (gaps_[i].bytes >= bytes && (best == most || gaps_[i].bytes < gaps_[best].bytes)) best = i;
@@ -47,6 +50,7 @@ class Gaps {
 
     // Behind everything that was ever taken.
     std::uint64_t take_fresh(std::uint64_t bytes) noexcept {
+        count_taken(bytes);
         const std::uint64_t offset = end_;
         end_ += bytes;
         return offset;
@@ -54,6 +58,7 @@ class Gaps {
 
     void give(std::uint64_t offset, std::uint64_t bytes) noexcept {
         if (bytes == 0) return;
+        taken_ -= bytes;
         for (std::uint32_t i = 0; i < count_;) {  // join with the neighbours
             const Gap gap = gaps_[i];
             if (gap.offset + gap.bytes != offset && offset + bytes != gap.offset) {
@@ -74,7 +79,14 @@ class Gaps {
     }
 
   private:
+    void count_taken(std::uint64_t bytes) noexcept {
+        taken_ += bytes;
+        if (taken_ > most_taken_) most_taken_ = taken_;
+    }
+
     Gap* gaps_;
+    std::uint64_t taken_ = 0;
+    std::uint64_t most_taken_ = 0;
     std::uint32_t count_ = 0;
     std::uint64_t end_ = 0;
 };
@@ -134,6 +146,7 @@ class Planner {
         session.live_operands_ = gaps_.take_fresh(to_alignment(live_operands_ * sizeof(Operand)));
         session.live_params_ = gaps_.take_fresh(to_alignment(live_params_));
         bytes_.arena = gaps_.high_water() + memory_alignment - 1;
+        bytes_.live = gaps_.most_taken();
         session.model_ = &model_;
         session.activations_ = options_.activations;
         session.values_ = values_;

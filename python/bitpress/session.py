@@ -33,9 +33,9 @@ class SessionMemory:
 
     file: of the opened file (mapped, where it was given by its path). weights: what is read of them while running, in
     the file or made from it when it was opened (``decoded`` of them). tile: the most that holds dequantized or decoded
-    weights at a time, inside the arena. arena: activations and scratch. plan: the program. These three
-    are those of the last shapes, 0 before the first run. total: weights, graph, plan and arena, which with the results
-    is what ``memory_limit`` limits.
+    weights at a time, inside the arena. arena: activations and scratch, of which ``live`` bytes hold something at a
+    time at most: no placement needs less. plan: the program. These four are those of the last shapes, 0 before the
+    first run. total: weights, graph, plan and arena, which with the results is what ``memory_limit`` limits.
     """
 
     file: int
@@ -43,6 +43,7 @@ class SessionMemory:
     decoded: int
     tile: int
     arena: int
+    live: int
     plan: int
     total: int
 
@@ -139,6 +140,16 @@ class Session:
         arrays = [self._array(value, inputs) for value in self.inputs]
         results = self._core.run(arrays)
         return {value.name: result for value, result in zip(self.outputs, results, strict=True)}
+
+    def plan(self, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Session:
+        """Plan for inputs of these shapes, so that ``memory`` says what a run takes; nothing runs. Returns itself.
+
+        Without ``shapes``: those that the graph says, 1 where a size is open. Raises as :meth:`run` does.
+        """
+        usual = {value.name: tuple(1 if dim == -1 else dim for dim in value.shape or ()) for value in self.inputs}
+        told = usual | dict(shapes or {})
+        self._core.plan([list(told[value.name]) for value in self.inputs])
+        return self
 
     def profile(self, inputs: Mapping[str, Any] | None = None, *, runs: int = 10) -> Profile:
         """Where the time of a run goes: each operator's time, bytes, GOP/s and share of what the machine can do.

@@ -10,7 +10,7 @@ import pytest
 from onnx_models import model, node
 
 import bitpress as bp
-from bitpress.graph import Graph, Node, Value
+from bitpress.graph import Body, Graph, Node, Value
 from bitpress.passes.channel_groups import groups_of
 from bitpress.passes.channels import cut_channels, scores
 from bitpress.passes.tensors import Tensors
@@ -199,3 +199,17 @@ def test_what_cannot_be_cut_is_said() -> None:
         bp.compress({"w": np.zeros((3, 3), np.float32)}, bp.Recipe(channels=0.5))
     with pytest.raises(bp.SchemeError, match="must be a number"):
         bp.Recipe.from_dict({"rules": [], "channels": "0.5"})
+
+
+def test_what_a_body_reads_stays() -> None:
+    tensors = weights(f=(8, 4), g=(3, 8), **{"f.b": (8,), "g.b": (3,)})
+    then = Body((), ("n",), (Node("Neg", "neg", ("h",), ("n",)),))
+    nodes = (
+        gemm("f", "x", "h"),
+        Node("If", "if", ("c",), ("k",), {}, (then, Body((), ("h",), ()))),
+        gemm("g", "h", "y"),
+    )
+    inputs = (Value("x", "F32", (1, 4)), Value("c", "BOOL", ()))
+    shapes = {name: array.shape for name, array in tensors.items()}
+    assert groups_of(Graph(inputs, (Value("y"), Value("k")), nodes), shapes) == []
+    assert len(groups_of(Graph(inputs, (Value("y"),), (nodes[0], nodes[2])), shapes)) == 1

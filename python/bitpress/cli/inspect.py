@@ -14,6 +14,7 @@ from .files import existing, output_path
 from .terminal import console, facts, human, one_line, print_json, progress, show, table
 
 if TYPE_CHECKING:
+    from bitpress.report.graph import Stage
     from bitpress.report.survey import Survey
 
 __all__ = ["EXAMPLES", "SUMMARY", "command"]
@@ -23,14 +24,18 @@ SUMMARY = "Show what a file holds: every tensor, every byte."
 EXAMPLES = """bitpress inspect net.bp
 bitpress inspect net.bp --html net.html
 bitpress inspect net.bp --build
+bitpress inspect net.onnx --graph
 bitpress inspect net.bp --json"""
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A bitpress file.")],
+    file: Annotated[Path, typer.Argument(help="A bitpress file; for --graph an ONNX file too.")],
     html: Annotated[Path | None, typer.Option(help="Write one self-contained page with plots here.")] = None,
     build: Annotated[
         bool, typer.Option("--build", help="Print the CMake options of a C library for files like this one alone.")
+    ] = False,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Show the graph: of an ONNX file before and after the passes.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
@@ -41,8 +46,13 @@ def command(
     from bitpress.report.survey import survey_of
 
     target = output_path(html, file) if html is not None else None
-    if build and (json or html is not None):
+    if build and (json or html is not None or graph):
         raise typer.BadParameter("prints options alone", param_hint="--build")
+    if graph:
+        if html is not None:
+            raise typer.BadParameter("shows the graph alone", param_hint="--graph")
+        _show_graph(existing(file), json)
+        return
     survey = survey_of(existing(file))
     if build:
         print(*(shlex.quote(option) for option in survey.build_options))
@@ -56,6 +66,53 @@ def command(
         facts({"written": f"{html} ({human(html.stat().st_size)})"})
         return
     _show(survey)
+
+
+def _show_graph(file: Path, json: bool) -> None:
+    """Nodes in order, and what a plan for its shapes (1 where a size is open) takes: the arena beside what lives."""
+    from bitpress.report.graph import list_nodes, stages_of
+
+    if file.suffix == ".onnx":
+        stages, memory = stages_of(str(file)), None
+    else:
+        stages, memory = _stored_graph(file)
+    if json:
+        print_json(
+            {
+                "file": str(file),
+                "stages": [
+                    {"name": stage.name, "operators": stage.operators, "nodes": list(list_nodes(stage.graph))}
+                    for stage in stages
+                ],
+                "arena": memory,
+            }
+        )
+        return
+    lines: dict[str, str] = {}
+    for stage in stages:
+        for line in list_nodes(stage.graph) if stage is stages[-1] else ():
+            console().print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+        counts = ", ".join(f"{op} {count}" for op, count in stage.operators.items())
+        lines[stage.name] = f"{sum(stage.operators.values())} nodes: {counts}"
+    if memory is not None:
+        lines["arena"] = f"{memory['arena']:,} bytes, of which {memory['live']:,} hold something at a time at most"
+    facts(lines)
+
+
+def _stored_graph(file: Path) -> tuple[list[Stage], dict[str, int]]:
+    """A bitpress file's graph, and what a plan of it takes."""
+    from bitpress.container import open_container
+    from bitpress.errors import UnsupportedError
+    from bitpress.report.graph import Stage
+    from bitpress.session import Session
+
+    with open_container(file) as container:
+        found = container.read_graph()
+    if found is None:
+        raise UnsupportedError(f"{file}: it holds no graph")
+    session = Session(file, check="none")
+    memory = session.plan().memory
+    return [Stage("stored", found)], {"arena": memory.arena, "live": memory.live}
 
 
 def _write_page(survey: Survey, target: Path) -> None:

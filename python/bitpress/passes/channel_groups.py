@@ -112,7 +112,7 @@ class _Walk:
         rule = _RULES.get(node.op)
         made = None if rule is None else rule(self, index, node)
         if made is None:
-            for name in node.inputs:
+            for name in node.reads:
                 self.freeze(name)
         else:
             self.labels[node.outputs[0]] = made
