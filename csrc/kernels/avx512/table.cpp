@@ -15,6 +15,7 @@ void fill(Kernels& table) noexcept {
     table.rans_decode = rans_decode;
     table.gemm_f32 = gemm_f32;
     table.gather_panel_f32 = gather_panel_f32;
+    table.depthwise_f32 = depthwise_f32;
 }
 
 }  // namespace bitpress::avx512

@@ -105,13 +105,14 @@ void check_pack_panel_f32(const Trial& t) noexcept {
 }
 
 void check_depthwise_f32(const Trial& t) noexcept {
-    const std::size_t taps = t.random.below(26), rows = 1 + t.random.below(17), n = 1 + t.size(70);
-    const std::size_t row_step = 1 + t.random.below(50);
+    const std::size_t window = t.random.one_in(2) ? 0 : 3 + 2 * t.random.below(2);  // its rows a step apart, or none
+    const std::size_t taps = window != 0 ? window * window : t.random.below(26);
+    const std::size_t rows = 1 + t.random.below(17), n = 1 + t.size(70), row_step = 1 + t.random.below(50);
     std::size_t offsets[26];
     std::size_t used = (rows - 1) * row_step + n;
     std::size_t farthest = 0;
     for (std::size_t i = 0; i < taps; ++i) {
-        offsets[i] = t.random.below(90);
+        offsets[i] = window != 0 && i >= window ? offsets[i - window] + row_step : t.random.below(90);
         farthest = offsets[i] > farthest ? offsets[i] : farthest;
     }
     used += farthest;
