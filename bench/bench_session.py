@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_network(benchmark: Any, name: str, label: str, tmp_path: Path) -> None:
     benchmark(session.run, feed)
 
 
-@pytest.mark.parametrize(("label", "activations"), [("int8", "int16"), ("int4", "int8")])
+@pytest.mark.parametrize(("label", "activations"), [("int8", "int16"), ("int8", "int8"), ("int4", "int8")])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_by_integers(benchmark: Any, name: str, label: str, activations: Any, tmp_path: Path) -> None:
     path, x = source(name)
@@ -83,6 +83,30 @@ def test_network_peer(benchmark: Any, name: str) -> None:
     benchmark.group = name
     benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} fp32"
     benchmark(session.run, None, {session.get_inputs()[0].name: x})
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_quantized_peer(benchmark: Any, name: str, tmp_path: Path) -> None:
+    """Static QDQ, which needs calibration: of numbers as those that the networks run on here."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    path, x = source(name)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    feed = {onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]).get_inputs()[0].name: x}
+
+    class Once(CalibrationDataReader):
+        left: ClassVar = [feed]
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            return self.left.pop() if self.left else None
+
+    quantize_static(path, tmp_path / "qdq.onnx", Once(), per_channel=True, weight_type=QuantType.QInt8)
+    session = onnxruntime.InferenceSession(tmp_path / "qdq.onnx", options, providers=["CPUExecutionProvider"])
+    benchmark.group = name
+    benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} static QDQ"
+    benchmark(session.run, None, feed)
 
 
 SIZE = 4096  # of a square matrix

@@ -13,12 +13,13 @@ using Shorts = py::array_t<std::int16_t, py::array::c_style>;
 using Codes = py::array_t<std::uint8_t, py::array::c_style>;
 
 // x [k, step >= 16]: a panel and 16 scales.
-py::tuple quantize_columns(const std::string& isa, const Floats& x) {
+py::tuple quantize_columns(const std::string& isa, const Floats& x, int largest) {
     need(x.ndim() == 2 && x.shape(1) >= 16 && x.shape(0) <= 512);
     const auto k = static_cast<std::size_t>(x.shape(0));
     Shorts panel(static_cast<py::ssize_t>((k + 1) / 2 * 32));
     Floats scales(16);
-    named(isa).quantize_columns_s16(x.data(), static_cast<std::size_t>(x.shape(1)), k, panel.mutable_data(),
+    need(largest > 0 && largest <= 32767);
+    named(isa).quantize_columns_s16(x.data(), static_cast<std::size_t>(x.shape(1)), k, largest, panel.mutable_data(),
                                     scales.mutable_data());
     return py::make_tuple(panel, scales);
 }
@@ -71,6 +72,35 @@ void gemm(const std::string& isa, std::size_t n, std::size_t pairs, const Shorts
 
 using Bytes8 = py::array_t<std::int8_t, py::array::c_style>;
 using Ints = py::array_t<std::int32_t, py::array::c_style>;
+
+// x [k, 16 or more]: a panel of quads, the scales and the sums of its columns.
+py::tuple quantize_columns_bytes(const std::string& isa, const Floats& x) {
+    need(x.ndim() == 2 && x.shape(1) >= 16);
+    const auto k = static_cast<std::size_t>(x.shape(0));
+    Bytes8 panel(static_cast<py::ssize_t>((k + 3) / 4 * 64));
+    Floats scales(16);
+    Ints sums(16);
+    named(isa).quantize_columns_s8(x.data(), static_cast<std::size_t>(x.shape(1)), k, panel.mutable_data(),
+                                   scales.mutable_data(), sums.mutable_data());
+    return py::make_tuple(panel, scales, sums);
+}
+
+// c (m x ldc), in place, n columns of it. a [m, lda], 4 * quads of them used.
+void gemm_codes(const std::string& isa, std::size_t n, std::size_t quads, const Codes& a, int zero,
+                const Bytes8& panels, const Ints& sums, const Floats& column_scales, const Floats& row_scales,
+                const py::object& starts, Floats c, float low, float high) {
+    need(a.ndim() == 2 && c.ndim() == 2 && a.shape(0) == c.shape(0) && row_scales.size() == c.shape(0));
+    need(static_cast<std::size_t>(a.shape(1)) >= 4 * quads && static_cast<std::size_t>(c.shape(1)) >= n);
+    need(static_cast<std::size_t>(panels.size()) == (n + 15) / 16 * 64 * quads && quads <= 128);
+    need(static_cast<std::size_t>(column_scales.size()) == n && static_cast<std::size_t>(sums.size()) == n);
+    need(zero >= 0 && zero <= 255);
+    const Floats from = starts.is_none() ? Floats() : starts.cast<Floats>();
+    need(starts.is_none() || from.size() == c.shape(0));
+    named(isa).gemm_codes_s8(static_cast<std::size_t>(c.shape(0)), n, quads, a.data(),
+                             static_cast<std::size_t>(a.shape(1)), zero, panels.data(), sums.data(),
+                             column_scales.data(), row_scales.data(), starts.is_none() ? nullptr : from.data(),
+                             c.mutable_data(), static_cast<std::size_t>(c.shape(1)), low, high);
+}
 
 // One row x [k]: its codes, a multiple of 4 of them, their scale and their sum.
 py::tuple quantize_row_bytes(const std::string& isa, const Floats& x, std::size_t spread) {
@@ -138,7 +168,11 @@ void dots(const std::string& isa, unsigned bits, const Codes& packed, std::size_
 
 void register_integer_kernels(py::module_& module) {
     py::module_ kernels = module.def_submodule("kernels");
-    kernels.def("quantize_columns_s16", quantize_columns, py::arg("isa"), py::arg("x"));
+    kernels.def("quantize_columns_s16", quantize_columns, py::arg("isa"), py::arg("x"), py::arg("largest"));
+    kernels.def("quantize_columns_s8", quantize_columns_bytes, py::arg("isa"), py::arg("x"));
+    kernels.def("gemm_codes_s8", gemm_codes, py::arg("isa"), py::arg("n"), py::arg("quads"), py::arg("a"),
+                py::arg("zero"), py::arg("panels"), py::arg("sums"), py::arg("column_scales"), py::arg("row_scales"),
+                py::arg("starts"), py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
     kernels.def("widen_codes_s16", widen_codes, py::arg("isa"), py::arg("codes"), py::arg("factor"), py::arg("zero"));
     kernels.def("quantize_row_s16", quantize_row, py::arg("isa"), py::arg("x"));
     kernels.def("panels_s16", panels, py::arg("isa"), py::arg("by_rows"), py::arg("codes"), py::arg("width"),

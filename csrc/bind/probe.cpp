@@ -19,9 +19,9 @@ constexpr std::size_t memory_bytes = std::size_t{1} << 26;   // more than caches
 struct alignas(64) Numbers {
     float a[rows * depth] = {}, b[columns * depth] = {}, c[rows * columns] = {}, scales[columns] = {};
     std::int16_t a16[rows * depth] = {}, b16[columns * depth] = {};
-    std::int8_t a8[rows * depth] = {};
+    std::int8_t a8[columns * depth] = {};
     std::uint8_t b8[columns * depth] = {};
-    std::int32_t sums[rows] = {};
+    std::int32_t sums[columns] = {};
 };
 
 // Units a second where body(part) does `units` of them on each worker at once: the most of some tries.
@@ -60,6 +60,11 @@ Rates measure(const Workers& workers, Numbers* numbers, std::uint8_t* memory) {
     rates.s8 = most(workers, work, [&](unsigned part) noexcept {
         Numbers& n = numbers[part];
         for (int i = 0; i < times; ++i) {
+            if (multiplies_codes(k)) {
+                k.gemm_codes_s8(rows, columns, depth / 4, n.b8, depth, 128, n.a8, n.sums, n.scales, n.scales, nullptr,
+                                n.c, columns, -1, 1);
+                continue;
+            }
             k.gemm_u8s8(rows, columns, depth / 4, 4, n.a8, depth, n.sums, n.b8, n.scales, n.scales, nullptr, n.c,
                         columns, -1, 1);
         }

@@ -47,15 +47,6 @@ Status plan_products(PlanContext& context, ConvParams* p) noexcept {
     return Status::ok;
 }
 
-// Where each row is one pixel, as in sequences that others hold as images of width 1, rows are columns.
-void lay_flat(Window* window) noexcept {
-    const WindowAxis& x = window->x;
-    if (x.in != 1 || x.out != 1 || x.kernel != 1 || x.padded() != 1) return;
-    const WindowAxis y = window->y;
-    window->y = x;
-    window->x = y;
-}
-
 // Floats of the padded planes of an image.
 Status plan_stage(ConvParams* p) noexcept {
     if (p->window.trivial()) return Status::ok;
@@ -98,7 +89,7 @@ Status plan_conv(PlanContext& context) noexcept {
     BP_TRY(append(&out, w.dims[0]));
     BP_TRY(read_window(context, x, w.dims + 2, false, &p.window, &out));
     BP_TRY(read_bounds(context, &p.bounds));
-    lay_flat(&p.window);
+    p.window.lay_flat();
     p.k = p.in_channels * p.kernel_size();
     if (!checked_mul(p.window.y.out, p.window.x.out, &p.n) || p.n > max_elements) return Status::too_large;
     std::uint64_t work = 0;

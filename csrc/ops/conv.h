@@ -37,11 +37,17 @@ struct ConvParams {
     std::uint64_t cursor_floats = 0;
     std::uint64_t shared = 0;   // 1: workers share the pixels of a block, and each takes some rows of weights
     std::uint64_t integer = 0;  // 1: products of integers (conv_integer.cpp)
+    std::uint64_t largest = 0;  // then: of the activations' codes, 127 or 32767
+    std::uint64_t bytes = 0;    // 1: codes are multiplied as bytes
     std::uint64_t staged = 0;   // floats of an image's padded planes; 0: the image is read where it is
 
     std::uint64_t kernel_size() const noexcept { return window.y.kernel * window.x.kernel; }
     std::uint64_t in_plane() const noexcept { return window.y.in * window.x.in; }
     std::uint64_t blocks() const noexcept { return (n - 1) / block_n + 1; }
+    // Floats of a panel of `depth` k-rows of codes.
+    std::uint64_t code_floats(std::uint64_t depth) const noexcept {
+        return bytes != 0 ? 4 * round_up(depth, 4) : 8 * round_up(depth, 2);
+    }
     std::uint64_t depth_at(std::uint64_t k0) const noexcept { return k - k0 < block_k ? k - k0 : block_k; }
 };
 
@@ -79,7 +85,7 @@ class Pixels {
     std::uint64_t plane_, row_;
 };
 
-// Products of stored integers with activations of 16 bits. One group.
+// Products of stored integers with activations of 16 or 8 bits. One group.
 bool takes_integers(const PlanContext& context, const ConvParams& params) noexcept;
 Status plan_integer(PlanContext& context, ConvParams* params) noexcept;
 Status run_integer(const RunContext& context, const ConvParams& params) noexcept;

@@ -29,6 +29,7 @@ Status plan_pool(PlanContext& context) noexcept {
     for (const WindowAxis* axis : {&p.window.y, &p.window.x}) {  // no window lies in the padding alone
         if (larger(axis->pad_begin, axis->pad_end) > (axis->kernel - 1) * axis->dilation) return Status::bad_argument;
     }
+    p.window.lay_flat();
     p.planes = x.dims[0] * x.dims[1];
     p.count_padding = context.integer(Key::count_include_pad, 0) != 0 ? 1 : 0;
     // A window visits at most the elements of its plane.

@@ -44,6 +44,13 @@ Status finish(WindowAxis* axis, std::int64_t auto_pad, bool ceil_mode) noexcept 
 
 }  // namespace
 
+void Window::lay_flat() noexcept {
+    if (x.in != 1 || x.out != 1 || x.kernel != 1 || x.padded() != 1) return;
+    const WindowAxis rows = y;
+    y = x;
+    x = rows;
+}
+
 bool Window::trivial() const noexcept {
     for (const WindowAxis* axis : {&y, &x}) {
         if (axis->kernel != 1 || axis->stride != 1 || axis->pad_begin != 0 || axis->pad_end != 0) return false;

@@ -19,7 +19,12 @@ struct WindowAxis {
     std::uint64_t padded() const noexcept { return in + pad_begin + pad_end; }
     // The kernel positions [*first, *last) that fall inside the input for output o.
     void valid(std::uint64_t o, std::uint64_t* first, std::uint64_t* last) const noexcept {
-        const std::uint64_t at = o * stride;  // pad_begin further left
+        const std::uint64_t at = o * stride;                                     // pad_begin further left
+        if (at >= pad_begin && at + (kernel - 1) * dilation < in + pad_begin) {  // most of them, without a division
+            *first = 0;
+            *last = kernel;
+            return;
+        }
         *first = at >= pad_begin ? 0 : (pad_begin - at + dilation - 1) / dilation;
         const std::uint64_t end = in + pad_begin;  // first position past the input, counted as `at` is
         *last = end <= at ? 0 : (end - at + dilation - 1) / dilation;
@@ -32,6 +37,8 @@ struct Window {
     WindowAxis y;
     WindowAxis x;
     bool trivial() const noexcept;  // 1 x 1, stride 1, no padding
+    // Where each row is one pixel, as in sequences that others hold as images of width 1, rows become columns.
+    void lay_flat() noexcept;
 };
 
 // Reads strides, pads, dilations and auto_pad of a node whose input has `spatial` (1 or 2) axes after the first two.

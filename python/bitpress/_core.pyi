@@ -185,7 +185,25 @@ class kernels:
     ) -> NDArray[Any]: ...
     # bind/integer_kernels.cpp
     @staticmethod
-    def quantize_columns_s16(isa: str, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]: ...
+    def quantize_columns_s16(isa: str, x: NDArray[Any], largest: int) -> tuple[NDArray[Any], NDArray[Any]]: ...
+    @staticmethod
+    def quantize_columns_s8(isa: str, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]: ...
+    @staticmethod
+    def gemm_codes_s8(
+        isa: str,
+        n: int,
+        quads: int,
+        a: NDArray[Any],
+        zero: int,
+        panels: NDArray[Any],
+        sums: NDArray[Any],
+        column_scales: NDArray[Any],
+        row_scales: NDArray[Any],
+        starts: NDArray[Any] | None,
+        c: NDArray[Any],
+        low: float,
+        high: float,
+    ) -> None: ...
     @staticmethod
     def widen_codes_s16(isa: str, codes: NDArray[Any], factor: int, zero: int) -> NDArray[Any]: ...
     @staticmethod

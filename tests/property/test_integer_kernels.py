@@ -25,10 +25,16 @@ def test_quantize_columns(isa: str, k: int, extra: int, special: int, seed: int)
     for _ in range(special if k else 0):
         x[random.integers(k), random.integers(16)] = random.choice(SPECIAL)
     x[:, seed % 16] = random.choice(SPECIAL)
-    codes, scales = oracle.quantize_columns(x[:, :16])
-    panel, got = _core.kernels.quantize_columns_s16(isa, x)
+    for largest in (127, 32767):
+        codes, scales = oracle.quantize_columns(x[:, :16], largest)
+        panel, got = _core.kernels.quantize_columns_s16(isa, x, largest)
+        assert np.array_equal(got, scales, equal_nan=True)
+        assert np.array_equal(panel, oracle.pack_panel(codes))
+    codes, scales = oracle.quantize_columns(x[:, :16], 127)
+    panel, got, sums = _core.kernels.quantize_columns_s8(isa, x)
     assert np.array_equal(got, scales, equal_nan=True)
-    assert np.array_equal(panel, oracle.pack_panel(codes))
+    assert np.array_equal(panel, oracle.pack_quads(codes).view(np.int8))
+    assert np.array_equal(sums, codes.sum(0))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -49,7 +55,7 @@ def test_quantize_row(isa: str, k: int, special: int, power: int, seed: int) -> 
     x = random.standard_normal(k, np.float32) * np.float32(10.0**power)
     for _ in range(special if k else 0):
         x[random.integers(k)] = random.choice(SPECIAL)
-    codes, scales = oracle.quantize_columns(np.repeat(x[:, None], 16, 1))
+    codes, scales = oracle.quantize_columns(np.repeat(x[:, None], 16, 1), 32767)
     got, scale = _core.kernels.quantize_row_s16(isa, x)
     assert np.array_equal(got[:k], codes[:, 0]) and not got[k:].any()
     assert np.array_equal(np.float32(scale), scales[0], equal_nan=True)
@@ -98,5 +104,52 @@ def test_gemm(
     want = oracle.gemm(start, a[:, :k], b[:, :n], column_scales.astype(np.float32), row_scales, *clip)
     got = c.copy()
     _core.kernels.gemm_s16(isa, n, pairs, a, panels, column_scales, row_scales, None if adds else starts, got, *clip)
+    assert np.array_equal(got[:, :n], want)
+    assert np.array_equal(got[:, n:], c[:, n:])
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=60, deadline=None)
+@given(
+    m=st.integers(0, 14),
+    n=st.integers(0, 40),
+    k=st.one_of(st.integers(0, 20), st.just(512)),
+    extra=st.integers(0, 3),
+    adds=st.booleans(),
+    extreme=st.booleans(),
+    clip=bounds,
+    seed=seeds,
+)
+def test_gemm_codes(
+    isa: str, m: int, n: int, k: int, extra: int, adds: bool, extreme: bool, clip: tuple[float, float], seed: int
+) -> None:
+    """Codes past the end of k may be anything: they meet zeros."""
+    random = np.random.default_rng(seed)
+    quads, columns, zero = -(-k // 4), -(-n // 16) * 16, int(random.integers(256))
+    a = random.integers(0, 256, (m, 4 * quads + extra)).astype(np.uint8)
+    b = random.integers(-127, 128, (k, columns)).astype(np.int16)
+    if extreme:
+        a[:], b[:], zero = 255, -127, 0
+    panels = np.concatenate([b[:0].ravel(), *[oracle.pack_quads(b[:, j : j + 16]) for j in range(0, columns, 16)]])
+    column_scales, row_scales = random.random(n, np.float32) * np.float32(1e-4), random.random(m, np.float32) / 100
+    c, starts = random.random((m, n + extra), np.float32), random.random(m, np.float32)
+    start = c[:, :n] if adds else starts[:, None]
+    want = oracle.gemm(start, a[:, :k].astype(int) - zero, b[:, :n], column_scales, row_scales, *clip)
+    got, sums = c.copy(), b.sum(0)[:n].astype(np.int32)
+    begin = None if adds else starts
+    _core.kernels.gemm_codes_s8(
+        isa,
+        n,
+        quads,
+        a,
+        zero,
+        panels.astype(np.uint8).view(np.int8),
+        sums,
+        column_scales,
+        row_scales,
+        begin,
+        got,
+        *clip,
+    )
     assert np.array_equal(got[:, :n], want)
     assert np.array_equal(got[:, n:], c[:, n:])

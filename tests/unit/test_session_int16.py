@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from graph_file import GraphFile, NodeSpec, plain
 
+from bitpress import _core
 from bitpress.scheme import Scheme
 from bitpress.session import Session
 from bitpress.tensor import pack
@@ -35,6 +41,47 @@ def test_sixteen_bit_activations(bits: int, kernel: int, size: tuple[int, ...]) 
     assert 0 < session.memory.tile <= 65536 + 512
     x[0, 0, 2, 2] = np.nan
     assert np.array_equal(np.isnan(session.run({"x": x})["y"]), np.isnan(Session(data).run({"x": x})["y"]))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 5, 8])
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("size", [(1, 3, 7, 7), (2, 70, 5, 9), (1, 600, 4, 5)])
+def test_eight_bit_activations(bits: int, kernel: int, size: tuple[int, ...]) -> None:
+    """As with float32 activations, but for the rounding of inputs to 8 bits (weights of 1 bit: 16)."""
+    w = pack(floats(13, size[1], kernel, kernel), Scheme.int(bits, axis=0))
+    nodes = [NodeSpec("Conv", ["x", "w", "b"], ["y"], {"pads": [kernel // 2] * 4, "clip_low": -1.0})]
+    data = GraphFile({"x": size}, ["y"], nodes, {"w": w, "b": plain(floats(13))}).bytes()
+    x = floats(*size)
+    x[0, :, 0, 0] = 0
+    session = Session(data, activations="int8")
+    got, want = session.run({"x": x})["y"], Session(data).run({"x": x})["y"]
+    weights = np.abs(w.unpack()).reshape(13, -1).sum(1)[None, :, None, None]
+    assert np.abs((got - want) / weights).max() <= 1.01 * np.abs(x).max() / 254 + 1e-6
+    assert 0 < session.memory.tile <= 65536 + 1024
+    x[0, 0, 2, 2] = np.nan
+    assert np.array_equal(np.isnan(session.run({"x": x})["y"]), np.isnan(Session(data).run({"x": x})["y"]))
+
+
+PRINT_BITS = """
+import sys, numpy as np, bitpress as bp
+data = np.load(sys.argv[1])
+session = bp.Session(data["network"].tobytes(), activations=sys.argv[2])
+print(session.run({"x": data["x"]})["y"].tobytes().hex())
+"""
+
+
+@pytest.mark.parametrize("activations", ["int16", "int8"])
+def test_every_instruction_set_gives_the_same_bits(activations: str, tmp_path: Path) -> None:
+    w = pack(floats(29, 70, 3, 3), Scheme.int(8, axis=0))
+    nodes = [NodeSpec("Conv", ["x", "w"], ["y"], {"pads": [1, 1, 0, 1], "strides": [2, 1], "clip_high": 3.0})]
+    data = GraphFile({"x": (1, 70, 9, 11)}, ["y"], nodes, {"w": w}).bytes()
+    np.savez(tmp_path / "run.npz", network=np.frombuffer(data, np.uint8), x=floats(1, 70, 9, 11))
+    bits = {}
+    for isa in _core.isas():
+        command = [sys.executable, "-c", PRINT_BITS, str(tmp_path / "run.npz"), activations]
+        environment = os.environ | {"BITPRESS_ISA": isa}
+        bits[isa] = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert len(set(bits.values())) == 1, bits.keys()
 
 
 MATRICES = {

@@ -18,14 +18,14 @@ struct Columns {
 };
 
 // most: the bits of the largest magnitudes; as integers they are in order, with infinity and NaN above.
-static Columns columns(__m256i most, float* scales) noexcept {
+static Columns columns(__m256i most, int largest, float* scales) noexcept {
     const __m256i infinite = _mm256_set1_epi32(0x7F800000);
     const __m256i below_least = _mm256_set1_epi32((127 - 100) << 23) /* 2^-100 */;
     const __m256i finite = _mm256_cmpgt_epi32(infinite, most);
     const __m256i large = _mm256_cmpgt_epi32(most, _mm256_sub_epi32(below_least, _mm256_set1_epi32(1)));
     const __m256i alive = _mm256_and_si256(finite, large);
     const __m256 size = _mm256_castsi256_ps(most);
-    const __m256 largest_code = _mm256_set1_ps(32767.0F);
+    const __m256 largest_code = _mm256_set1_ps(static_cast<float>(largest));
     const __m256 scale = _mm256_and_ps(_mm256_div_ps(size, largest_code), _mm256_castsi256_ps(alive));
     const __m256 nan = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FC00000));
     _mm256_storeu_ps(scales, _mm256_blendv_ps(nan, scale, _mm256_castsi256_ps(finite)));
@@ -112,15 +112,15 @@ static void column(const Product& of, size_t m, const int16_t* panel, const floa
 
 }  // namespace
 
-void quantize_columns_s16(const float* x, size_t step, size_t k, int16_t* panel, float* scales) noexcept {
+void quantize_columns_s16(const float* x, size_t step, size_t k, int largest, int16_t* panel, float* scales) noexcept {
     __m256i most0 = _mm256_setzero_si256();
     __m256i most1 = _mm256_setzero_si256();
     for (size_t p = 0; p < k; ++p) {
         most0 = _mm256_max_epi32(most0, magnitude(_mm256_loadu_ps(x + p * step)));
         most1 = _mm256_max_epi32(most1, magnitude(_mm256_loadu_ps(x + p * step + 8)));
     }
-    const Columns left = columns(most0, scales);
-    const Columns right = columns(most1, scales + 8);
+    const Columns left = columns(most0, largest, scales);
+    const Columns right = columns(most1, largest, scales + 8);
     for (size_t p = 0; p < k; p += 2, panel += 2 * panel_columns) {
         const float* first = x + p * step;
         const float* second = first + step;

@@ -3,6 +3,10 @@
 
 namespace bitpress::avx512vnni {
 
-void fill(Kernels& table) noexcept { table.gemm_s16 = gemm_s16; }
+void fill(Kernels& table) noexcept {
+    table.gemm_s16 = gemm_s16;
+    table.quantize_columns_s8 = quantize_columns_s8;
+    table.gemm_codes_s8 = gemm_codes_s8;
+}
 
 }  // namespace bitpress::avx512vnni

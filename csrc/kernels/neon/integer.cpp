@@ -18,12 +18,12 @@ struct Columns {
 };
 
 // most: the bits of the largest magnitudes.
-static Columns columns(uint32x4_t most, float* scales) noexcept {
+static Columns columns(uint32x4_t most, int largest, float* scales) noexcept {
     const uint32x4_t finite = vcltq_u32(most, vdupq_n_u32(0x7F800000));
     const uint32x4_t large = vcgeq_u32(most, vdupq_n_u32((127 - 100) << 23) /* 2^-100 */);
     const uint32x4_t alive = vandq_u32(finite, large);
     const float32x4_t size = vreinterpretq_f32_u32(most);
-    const float32x4_t largest_code = vdupq_n_f32(32767.0F);
+    const float32x4_t largest_code = vdupq_n_f32(static_cast<float>(largest));
     const uint32x4_t scale = vandq_u32(vreinterpretq_u32_f32(vdivq_f32(size, largest_code)), alive);
     vst1q_f32(scales, vreinterpretq_f32_u32(vbslq_u32(finite, scale, vdupq_n_u32(0x7FC00000))));
     const uint32x4_t inverse = vandq_u32(vreinterpretq_u32_f32(vdivq_f32(largest_code, size)), alive);
@@ -101,15 +101,15 @@ static void column(const Ends& ends, size_t m, size_t pairs, const int16_t* a, s
 
 }  // namespace
 
-void quantize_columns_s16(const float* x, size_t step, size_t k, int16_t* panel, float* scales) noexcept {
+void quantize_columns_s16(const float* x, size_t step, size_t k, int largest, int16_t* panel, float* scales) noexcept {
     uint32x4_t most[4];
     for (size_t v = 0; v < 4; ++v) most[v] = vdupq_n_u32(0);
     for (size_t p = 0; p < k; ++p) {
 #pragma GCC unroll 4
         for (size_t v = 0; v < 4; ++v) most[v] = vmaxq_u32(most[v], magnitude(vld1q_f32(x + p * step + 4 * v)));
     }
-    const Columns of[4] = {columns(most[0], scales), columns(most[1], scales + 4), columns(most[2], scales + 8),
-                           columns(most[3], scales + 12)};
+    const Columns of[4] = {columns(most[0], largest, scales), columns(most[1], largest, scales + 4),
+                           columns(most[2], largest, scales + 8), columns(most[3], largest, scales + 12)};
     for (size_t p = 0; p < k; p += 2, panel += 2 * panel_columns) {
         const float* first = x + p * step;
 #pragma GCC unroll 4

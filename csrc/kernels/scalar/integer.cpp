@@ -7,28 +7,54 @@ namespace bitpress::scalar {
 namespace {
 
 constexpr size_t panel_columns = 16;
-constexpr float largest_code = 32767.0F;
 constexpr float least = 0x1p-100F;  // columns of smaller values are taken as zeros: their inverse would overflow
 
-}  // namespace
-
-void quantize_columns_s16(const float* x, size_t step, size_t k, int16_t* panel, float* scales) noexcept {
-    for (size_t j = 0; j < panel_columns; ++j) {
+// How k values, step apart, become codes.
+struct Column {
+    bool alive;
+    float inverse;
+    Column(const float* x, size_t step, size_t k, float largest, float* scale) noexcept {
         float most = 0.0F;
         bool finite = true;
         for (size_t p = 0; p < k; ++p) {
-            const float size = fabsf(x[p * step + j]);
+            const float size = fabsf(x[p * step]);
             finite = finite && size <= __FLT_MAX__;
             most = size > most ? size : most;
         }
-        const bool alive = finite && most >= least;
-        const float inverse = alive ? largest_code / most : 0.0F;
-        scales[j] = !finite ? __builtin_nanf("") : alive ? most / largest_code : 0.0F;
+        alive = finite && most >= least;
+        inverse = alive ? largest / most : 0.0F;
+        *scale = !finite ? __builtin_nanf("") : alive ? most / largest : 0.0F;
+    }
+    int code(float x) const noexcept { return alive ? static_cast<int>(rintf(x * inverse)) : 0; }
+};
+
+float finish(int32_t sum, float start, float column_scale, float row_scale, float low, float high) noexcept {
+    float value = start + static_cast<float>(sum) * column_scale * row_scale;
+    value = value < low ? low : value;
+    return value > high ? high : value;
+}
+
+}  // namespace
+
+void quantize_columns_s16(const float* x, size_t step, size_t k, int largest, int16_t* panel, float* scales) noexcept {
+    for (size_t j = 0; j < panel_columns; ++j) {
+        const Column column(x + j, step, k, static_cast<float>(largest), scales + j);
         for (size_t p = 0; p < k; ++p) {
-            const float code = alive ? rintf(x[p * step + j] * inverse) : 0.0F;
-            panel[p / 2 * (2 * panel_columns) + j * 2 + p % 2] = static_cast<int16_t>(code);
+            panel[p / 2 * (2 * panel_columns) + j * 2 + p % 2] = static_cast<int16_t>(column.code(x[p * step + j]));
         }
         if (k % 2 != 0) panel[k / 2 * (2 * panel_columns) + j * 2 + 1] = 0;
+    }
+}
+
+void quantize_columns_s8(const float* x, size_t step, size_t k, int8_t* panel, float* scales, int32_t* sums) noexcept {
+    for (size_t j = 0; j < panel_columns; ++j) {
+        const Column column(x + j, step, k, 127.0F, scales + j);
+        sums[j] = 0;
+        for (size_t p = 0; p < (k + 3) / 4 * 4; ++p) {
+            const int code = p < k ? column.code(x[p * step + j]) : 0;
+            panel[p / 4 * (4 * panel_columns) + j * 4 + p % 4] = static_cast<int8_t>(code);
+            sums[j] += code;
+        }
     }
 }
 
@@ -47,10 +73,24 @@ void gemm_s16(size_t m, size_t n, size_t pairs, const int16_t* a, size_t lda, co
                 sum += a[i * lda + 2 * p] * column[p * 2 * panel_columns];
                 sum += a[i * lda + 2 * p + 1] * column[p * 2 * panel_columns + 1];
             }
-            const float scaled = static_cast<float>(sum) * column_scales[j] * row_scales[i];
-            float value = (starts == nullptr ? c[i * ldc + j] : starts[i]) + scaled;
-            value = value < low ? low : value;
-            c[i * ldc + j] = value > high ? high : value;
+            const float start = starts == nullptr ? c[i * ldc + j] : starts[i];
+            c[i * ldc + j] = finish(sum, start, column_scales[j], row_scales[i], low, high);
+        }
+    }
+}
+
+void gemm_codes_s8(size_t m, size_t n, size_t quads, const uint8_t* a, size_t lda, int zero, const int8_t* panels,
+                   const int32_t* sums, const float* column_scales, const float* row_scales, const float* starts,
+                   float* c, size_t ldc, float low, float high) noexcept {
+    for (size_t i = 0; i < m; ++i) {
+        for (size_t j = 0; j < n; ++j) {
+            const int8_t* column = panels + j / panel_columns * panel_columns * 4 * quads + j % panel_columns * 4;
+            int32_t sum = -zero * sums[j];
+            for (size_t p = 0; p < 4 * quads; ++p) {
+                sum += a[i * lda + p] * column[p / 4 * 4 * panel_columns + p % 4];
+            }
+            const float start = starts == nullptr ? c[i * ldc + j] : starts[i];
+            c[i * ldc + j] = finish(sum, start, column_scales[j], row_scales[i], low, high);
         }
     }
 }

@@ -7,11 +7,11 @@ import numpy as np
 __all__ = ["gemm", "pack_panel", "pack_quads", "place", "quantize_columns", "quantize_row"]
 
 Array = np.ndarray
-PANEL, LARGEST = 16, np.float32(32767)
+PANEL = 16
 
 
-def quantize_columns(x: Array) -> tuple[Array, Array]:
-    """The 16-bit codes [k, 16] of x [k, 16] and the scale of each column."""
+def quantize_columns(x: Array, largest: int) -> tuple[Array, Array]:
+    """The codes [k, 16], from -largest to largest, of x [k, 16] and the scale of each column."""
     codes, scales = np.zeros(x.shape, np.int16), np.zeros(PANEL, np.float32)
     for j in range(PANEL):
         if not np.isfinite(x[:, j]).all():
@@ -19,8 +19,8 @@ def quantize_columns(x: Array) -> tuple[Array, Array]:
             continue
         most = np.abs(x[:, j]).max(initial=np.float32(0))
         if most >= np.float32(2.0**-100):
-            scales[j] = most / LARGEST
-            codes[:, j] = np.rint(x[:, j] * (LARGEST / most))
+            scales[j] = most / np.float32(largest)
+            codes[:, j] = np.rint(x[:, j] * (np.float32(largest) / most))
     return codes, scales
 
 

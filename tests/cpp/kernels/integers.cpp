@@ -63,10 +63,47 @@ void check_quantize_columns_s16(const Trial& t) noexcept {
     const float* x = activations(t, matrix(k, panel, step));
     const auto codes = t.out<std::int16_t>(2 * panel * ((k + 1) / 2));
     const auto scales = t.out<float>(panel);
-    t.plain.quantize_columns_s16(x, step, k, codes.plain, scales.plain);
-    t.isa.quantize_columns_s16(x, step, k, codes.isa, scales.isa);
+    const int largest = t.random.one_in(2) ? 127 : 32767;
+    t.plain.quantize_columns_s16(x, step, k, largest, codes.plain, scales.plain);
+    t.isa.quantize_columns_s16(x, step, k, largest, codes.isa, scales.isa);
     t.same_floats("scales", scales.plain, scales.isa, panel);
     t.same("codes", codes, 2 * panel * ((k + 1) / 2));
+}
+
+void check_quantize_columns_s8(const Trial& t) noexcept {
+    const std::size_t k = draw_depth(t, 40), step = panel + t.random.below(4);
+    const float* x = activations(t, matrix(k, panel, step));
+    const auto codes = t.out<std::int8_t>(panel * up(k, 4));
+    const auto scales = t.out<float>(panel);
+    const auto sums = t.out<std::int32_t>(panel);
+    t.plain.quantize_columns_s8(x, step, k, codes.plain, scales.plain, sums.plain);
+    t.isa.quantize_columns_s8(x, step, k, codes.isa, scales.isa, sums.isa);
+    t.same_floats("scales", scales.plain, scales.isa, panel);
+    t.same("codes", codes, panel * up(k, 4));
+    t.same("sums", sums, panel);
+}
+
+void check_gemm_codes_s8(const Trial& t) noexcept {
+    const Ends e = draw_ends(t);
+    const std::size_t k = draw_depth(t, 60), quads = (k + 3) / 4, lda = 4 * quads + t.random.below(4);
+    const bool extreme = t.random.one_in(4);
+    std::uint8_t* a = t.bytes(matrix(e.m, 4 * quads, lda));
+    for (std::size_t i = 0; extreme && i < matrix(e.m, 4 * quads, lda); ++i) a[i] = 255;
+    const std::size_t all = up(e.n, panel) * 4 * quads;
+    auto* panels = t.room<std::int8_t>(all);
+    auto* sums = t.room<std::int32_t>(e.n);
+    for (std::size_t j = 0; j < e.n; ++j) sums[j] = 0;
+    for (std::size_t i = 0; i < all; ++i) {
+        const std::size_t p = i / 64 % (quads == 0 ? 1 : quads) * 4 + i % 4, j = i / (64 * quads) * panel + i % 64 / 4;
+        panels[i] = static_cast<std::int8_t>(p >= k ? 0 : extreme ? -127 : static_cast<int>(t.random.below(255)) - 127);
+        if (j < e.n) sums[j] += panels[i];
+    }
+    const int zero = extreme ? 0 : static_cast<int>(t.random.below(256));
+    t.plain.gemm_codes_s8(e.m, e.n, quads, a, lda, zero, panels, sums, e.column_scales, e.row_scales, e.starts,
+                          e.c.plain, e.ldc, e.low, e.high);
+    t.isa.gemm_codes_s8(e.m, e.n, quads, a, lda, zero, panels, sums, e.column_scales, e.row_scales, e.starts, e.c.isa,
+                        e.ldc, e.low, e.high);
+    t.same_floats("c", e.c.plain, e.c.isa, matrix(e.m, e.n, e.ldc));
 }
 
 void check_widen_codes_s16(const Trial& t) noexcept {
