@@ -1,8 +1,8 @@
 """What runs of the benches gave: bench/speeds.csv, and from it docs/bench.md and its plots.
 
 One line for ours beside each peer of a group, by medians, and by minima, which others' work on the same machine
-disturbs less. A line is replaced when its benches are run again, so that a part of them may be run; it says on which CPU
-it was measured, for without that no figure means anything.
+disturbs less. A line is replaced when its benches are run again, so that a part of them may be run; it says on which
+CPU it was measured, for without that no figure means anything.
 """
 
 from __future__ import annotations

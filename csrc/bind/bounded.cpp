@@ -1,28 +1,13 @@
 // Bounded frames as Python sees them; the GIL is released while they are coded.
 #include "codings/bounded.h"
 
-#include <memory>
-
 #include "bind/bind.h"
+#include "bind/buffers.h"
 
 namespace py = pybind11;
 
 namespace bitpress::bind {
 namespace {
-
-class View {
-  public:
-    View(const py::object& object, int flags) {
-        if (PyObject_GetBuffer(object.ptr(), &view_, flags) != 0) throw py::error_already_set();
-    }
-    ~View() { PyBuffer_Release(&view_); }
-    View(const View&) = delete;
-    View& operator=(const View&) = delete;
-    MutableBytes bytes() const { return {static_cast<std::uint8_t*>(view_.buf), static_cast<std::size_t>(view_.len)}; }
-
-  private:
-    Py_buffer view_{};
-};
 
 bounded::Array array_of(unsigned element, const py::tuple& dims) {
     bounded::Array array;
@@ -34,27 +19,26 @@ bounded::Array array_of(unsigned element, const py::tuple& dims) {
 }
 
 py::bytes encode(const py::object& values, unsigned element, const py::tuple& dims, bool relative, double limit) {
-    const View in(values, PyBUF_C_CONTIGUOUS);
+    const Buffer in(values);
     const bounded::Array array = array_of(element, dims);
     const std::size_t bound = bounded::frame_bound(array);
-    Status status = bound == 0 ? Status::too_large : Status::ok;
+    if (bound == 0) raise_for(Status::too_large, "bounded");
+    OutputBytes out(bound);
     std::size_t written = 0;
-    std::unique_ptr<std::uint8_t[]> out;
-    if (status == Status::ok) {
+    Status status;
+    {
         const py::gil_scoped_release unlocked;
-        out.reset(new std::uint8_t[bound]);
-        const std::size_t need = bounded::encode_workspace(array);
-        const std::unique_ptr<std::uint8_t[]> workspace(new std::uint8_t[need]);
+        const Workspace workspace(bounded::encode_workspace(array));
         status = bounded::encode(in.bytes(), array, relative ? bounded::Bound::relative : bounded::Bound::absolute,
-                                 limit, {out.get(), bound}, {workspace.get(), need}, &written);
+                                 limit, out.bytes(), workspace.bytes(), &written);
     }
     raise_for(status, "bounded");
-    return py::bytes(reinterpret_cast<const char*>(out.get()), written);
+    return out.take(written);
 }
 
 // element, dims, relative, step or grid, chunks.
 py::tuple info(const py::object& blob) {
-    const View in(blob, PyBUF_C_CONTIGUOUS);
+    const Buffer in(blob);
     bounded::Frame frame;
     raise_for(bounded::open(in.bytes(), &frame), "bounded");
     const py::tuple dims(frame.array.rank);
@@ -66,23 +50,23 @@ py::tuple info(const py::object& blob) {
 }
 
 std::uint64_t chunk_start(const py::object& blob, std::uint64_t chunk) {
-    const View in(blob, PyBUF_C_CONTIGUOUS);
+    const Buffer in(blob);
     bounded::Frame frame;
     raise_for(bounded::open(in.bytes(), &frame), "bounded");
     return bounded::chunk_start(frame.geometry, chunk);
 }
 
 void decode_into(const py::object& blob, std::uint64_t first, std::uint64_t last, const py::object& out) {
-    const View in(blob, PyBUF_C_CONTIGUOUS);
-    const View to(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE);
+    const Buffer in(blob);
+    const Buffer to(out, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE);
     Status status;
     {
         const py::gil_scoped_release unlocked;
         bounded::Frame frame;
         status = bounded::open(in.bytes(), &frame);
         if (status == Status::ok) {
-            const std::unique_ptr<std::uint8_t[]> workspace(new std::uint8_t[bounded::decode_workspace()]);
-            status = bounded::decode(frame, first, last, to.bytes(), {workspace.get(), bounded::decode_workspace()});
+            const Workspace workspace(bounded::decode_workspace());
+            status = bounded::decode(frame, first, last, to.writable(), workspace.bytes());
         }
     }
     raise_for(status, "bounded");

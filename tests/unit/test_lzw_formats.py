@@ -143,19 +143,24 @@ def test_well_formed_by_hand() -> None:
             bp.lzw.decode(short, format="tiff", size=7)
 
 
-def test_more_codes_than_words() -> None:
-    """Thousands of codes without a clear: words stop at 4095, the width stays 12 (a deferred clear)."""
+@pytest.mark.parametrize("early", [0, 1])
+@pytest.mark.parametrize("clear_first", [True, False])
+def test_more_codes_than_words(clear_first: bool, early: int) -> None:
+    """Thousands of codes without a clear: words stop at 4095, the width stays 12 (a deferred clear). GIF and TIFF."""
     data = np.random.Generator(np.random.PCG64(1)).integers(0, 256, 9000, dtype=np.uint8).tobytes()
-    codes, width, newest = [(256, 9)], 9, 257
+    codes, width, newest = [(256, 9)] if clear_first else [], 9, 257
     for byte in data:
         codes.append((byte, width))
         newest = min(newest + 1, 4096)
-        if width < 12 and newest > 2**width - 1:
+        if width < 12 and newest > 2**width - 1 - early:
             width += 1
-    packed = reference._pack([*codes, (4095, 12), (257, 12)], False)
+    packed = reference._pack([*codes, (4095, 12), (257, 12)], bool(early))
+    want = data + data[4095 - 258 :][:2]  # word 258 + i is byte i and the next one
+    if early:
+        assert bp.lzw.decode(packed, format="tiff") == reference.decode_tiff(packed) == want
+        return
     blocks = [packed[i : i + 255] for i in range(0, len(packed), 255)]
     blob = b"\x08" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
-    want = data + data[4095 - 258 :][:2]  # word 258 + i is byte i and the next one
     assert bp.lzw.decode(blob, format="gif") == reference.decode_gif(blob) == want
 
 
