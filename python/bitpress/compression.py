@@ -105,8 +105,8 @@ def _optimized(
     """The graph to be stored, what reads its tensors, and what they are before any scheme; ``fixed`` ones stay so."""
     described = {name: TensorSpec(name, spec.dtype, spec.shape) for name, spec in source.tensors.items()}
     if source.graph is None or not optimize:
-        if recipe.channels:
-            raise SchemeError("channels are cut out of networks, such as an ONNX file, that may be optimized")
+        if recipe.channels or recipe.low_rank:
+            raise SchemeError("channels and low rank are for networks, such as an ONNX file, that may be optimized")
         return source.graph, source.read, described
     from .passes import optimize as run_passes
 
@@ -115,6 +115,10 @@ def _optimized(
         from .passes.channels import cut_channels
 
         graph, arrays = cut_channels(graph, arrays, recipe.channels, ignore=recipe.ignore, fixed=fixed)
+    if recipe.low_rank:
+        from .passes.low_rank import split_products
+
+        graph, arrays = split_products(graph, arrays, recipe.low_rank, ignore=recipe.ignore, fixed=fixed)
     for name in arrays.computed:
         array = arrays[name]
         described[name] = TensorSpec(name, dtype_of(array), array.shape)

@@ -159,14 +159,19 @@ class Recipe:
     """Ordered rules; the first that matches decides. What none matches, or ``ignore`` names, is stored as it is.
 
     ``channels``: the share of whole channels, neurons and heads that is cut out of the graph first (`passes.channels`).
+    ``low_rank``: the share of a matrix' sum of squares that two thin ones must keep where they are smaller
+    (`passes.low_rank`); 0: none is split.
     """
 
     rules: tuple[Rule, ...] = ()
     ignore: tuple[str, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
     channels: float = 0.0
+    low_rank: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.low_rank <= 1:
+            raise SchemeError(f"low_rank must be 0..1, not {self.low_rank}")
         if not 0 <= self.channels < 1:
             raise SchemeError(f"channels must be at least 0 and below 1, not {self.channels}")
 
@@ -319,7 +324,7 @@ class Recipe:
     @property
     def is_lossless(self) -> bool:
         """Whether every tensor comes back bit for bit."""
-        return not self.channels and all(rule.is_lossless for rule in self.rules)
+        return not self.channels and not self.low_rank and all(rule.is_lossless for rule in self.rules)
 
     def rule_for(self, name: str, shape: Shape, dtype: str = "F32", op: str = "") -> Rule | None:
         """The first rule for a tensor of this name, shape, dtype and consumer; None where it is stored as it is."""
@@ -333,29 +338,29 @@ class Recipe:
             "rules": [rule.to_dict() for rule in self.rules],
             "ignore": list(self.ignore),
             "metadata": dict(self.metadata),
-            **({"channels": self.channels} if self.channels else {}),
+            **{word: share for word in ("channels", "low_rank") if (share := getattr(self, word))},
         }
 
     @classmethod
     def from_dict(cls, document: Any) -> Recipe:
         """A recipe from plain dicts and lists: ``{"rules": [...], "ignore": [patterns], "metadata": {...},
-        "channels": share}``.
+        "channels": share, "low_rank": share}``.
 
         A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``; or ``bounded`` (an
         error) and ``bound`` ("absolute" (the default), "relative" or "range"); or ``bits``, ``symmetric`` (or
         ``codebook``, ``vector``), ``per`` ("tensor" (a codebook's default), "channel" (otherwise) or "group"),
         ``axis``, ``group_size``; ``sparse``, ``nm`` ("2:4") or ``block`` ("8x8"); ``sparsity``, ``threshold``,
-        ``scope``, ``score``; ``coding``; ``method``, ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``, ``rate``,
-        ``temper``. SchemeError names the rule and what is wrong.
+        ``scope``, ``score``; ``coding``; ``method``, ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``,
+        ``rate``, ``temper``. SchemeError names the rule and what is wrong.
         """
-        rules, ignore, metadata, channels = parts_of(document)
+        rules, ignore, metadata, shares = parts_of(document)
         read = []
         for index, rule in enumerate(rules):
             try:
                 read.append(_rule(rule))
             except SchemeError as error:
                 raise SchemeError(f"rule {index}: {error}") from None
-        return cls(tuple(read), ignore, metadata, channels)
+        return cls(tuple(read), ignore, metadata, **shares)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Recipe:

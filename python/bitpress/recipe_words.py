@@ -155,14 +155,13 @@ def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
     return scheme, per == "channel" and "axis" not in words
 
 
-def parts_of(document: Any) -> tuple[list[Any], tuple[str, ...], dict[str, str], float]:
-    """Rules, what is ignored, metadata and the share of channels of a recipe's document; SchemeError where it is
-    none."""
+def parts_of(document: Any) -> tuple[list[Any], tuple[str, ...], dict[str, str], dict[str, float]]:
+    """Rules, what is ignored, metadata, and shares by name, of a recipe's document; SchemeError where it is none."""
     if not isinstance(document, Mapping):
         raise SchemeError("a recipe must be an object with rules")
-    unknown = set(map(str, document)) - {"rules", "ignore", "metadata", "channels"}
+    unknown = set(map(str, document)) - {"rules", "ignore", "metadata", "channels", "low_rank"}
     if unknown:
-        raise SchemeError(f"unknown key {min(unknown)!r}; known: rules, ignore, metadata, channels")
+        raise SchemeError(f"unknown key {min(unknown)!r}; known: rules, ignore, metadata, channels, low_rank")
     rules, ignore, metadata = document.get("rules", []), document.get("ignore", []), document.get("metadata", {})
     if not isinstance(rules, list) or not isinstance(ignore, list):
         raise SchemeError("rules and ignore must be lists")
@@ -170,10 +169,11 @@ def parts_of(document: Any) -> tuple[list[Any], tuple[str, ...], dict[str, str],
         raise SchemeError("ignore must be a list of texts")
     if not isinstance(metadata, Mapping) or not all(isinstance(x, str) for pair in metadata.items() for x in pair):
         raise SchemeError("metadata must be an object of texts")
-    channels = document.get("channels", 0.0)
-    if isinstance(channels, bool) or not isinstance(channels, int | float):
-        raise SchemeError("channels must be a number")
-    return rules, tuple(ignore), dict(metadata), float(channels)
+    shares = {word: document[word] for word in ("channels", "low_rank") if word in document}
+    for word, share in shares.items():
+        if isinstance(share, bool) or not isinstance(share, int | float):
+            raise SchemeError(f"{word} must be a number")
+    return rules, tuple(ignore), dict(metadata), {word: float(share) for word, share in shares.items()}
 
 
 def parsed(path: Path) -> Any:

@@ -195,7 +195,7 @@ def test_what_cannot_be_cut_is_said() -> None:
     tensors["a"][0, 0, 0, 0] = np.nan
     with pytest.raises(bp.SchemeError, match="a: NaN or infinity"):
         cut_channels(graph, Tensors(tensors), 0.5)
-    with pytest.raises(bp.SchemeError, match="out of networks"):
+    with pytest.raises(bp.SchemeError, match="for networks"):
         bp.compress({"w": np.zeros((3, 3), np.float32)}, bp.Recipe(channels=0.5))
     with pytest.raises(bp.SchemeError, match="must be a number"):
         bp.Recipe.from_dict({"rules": [], "channels": "0.5"})

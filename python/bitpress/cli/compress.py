@@ -221,6 +221,10 @@ def command(
     channels: Annotated[
         float | None, typer.Option(min=0, max=0.99, help="Share of channels, neurons and heads cut out of the graph.")
     ] = None,
+    low_rank: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Two thin matrices for one where they keep this share of it and are smaller."),
+    ] = None,
     whole: Annotated[bool, typer.Option("--global", help="Rank weights over the whole model for --sparsity.")] = False,
     coding: Annotated[
         str | None,
@@ -311,8 +315,8 @@ def command(
     if calibration is not None and recipe is None and not lossless and nbytes is None:
         words = _calibrated(words)
     chosen = _recipe(recipe, lossless, words, ignore or [])
-    if channels is not None:
-        chosen = replace(chosen, channels=channels)
+    shares = {"channels": channels, "low_rank": low_rank}
+    chosen = replace(chosen, **{word: share for word, share in shares.items() if share is not None})
     if not source.is_dir():
         existing(source)
     if base is not None:
