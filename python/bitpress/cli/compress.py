@@ -315,8 +315,11 @@ def command(
     if calibration is not None and recipe is None and not lossless and nbytes is None:
         words = _calibrated(words)
     chosen = _recipe(recipe, lossless, words, ignore or [])
-    shares = {"channels": channels, "low_rank": low_rank}
-    chosen = replace(chosen, **{word: share for word, share in shares.items() if share is not None})
+    chosen = replace(
+        chosen,
+        channels=chosen.channels if channels is None else channels,
+        low_rank=chosen.low_rank if low_rank is None else low_rank,
+    )
     if not source.is_dir():
         existing(source)
     if base is not None:
