@@ -255,7 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", help=", ".join(SUBJECTS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--gradients", type=int, default=64)
+    parser.add_argument("--gradients", type=int, default=32)
     parser.add_argument("--only", nargs="+", choices=("ours", "nncodec", "onnxruntime"))
     parser.add_argument("--folder", type=Path, default=Path("build/results"))
     options = parser.parse_args()

@@ -120,7 +120,7 @@ class EfficientNet(Subject):
 
     name = "efficientnet-lite0"
     quality, error = "top-1 as fp32", "KL"
-    rates = (0.1, 0.28)
+    rates = (0.08, 0.087, 0.21, 0.22, 0.4)
     qps = (-32, -28, -36)
     packed_bits = (5,)
     SEEN, UNSEEN = slice(0, None, 2), slice(1, None, 2)
@@ -131,7 +131,7 @@ class EfficientNet(Subject):
         return efficientnet_lite0()
 
     def recipe(self, rate: float) -> bp.Recipe:
-        return bp.Recipe.rate(rate, shrink=0.8, damp=0.3, temper=0.25)
+        return bp.Recipe.rate(rate, shrink=0.8, damp=0.1, temper=0.0)
 
     def calibration(self, seed: int) -> dict[str, Array]:
         assert not set(range(20)[self.SEEN]) & set(range(20)[self.UNSEEN])
@@ -169,7 +169,7 @@ class MiniLM(Subject):
 
     name = "minilm-l6-v2"
     quality, error = "cosine to fp32", "1 - cosine"
-    rates = (0.035, 0.08)
+    rates = (0.035, 0.065, 0.08)
     qps = (-36, -32)
     TOKENS, ROWS, PAIRS, OTHER = 32, 600, 300, 100
     CHOSEN = 150  # pairs of the training set that settings were picked on: they do not calibrate
