@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/avx2/overrides.h"
+#include "kernels/byte_set.h"
 
 namespace bitpress::avx2 {
 namespace {
@@ -42,15 +43,11 @@ void histogram(const uint8_t* in, size_t n, uint64_t* counts) noexcept {
     scalar::histogram(in, n, counts);
 }
 
-// A byte's bit stands in byte value / 16 % 8 of what its low four bits look up, of two tables by its highest bit.
 size_t select_bytes(const uint8_t* in, size_t n, const uint8_t* values, uint8_t* out) noexcept {
-    alignas(32) uint8_t table[2][16] = {};
-    for (unsigned v = 0; v < 256; ++v) {
-        const unsigned set = values[v / 8] >> (v % 8) & 1U;
-        table[v / 128][v % 16] = static_cast<uint8_t>(table[v / 128][v % 16] | set << (v / 16 % 8));
-    }
-    const __m256i low_half = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table[0])));
-    const __m256i high_half = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(table[1])));
+    const ByteSet set(values);
+    const __m256i low_half = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(set.rows[0])));
+    const __m256i high_half =
+        _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(set.rows[1])));
     const __m256i bits = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201U));
     const __m256i nibble = _mm256_set1_epi8(15);
     size_t taken = 0;
@@ -63,8 +60,8 @@ size_t select_bytes(const uint8_t* in, size_t n, const uint8_t* values, uint8_t*
             _mm256_blendv_epi8(_mm256_shuffle_epi8(low_half, low), _mm256_shuffle_epi8(high_half, low), bytes);
         const __m256i clear =
             _mm256_cmpeq_epi8(_mm256_and_si256(row, _mm256_shuffle_epi8(bits, high)), _mm256_setzero_si256());
-        for (auto set = ~static_cast<unsigned>(_mm256_movemask_epi8(clear)); set != 0; set &= set - 1) {
-            out[taken++] = in[i + _tzcnt_u32(set)];
+        for (auto found = ~static_cast<unsigned>(_mm256_movemask_epi8(clear)); found != 0; found &= found - 1) {
+            out[taken++] = in[i + _tzcnt_u32(found)];
         }
     }
     return taken + scalar::select_bytes(in + i, n - i, values, out + taken);

@@ -2,6 +2,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "kernels/byte_set.h"
 #include "kernels/neon/overrides.h"
 
 namespace bitpress::neon {
@@ -36,6 +37,22 @@ void histogram(const uint8_t* in, size_t n, uint64_t* counts) noexcept {
         counts[v >> 4] += pair_counts[v];
     }
     scalar::histogram(in, n, counts);
+}
+
+size_t select_bytes(const uint8_t* in, size_t n, const uint8_t* values, uint8_t* out) noexcept {
+    const ByteSet set(values);
+    const uint8x16x2_t rows = {{vld1q_u8(set.rows[0]), vld1q_u8(set.rows[1])}};
+    size_t taken = 0;
+    size_t i = 0;
+    for (; n - i >= 16; i += 16) {
+        const uint8x16_t bytes = vld1q_u8(in + i);
+        const uint8x16_t low = vandq_u8(bytes, vdupq_n_u8(15)), high = vshrq_n_u8(bytes, 4);
+        const uint8x16_t at = vorrq_u8(low, vshlq_n_u8(vshrq_n_u8(bytes, 7), 4));
+        const int8x16_t place = vreinterpretq_s8_u8(vandq_u8(high, vdupq_n_u8(7)));
+        const uint8x16_t found = vtstq_u8(vqtbl2q_u8(rows, at), vshlq_u8(vdupq_n_u8(1), place));
+        if (vmaxvq_u8(found) != 0) taken += scalar::select_bytes(in + i, 16, values, out + taken);
+    }
+    return taken + scalar::select_bytes(in + i, n - i, values, out + taken);
 }
 
 }  // namespace bitpress::neon

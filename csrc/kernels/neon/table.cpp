@@ -20,6 +20,7 @@ void fill(Kernels& table) noexcept {
     table.mask_other = mask_other;
     table.clear_unmasked = clear_unmasked;
     table.histogram = histogram;
+    table.select_bytes = select_bytes;
     table.split_planes = split_planes;
     table.rans_encode = rans_encode;
 #endif
