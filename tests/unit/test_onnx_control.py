@@ -311,3 +311,17 @@ def test_what_cannot_run_is_named() -> None:
     graph = helper.make_graph([scan], "g", [value("x", FLOAT, ["n"])], [value("y")])
     with pytest.raises(UnsupportedError, match=r'Scan \(node "along"\)'):
         load(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10))
+
+
+@pytest.mark.parametrize("time", [0, 1])
+@pytest.mark.parametrize("shape", [(5, 5), (5, 5, 3)])
+def test_sequences_turned_round(time: int, shape: tuple[int, ...]) -> None:
+    fed = {"x": floats(*shape), "lengths": np.array([1, 5, 2, 3, 4])}
+    turned = node("ReverseSequence", "x lengths", time_axis=time, batch_axis=1 - time)
+    at_run_time(model([turned], fed, [value("y")], {}, 17), fed, {**fed, "lengths": np.array([5, 1, 1, 4, 2])})
+
+
+def test_a_diagonal_like_a_matrix() -> None:
+    fed = {"x": floats(3, 5)}
+    for told, kind in (({}, FLOAT), ({"k": 1}, FLOAT), ({"k": -1, "dtype": INT64}, INT64)):
+        same([node("EyeLike", "x", **told)], fed, [value("y", kind)])

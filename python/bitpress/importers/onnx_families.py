@@ -11,6 +11,7 @@ from ..dtypes import DTYPES
 from ..graph import Node
 from .onnx_narrow import cast_to
 from .onnx_reader import Chain, Reader, Rule, plain
+from .onnx_tensors import dtype_name
 
 __all__ = ["CONSTANT_INPUTS", "FAMILIES"]
 
@@ -320,6 +321,31 @@ def _depth_to_space(reader: Reader) -> Iterable[Node]:
                      shape=after)  # fmt: skip
 
 
+def _eye_like(reader: Reader) -> Iterable[Node]:
+    chain, rows, columns = Chain(reader), reader.size(0), reader.size(1)
+    if len(reader.sizes()) != 2 or rows * columns > 1 << 24:
+        raise reader.refuse("no matrix, or a large one")
+    element = int(reader.attributes.get("dtype", reader.element()))
+    diagonal = np.eye(rows, columns, int(reader.attributes.get("k", 0)))
+    return chain.end("Identity", chain.constant(diagonal, dtype_name(element, reader.node.name)))
+
+
+def _reverse_sequence(reader: Reader) -> Iterable[Node]:
+    """Each sequence's first elements, as many as its length says, backwards: gathered by computed places."""
+    chain, x = Chain(reader), reader.input(0)
+    time, batch = int(reader.attributes.get("time_axis", 0)), int(reader.attributes.get("batch_axis", 1))
+    if sorted((time, batch)) != [0, 1]:
+        raise ValueError(f"time_axis {time}, batch_axis {batch}")
+    steps = chain.constant(np.expand_dims(np.arange(reader.size(time)), batch), "I64")
+    lengths = chain.add("Unsqueeze", reader.input(1), axes=(time,))
+    back = chain.add("Sub", chain.add("Sub", lengths, chain.constant(1, "I64")), steps)
+    places = chain.add("Where", chain.add("Less", steps, lengths), back, steps)
+    rank = len(reader.sizes())
+    if rank > 2:
+        places = chain.add("Unsqueeze", places, axes=tuple(range(2, rank)))
+    return chain.end("GatherElements", x, chain.add("Expand", places, x, shape=(1,)), axis=time)
+
+
 FAMILIES: dict[str, Rule] = {
     **dict.fromkeys(_REDUCTIONS, _reduce),
     **dict.fromkeys(
@@ -358,5 +384,7 @@ FAMILIES: dict[str, Rule] = {
     "Hardmax": _hardmax,
     "OneHot": _one_hot,
     "Trilu": _trilu,
+    "EyeLike": _eye_like,
+    "ReverseSequence": _reverse_sequence,
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _depth_to_space),
 }  # fmt: skip
