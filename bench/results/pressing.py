@@ -45,17 +45,15 @@ class Setting:
     wanda: bool = False  # rank the first layer's weights by magnitude times input strength
 
 
-def soft_targets(teachers: list[nn.Module], folder: Path, key: str) -> Tensor:
-    """The mean of the teachers' logits for the training images and their mirror images, [2, rows, 10]; kept."""
-    path = folder / f"soft-{key}.pt"
+def soft_targets(teacher: nn.Module, folder: Path, key: str, *, flip: bool) -> Tensor:
+    """The teacher's logits for the training images (and, with ``flip``, their mirror images), [1 or 2, rows, 10]."""
+    path = folder / f"soft-{key}{'-flip' if flip else ''}.pt"
     if not path.exists():
         x, _ = fashion.images("train")
-        views = []
         with torch.no_grad():
-            for view in (x, x.flip(3)):
-                parts = [torch.stack([teacher(rows) for teacher in teachers]).mean(0) for rows in view.split(500)]
-                views.append(torch.cat(parts))
-        torch.save(torch.stack(views), path)
+            views = [torch.cat([teacher(rows) for rows in view.split(500)]) for view in (x, x.flip(3))[: 1 + flip]]
+        torch.save(torch.stack(views), path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
     loaded: Tensor = torch.load(path, weights_only=True)
     return loaded
 
