@@ -3,7 +3,6 @@
 
 namespace bitpress::test {
 namespace {
-
 std::size_t packed_bytes(std::size_t n, unsigned bits) { return (n * bits + 7) / 8; }
 
 // Zeros and ones, of all densities.
@@ -31,7 +30,6 @@ Grid grid(const Trial& t, unsigned most_bits) {
     const bool halves = bits == 1;
     return {halves ? 0 : low, high, t.scale(), halves ? 0.5F : static_cast<float>(t.random.below(high + 1))};
 }
-
 }  // namespace
 
 void check_pack_bits(const Trial& t) noexcept {
