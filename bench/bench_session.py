@@ -117,7 +117,7 @@ def matrix() -> np.ndarray:
     return np.random.default_rng(1).standard_normal((SIZE, SIZE), np.float32)
 
 
-@pytest.mark.parametrize(("bits", "activations"), [(2, "int8"), (4, "int8"), (8, "int16")])
+@pytest.mark.parametrize(("bits", "activations"), [(2, "int8"), (4, "int8"), (8, "int8"), (8, "int16")])
 @pytest.mark.parametrize("rows", [1, 16, 128])
 def test_matrix(benchmark: Any, matrix: np.ndarray, rows: int, bits: int, activations: Any) -> None:
     scheme = Scheme.int(bits, axis=0) if bits == 8 else Scheme.int(bits, group_size=128)
@@ -130,14 +130,11 @@ def test_matrix(benchmark: Any, matrix: np.ndarray, rows: int, bits: int, activa
     benchmark(session.run, {"x": x})
 
 
-@pytest.mark.parametrize("rows", [1, 16, 128])
-def test_matrix_peer(benchmark: Any, matrix: np.ndarray, rows: int) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+def peer_session(node: Any, stored: dict[str, np.ndarray], rows: int) -> Any:
+    """onnxruntime on one thread, for one node from ``x`` and stored tensors to ``y``."""
+    import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
-    scales = np.abs(matrix).max(1) / 127
-    stored = {"w": np.rint(matrix / scales[:, None]).astype(np.int8).T, "s": scales.astype(np.float32)}
-    node = helper.make_node("DynamicQuantizeMatMul", ["x", "w", "s"], ["y"], domain="com.microsoft")
     tensors = [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in stored.items()]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, SIZE]) for name in "xy"]
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
@@ -145,8 +142,38 @@ def test_matrix_peer(benchmark: Any, matrix: np.ndarray, rows: int) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     data = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("rows", [1, 16, 128])
+def test_matrix_peer(benchmark: Any, matrix: np.ndarray, rows: int) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    from onnx import helper
+
+    scales = np.abs(matrix).max(1) / 127
+    stored = {"w": np.rint(matrix / scales[:, None]).astype(np.int8).T, "s": scales.astype(np.float32)}
+    node = helper.make_node("DynamicQuantizeMatMul", ["x", "w", "s"], ["y"], domain="com.microsoft")
+    session = peer_session(node, stored, rows)
     x = np.random.default_rng(2).standard_normal((rows, SIZE), np.float32)
     benchmark.group = f"{rows} x {SIZE} by {SIZE} x {SIZE}"
     benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} int8"
+    benchmark(session.run, None, {"x": x})
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("rows", [1, 16, 128])
+def test_matrix_packed_peer(benchmark: Any, rows: int, bits: int) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install onnxruntime")
+    from onnx import helper
+
+    group, random = 128, np.random.default_rng(3)
+    groups = SIZE // group
+    codes = random.integers(0, 256, (SIZE, groups, group * bits // 8), np.uint8)
+    stored = {"w": codes, "s": random.random(SIZE * groups, np.float32)}
+    attributes = {"K": SIZE, "N": SIZE, "bits": bits, "block_size": group, "accuracy_level": 4}
+    node = helper.make_node("MatMulNBits", ["x", "w", "s"], ["y"], domain="com.microsoft", **attributes)
+    session = peer_session(node, stored, rows)
+    x = np.random.default_rng(2).standard_normal((rows, SIZE), np.float32)
+    benchmark.group = f"{rows} x {SIZE} by {SIZE} x {SIZE}"
+    benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} MatMulNBits {bits}"
     benchmark(session.run, None, {"x": x})

@@ -123,6 +123,15 @@ Codes panel_columns(const std::string& isa, const Codes& codes, std::size_t widt
     return result;
 }
 
+// codes [width, stride], the first k of each.
+Codes panel_rows(const std::string& isa, const Codes& codes, std::size_t k) {
+    need(codes.ndim() == 2 && static_cast<std::size_t>(codes.shape(1)) >= k);
+    const auto width = static_cast<std::size_t>(codes.shape(0));
+    Codes result(static_cast<py::ssize_t>((width + 15) / 16 * 16 * ((k + 3) / 4 * 4)));
+    named(isa).panel_rows_u8(codes.data(), static_cast<std::size_t>(codes.shape(1)), width, k, result.mutable_data());
+    return result;
+}
+
 // packed [width, bytes], k codes of each.
 Codes panel_packed(const std::string& isa, unsigned bits, const Codes& packed, std::size_t k) {
     need(packed.ndim() == 2 && (bits == 2 || bits == 4) && k % (256 / bits) == 0);
@@ -136,32 +145,35 @@ Codes panel_packed(const std::string& isa, unsigned bits, const Codes& packed, s
 
 // c (m x ldc), in place, n columns of it. a [m, lda], 4 * quads of them used.
 void gemm_bytes(const std::string& isa, std::size_t n, std::size_t quads, unsigned bits, const Bytes8& a,
-                const Ints& sums, const Codes& panels, const Floats& column_scales, const Floats& row_scales,
-                const py::object& starts, Floats c, float low, float high) {
+                const Ints& sums, const Codes& panels, const Ints& zeros, const Floats& column_scales,
+                const Floats& row_scales, const py::object& starts, Floats c, float low, float high) {
     need(a.ndim() == 2 && c.ndim() == 2 && a.shape(0) == c.shape(0) && row_scales.size() == c.shape(0));
     need(static_cast<std::size_t>(a.shape(1)) >= 4 * quads && static_cast<std::size_t>(c.shape(1)) >= n);
     need(static_cast<std::size_t>(panels.size()) == (n + 15) / 16 * 64 * quads && quads <= 128);
-    need(static_cast<std::size_t>(column_scales.size()) == n && sums.size() == c.shape(0) && bits >= 2 && bits <= 4);
+    need(static_cast<std::size_t>(column_scales.size()) == n && sums.size() == c.shape(0) && bits >= 2 && bits <= 8);
+    need(static_cast<std::size_t>(zeros.size()) == n);
     const Floats from = starts.is_none() ? Floats() : starts.cast<Floats>();
     need(starts.is_none() || from.size() == c.shape(0));
     named(isa).gemm_u8s8(static_cast<std::size_t>(c.shape(0)), n, quads, bits, a.data(),
-                         static_cast<std::size_t>(a.shape(1)), sums.data(), panels.data(), column_scales.data(),
-                         row_scales.data(), starts.is_none() ? nullptr : from.data(), c.mutable_data(),
-                         static_cast<std::size_t>(c.shape(1)), low, high);
+                         static_cast<std::size_t>(a.shape(1)), sums.data(), panels.data(), zeros.data(),
+                         column_scales.data(), row_scales.data(), starts.is_none() ? nullptr : from.data(),
+                         c.mutable_data(), static_cast<std::size_t>(c.shape(1)), low, high);
 }
 
 // y [rows], in place: packed [rows, bytes], k codes of each; scales [rows, blocks].
 void dots(const std::string& isa, unsigned bits, const Codes& packed, std::size_t k, std::size_t block, const Bytes8& x,
-          const Ints& sums, const Floats& x_scales, const Floats& scales, Floats y) {
+          const Ints& sums, const Floats& x_scales, const Floats& scales, const py::object& zeros, Floats y) {
     need(packed.ndim() == 2 && (bits == 2 || bits == 4) && block > 0 && block <= 512);
     need(k % (256 / bits) == 0 && block % (256 / bits) == 0 && static_cast<std::size_t>(x.size()) == k);
     const std::size_t blocks = (k + block - 1) / block;
     need(static_cast<std::size_t>(packed.shape(1)) >= k * bits / 8 && packed.shape(0) == y.size());
     need(static_cast<std::size_t>(sums.size()) == blocks && static_cast<std::size_t>(x_scales.size()) == blocks);
     need(static_cast<std::size_t>(scales.size()) == blocks * static_cast<std::size_t>(y.size()));
+    const Codes from = zeros.is_none() ? Codes() : zeros.cast<Codes>();
+    need(zeros.is_none() || from.size() == scales.size());
     named(isa).dots_u8s8(bits, packed.data(), static_cast<std::size_t>(packed.shape(1)),
                          static_cast<std::size_t>(y.size()), k, block, x.data(), sums.data(), x_scales.data(),
-                         scales.data(), blocks, 1, y.mutable_data());
+                         scales.data(), zeros.is_none() ? nullptr : from.data(), blocks, 1, y.mutable_data());
 }
 
 }  // namespace
@@ -179,12 +191,14 @@ void register_integer_kernels(py::module_& module) {
                 py::arg("k"), py::arg("factor"), py::arg("zero"));
     kernels.def("quantize_row_s8", quantize_row_bytes, py::arg("isa"), py::arg("x"), py::arg("spread"));
     kernels.def("panel_columns_u8", panel_columns, py::arg("isa"), py::arg("codes"), py::arg("width"));
+    kernels.def("panel_rows_u8", panel_rows, py::arg("isa"), py::arg("codes"), py::arg("k"));
     kernels.def("panel_packed_u8", panel_packed, py::arg("isa"), py::arg("bits"), py::arg("packed"), py::arg("k"));
     kernels.def("gemm_u8s8", gemm_bytes, py::arg("isa"), py::arg("n"), py::arg("quads"), py::arg("bits"), py::arg("a"),
-                py::arg("sums"), py::arg("panels"), py::arg("column_scales"), py::arg("row_scales"), py::arg("starts"),
-                py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
+                py::arg("sums"), py::arg("panels"), py::arg("zeros"), py::arg("column_scales"), py::arg("row_scales"),
+                py::arg("starts"), py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
     kernels.def("dots_u8s8", dots, py::arg("isa"), py::arg("bits"), py::arg("packed"), py::arg("k"), py::arg("block"),
-                py::arg("x"), py::arg("sums"), py::arg("x_scales"), py::arg("scales"), py::arg("y").noconvert());
+                py::arg("x"), py::arg("sums"), py::arg("x_scales"), py::arg("scales"), py::arg("zeros"),
+                py::arg("y").noconvert());
     kernels.def("gemm_s16", gemm, py::arg("isa"), py::arg("n"), py::arg("pairs"), py::arg("a"), py::arg("panels"),
                 py::arg("column_scales"), py::arg("row_scales"), py::arg("starts"), py::arg("c").noconvert(),
                 py::arg("low"), py::arg("high"));

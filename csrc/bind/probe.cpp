@@ -21,7 +21,7 @@ struct alignas(64) Numbers {
     std::int16_t a16[rows * depth] = {}, b16[columns * depth] = {};
     std::int8_t a8[columns * depth] = {};
     std::uint8_t b8[columns * depth] = {};
-    std::int32_t sums[columns] = {};
+    std::int32_t sums[columns] = {}, zeros[columns] = {};
 };
 
 // Units a second where body(part) does `units` of them on each worker at once: the most of some tries.
@@ -65,8 +65,8 @@ Rates measure(const Workers& workers, Numbers* numbers, std::uint8_t* memory) {
                                 n.c, columns, -1, 1);
                 continue;
             }
-            k.gemm_u8s8(rows, columns, depth / 4, 4, n.a8, depth, n.sums, n.b8, n.scales, n.scales, nullptr, n.c,
-                        columns, -1, 1);
+            k.gemm_u8s8(rows, columns, depth / 4, 4, n.a8, depth, n.sums, n.b8, n.zeros, n.scales, n.scales, nullptr,
+                        n.c, columns, -1, 1);
         }
     });
     const std::size_t half = memory_bytes / 2 / workers.count;  // read there, written here

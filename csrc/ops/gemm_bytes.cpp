@@ -1,19 +1,20 @@
-// Gemm and MatMul by bytes: weight codes of 2 to 4 bits, each row of activations as 8-bit codes with a scale for each
+// Gemm and MatMul by bytes: weight codes of 2 to 8 bits, each row of activations as 8-bit codes with a scale for each
 // block of k. Sums of a block are exact; blocks are added as floats, in order. A few rows of activations read packed
 // rows of weights as they are; more of them use panels of a byte a code, a tile at a time.
 #include <string.h>
 
-#include "ops/integer_rows.h"
 #include "ops/matrix.h"
 
 namespace bitpress {
 namespace {
 
 constexpr std::uint64_t panel = 16;
-constexpr std::uint64_t usual_k = 128;       // of a block, where the weights have no groups
+constexpr std::uint64_t usual_k = 256;       // the most of a block, where the weights have no groups
 constexpr std::uint64_t most_k = 512;        // of a group
 constexpr std::uint64_t most_rows = 512;     // of activations at once
-constexpr std::uint64_t columns = 128;       // of weights at once: with most_k, 64 KiB
+constexpr std::uint64_t wide = 512;          // columns of weights at once, where a line of codes is of columns
+constexpr std::uint64_t narrow = 32;         // where it is of k: then some thousand k, so that lines are read far on
+constexpr std::uint64_t deep = 1024;         // that many; both ways tiles of weights are 32 to 256 KiB
 constexpr std::uint64_t dots_columns = 64;   // that one worker takes at a time then
 constexpr std::uint64_t quantized_rows = 8;  // that one worker quantizes at a time
 constexpr std::uint64_t dots_rows = 3;       // up to here rows of activations one by one are faster
@@ -22,7 +23,7 @@ constexpr std::uint64_t dots_rows = 3;       // up to here rows of activations o
 struct Layout {
     std::uint64_t row_codes = 0;  // bytes a row of activations
     std::uint64_t sums = 0, row_scales = 0, starts = 0, first = 0;
-    std::uint64_t column_scales = 0, block = 0, panels = 0, codes = 0, own = 0;
+    std::uint64_t column_scales = 0, zeros = 0, block = 0, panels = 0, codes = 0, own = 0;
     explicit Layout(const MatrixParams& p) noexcept {
         const std::uint64_t blocks = (p.k - 1) / p.block_k + 1;
         row_codes = (round_up(p.k, 64) / 64 | 1) * 64;  // odd: rows do not meet in one set of a cache
@@ -30,12 +31,22 @@ struct Layout {
         row_scales = sums + blocks * p.block_m;
         starts = row_scales + blocks * p.block_m;
         first = round_up(starts + p.block_m, 16);
-        block = round_up(column_scales + p.block_n, 16);
+        const std::uint64_t blocks_of_tile = p.tile_k / p.block_k;
+        zeros = round_up(column_scales + p.block_n * blocks_of_tile, 16);
+        block = round_up(zeros + p.block_n * blocks_of_tile, 16);
         panels = block + (p.integer == 3 ? 0 : round_up(p.block_m, 16) * p.block_n);
-        codes = panels + p.block_n * round_up(p.block_k, 4) / sizeof(float);
-        own = codes + (p.trans_b != 0 ? 0 : p.block_n * round_up(p.block_k, 4) / sizeof(float));
+        codes = panels + p.block_n * round_up(p.tile_k, 4) / sizeof(float);
+        own = codes + p.block_n * round_up(p.tile_k, 4) / sizeof(float);
     }
 };
+
+// k of the smallest block that packed rows can be read in; 0 where their codes must be unpacked first.
+std::uint64_t packed_unit(const Scheme& scheme, const MatrixParams& p) noexcept {
+    if (p.trans_b == 0 || (scheme.bits != 2 && scheme.bits != 4)) return 0;
+    const std::uint64_t unit = 256 / scheme.bits;
+    const bool fits = scheme.granularity != Granularity::group || smaller(scheme.group_size, p.k) % unit == 0;
+    return p.k % unit == 0 && fits ? unit : 0;
+}
 
 struct Product {
     const RunContext& context;
@@ -44,7 +55,7 @@ struct Product {
     const TensorView& weights;
 
     unsigned bits() const noexcept { return weights.scheme.bits; }
-    bool packed() const noexcept { return p.trans_b != 0; }
+    bool packed() const noexcept { return packed_unit(weights.scheme, p) != 0; }
     std::uint64_t spread() const noexcept { return packed() ? 8 / bits() : 1; }
     std::int8_t* codes() const noexcept { return reinterpret_cast<std::int8_t*>(context.scratch); }
     float* own(unsigned part) const noexcept { return context.scratch + at.first + part * at.own; }
@@ -55,6 +66,9 @@ struct Product {
     }
     std::uint64_t stride() const noexcept { return p.k * bits() / 8; }
     const std::uint8_t* scales() const noexcept { return weights.stream(Role::scales).data(); }
+    const std::uint8_t* stored_zeros() const noexcept {  // null where symmetric
+        return weights.scheme.affine ? weights.stream(Role::zeros).data() : nullptr;
+    }
     std::uint64_t blocks() const noexcept { return (p.k - 1) / p.block_k + 1; }
     // From one output's scale to the next, from one block's to the next.
     std::uint64_t row_step() const noexcept {
@@ -75,33 +89,60 @@ struct Product {
         }
     }
 
+    // `lines` runs of `length` codes, `apart` from each other, from code `first` on: where they stand, if they are
+    // bytes, else in `room`; *step: from one to the next.
+    const std::uint8_t* unpack(std::uint64_t first, std::uint64_t lines, std::uint64_t length, std::uint64_t apart,
+                               std::uint8_t* room, std::uint64_t* step) const noexcept {
+        const Bytes from = weights.stream(Role::codes);
+        *step = bits() == 8 ? apart : length;
+        if (bits() == 8) return from.data() + first;
+        for (std::uint64_t i = 0; i < lines; ++i) {
+            context.kernels->unpack_bits(from.data(), from.size(), first + i * apart, length, bits(),
+                                         room + i * length);
+        }
+        return room;
+    }
+
+    // Columns [n0, n0 + width), k from k0 on: panels, and of each block scales and zeros.
     void read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* own) const noexcept {
+        auto* room = reinterpret_cast<std::uint8_t*>(own + at.codes);
+        std::uint64_t step = 0;
         if (packed()) {
             context.kernels->panel_packed_u8(bits(), packed_row(n0) + k0 * bits() / 8, stride(), width, depth,
                                              panels(own));
+        } else if (p.trans_b != 0) {
+            const std::uint8_t* codes = unpack(n0 * p.k + k0, width, depth, p.k, room, &step);
+            context.kernels->panel_rows_u8(codes, step, width, depth, panels(own));
         } else {
-            auto* room = reinterpret_cast<std::uint8_t*>(own + at.codes);
-            for (std::uint64_t i = 0; i < depth; ++i) {
-                const Bytes from = weights.stream(Role::codes);
-                context.kernels->unpack_bits(from.data(), from.size(), (k0 + i) * p.n + n0, width, bits(),
-                                             room + i * width);
-            }
-            context.kernels->panel_columns_u8(room, width, width, depth, panels(own));
+            const std::uint8_t* codes = unpack(k0 * p.n + n0, depth, width, p.n, room, &step);
+            context.kernels->panel_columns_u8(codes, step, width, depth, panels(own));
         }
-        float* to = own + at.column_scales;
-        for (std::uint64_t j = 0; j < width; ++j) {
-            to[j] = load_le<float>(scales() + 4 * ((n0 + j) * row_step() + k0 / p.block_k * block_step()));
+        for (std::uint64_t k = k0, first = 0; k < k0 + depth; k += p.block_k, first += p.block_n) {
+            read_scales(n0, width, k / p.block_k, own + at.column_scales + first,
+                        reinterpret_cast<std::int32_t*>(own + at.zeros) + first);
         }
+    }
+
+    void read_scales(std::uint64_t n0, std::uint64_t width, std::uint64_t block, float* to,
+                     std::int32_t* zeros) const noexcept {
+        const std::uint64_t index = n0 * row_step() + block * block_step();
+        const std::uint8_t* from = scales() + 4 * index;
+        const std::uint8_t* codes = stored_zeros();
+        const std::uint64_t step = row_step();
+        const std::int32_t middle = 1 << (bits() - 1U);
+        for (std::uint64_t j = 0; j < width; ++j) to[j] = load_le<float>(from + 4 * j * step);
+        for (std::uint64_t j = 0; j < width; ++j) zeros[j] = codes == nullptr ? middle : codes[index + j * step];
     }
 
     void dots(std::uint64_t rows, std::uint64_t n0, std::uint64_t width, float* y) const noexcept {
         const auto* from = reinterpret_cast<const float*>(scales()) + n0 * row_step();
+        const std::uint8_t* zeros = stored_zeros() == nullptr ? nullptr : stored_zeros() + n0 * row_step();
         for (std::uint64_t i = 0; i < rows; ++i) {
             float* to = y + i * p.n + n0;
             context.kernels->dots_u8s8(bits(), packed_row(n0), stride(), width, p.k, p.block_k,
                                        codes() + i * at.row_codes, sums() + i * blocks(),
-                                       context.scratch + at.row_scales + i * blocks(), from, row_step(), block_step(),
-                                       to);
+                                       context.scratch + at.row_scales + i * blocks(), from, zeros, row_step(),
+                                       block_step(), to);
             context.kernels->affine_f32(to, width, 1.0F, 0.0F, p.bounds.low, p.bounds.high, to);
         }
     }
@@ -115,20 +156,36 @@ struct Product {
         }
     }
 
+    // One panel of a tile, block by block.
+    void add_panel(std::uint64_t rows, std::uint64_t width, std::uint64_t k0, std::uint64_t depth,
+                   const std::uint8_t* from, const float* column_scales, const std::int32_t* zeros, const float* starts,
+                   float* out) const noexcept {
+        for (std::uint64_t k = k0; k < k0 + depth; k += p.block_k) {
+            const std::uint64_t some = p.depth_at(k);
+            const std::uint64_t block = k / p.block_k * p.block_m;
+            const bool last = k + some == p.k;
+            context.kernels->gemm_u8s8(
+                rows, width, (some + 3) / 4, bits(), codes() + k, at.row_codes, sums() + block, from + (k - k0) * panel,
+                zeros, column_scales, context.scratch + at.row_scales + block, k == 0 ? starts : nullptr, out,
+                p.block_n, last ? p.bounds.low : -__builtin_inff(), last ? p.bounds.high : __builtin_inff());
+            column_scales += p.block_n;
+            zeros += p.block_n;
+        }
+    }
+
     // Columns from n0 on. starts: null where y holds what is added to.
     void multiply(std::uint64_t rows, std::uint64_t n0, const float* starts, float* y, float* own) const noexcept {
         const std::uint64_t width = smaller(p.block_n, p.n - n0);
         float* out = own + at.block;
         if (starts == nullptr) copy(rows, width, false, out, y + n0);
-        for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
-            const std::uint64_t depth = p.depth_at(k0);
-            const std::uint64_t block = k0 / p.block_k * p.block_m;
-            const bool last = k0 + depth == p.k;
+        for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.tile_k) {
+            const std::uint64_t depth = smaller(p.tile_k, p.k - k0);
             read(n0, width, k0, depth, own);
-            context.kernels->gemm_u8s8(
-                rows, width, (depth + 3) / 4, bits(), codes() + k0, at.row_codes, sums() + block, panels(own),
-                own + at.column_scales, context.scratch + at.row_scales + block, k0 == 0 ? starts : nullptr, out,
-                p.block_n, last ? p.bounds.low : -__builtin_inff(), last ? p.bounds.high : __builtin_inff());
+            for (std::uint64_t j = 0; j < width; j += panel) {
+                const std::uint8_t* from = panels(own) + j * round_up(depth, 4);
+                add_panel(rows, smaller(panel, width - j), k0, depth, from, own + at.column_scales + j,
+                          reinterpret_cast<const std::int32_t*>(own + at.zeros) + j, starts, out + j);
+            }
         }
         copy(rows, width, true, out, y + n0);
     }
@@ -150,25 +207,33 @@ bool matrix_takes_bytes(const PlanContext& context, const MatrixParams& p) noexc
     const TensorView* stored = context.inputs[1].stored;
     if (context.activations != Activations::int8 || stored == nullptr || p.trans_a != 0 || p.alpha != 1.0F)
         return false;
-    if (!has_integers(*stored) || stored->shape.rank != 2) return false;
     const Scheme& scheme = stored->scheme;
-    const bool by_output = scheme.granularity == Granularity::tensor ||
-                           (scheme.granularity == Granularity::axis && scheme.axis == (p.trans_b != 0 ? 0 : 1));
-    if (p.trans_b == 0) return scheme.bits >= 2 && scheme.bits <= 4 && by_output;
-    if (scheme.bits != 2 && scheme.bits != 4) return false;
-    const std::uint64_t unit = 256 / scheme.bits;
-    if (p.k % unit != 0) return false;
-    if (scheme.granularity != Granularity::group) return by_output;
-    return smaller(scheme.group_size, p.k) % unit == 0 && smaller(scheme.group_size, p.k) <= most_k;
+    if (scheme.structure != Structure::dense || scheme.values != Values::integer || stored->shape.rank != 2 ||
+        scheme.bits < 2 || scheme.bits > 8) {
+        return false;
+    }
+    switch (scheme.granularity) {
+        case Granularity::tensor: return true;
+        case Granularity::axis: return scheme.axis == (p.trans_b != 0 ? 0 : 1);
+        case Granularity::group: {
+            const std::uint64_t size = smaller(scheme.group_size, p.k);
+            return p.trans_b != 0 && (size == p.k || size % 4 == 0) && size <= most_k;
+        }
+    }
+    return false;
 }
 
 Status plan_byte_matrix(PlanContext& context, MatrixParams* p) noexcept {
     const Scheme& scheme = context.inputs[1].stored->scheme;
-    const bool dots = p->trans_b != 0 && p->m <= dots_rows && scales_in_place(*context.inputs[1].stored);
+    const std::uint64_t unit = packed_unit(scheme, *p);
+    const bool dots = unit != 0 && p->m <= dots_rows && scales_in_place(*context.inputs[1].stored);
     p->integer = dots ? 3 : 2;
     context.products = Products::s8;
-    p->block_k = smaller(p->k, scheme.granularity == Granularity::group ? scheme.group_size : usual_k);
-    p->block_n = smaller(round_up(p->n, panel), columns);
+    const std::uint64_t blocks = (p->k - 1) / usual_k + 1;
+    const std::uint64_t even = round_up((p->k - 1) / blocks + 1, unit != 0 ? unit : 4);
+    p->block_k = smaller(p->k, scheme.granularity == Granularity::group ? scheme.group_size : even);
+    p->tile_k = p->trans_b != 0 ? smaller(round_up(p->k, p->block_k), round_up(deep, p->block_k)) : p->block_k;
+    p->block_n = smaller(round_up(p->n, panel), p->trans_b != 0 ? narrow : wide);
     p->block_m = smaller(p->m, most_rows);
     if (dots) {
         p->block_n = smaller(round_up(p->n, panel), dots_columns);

@@ -9,6 +9,7 @@ struct MatrixParams {
     std::uint64_t m = 0, n = 0, k = 0;  // of one product
     std::uint64_t trans_a = 0, trans_b = 0;
     std::uint64_t block_n = 0, block_k = 0;
+    std::uint64_t tile_k = 0;  // by bytes: k of weights laid out at once, a multiple of block_k
     std::uint64_t cursor_floats = 0;
     std::uint64_t panel_floats = 0, tile_floats = 0;  // of a worker's scratch
     std::uint64_t b_rows = 0, b_columns = 0;          // the whole of b as a matrix
@@ -37,7 +38,7 @@ bool matrix_takes_integers(const PlanContext& context, const MatrixParams& param
 Status plan_integer_matrix(PlanContext& context, MatrixParams* params) noexcept;
 Status run_integer_matrix(const RunContext& context, const MatrixParams& params) noexcept;
 
-// The same by bytes: weights of 2 to 4 bits.
+// The same by bytes: weights of 2 to 8 bits.
 bool matrix_takes_bytes(const PlanContext& context, const MatrixParams& params) noexcept;
 Status plan_byte_matrix(PlanContext& context, MatrixParams* params) noexcept;
 Status run_byte_matrix(const RunContext& context, const MatrixParams& params) noexcept;

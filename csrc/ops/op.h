@@ -23,7 +23,7 @@ struct Operand {
 };
 
 // What operators may do with the activations that meet stored integers: keep them, or round them to 16-bit codes; int8:
-// to 8-bit codes where the weights have 2 to 4 bits, else to 16-bit ones.
+// to 8-bit codes in products of matrices, else to 16-bit ones.
 enum class Activations : std::uint8_t { float32, int16, int8 };
 
 // What the multiply-adds of an operator are of: floats, 16-bit integers, bytes; none: element visits.

@@ -217,6 +217,8 @@ class kernels:
     @staticmethod
     def panel_columns_u8(isa: str, codes: NDArray[Any], width: int) -> NDArray[Any]: ...
     @staticmethod
+    def panel_rows_u8(isa: str, codes: NDArray[Any], k: int) -> NDArray[Any]: ...
+    @staticmethod
     def panel_packed_u8(isa: str, bits: int, packed: NDArray[Any], k: int) -> NDArray[Any]: ...
     @staticmethod
     def gemm_u8s8(
@@ -227,6 +229,7 @@ class kernels:
         a: NDArray[Any],
         sums: NDArray[Any],
         panels: NDArray[Any],
+        zeros: NDArray[Any],
         column_scales: NDArray[Any],
         row_scales: NDArray[Any],
         starts: NDArray[Any] | None,
@@ -245,6 +248,7 @@ class kernels:
         sums: NDArray[Any],
         x_scales: NDArray[Any],
         scales: NDArray[Any],
+        zeros: NDArray[Any] | None,
         y: NDArray[Any],
     ) -> None: ...
     @staticmethod

@@ -74,9 +74,8 @@ class Session:
     these products are the same bits on every CPU. A NaN or an infinity among a pixel's inputs makes its outputs NaN.
     Gemm and MatMul over such weights (groups along the inputs too, where transB is set) do the same for each row.
     "int8": as "int16", but convolutions whose weights have more than one bit round to 8 bits (error about 2^-8 of the
-    block's largest), and rows that meet Gemm or MatMul weights of 2 or 4 bits (3 too, where transB is not set) are
-    rounded to 8 bits, with a scale for each group of the weights or block of 128 inputs: for transB, inputs and groups
-    must be multiples of 64 for 4 bits, of 128 for 2, and groups at most 512.
+    block's largest), and rows that meet Gemm or MatMul weights of 2 to 8 bits, symmetric or affine, are rounded to 8
+    bits, with a scale for each group of the weights (a multiple of 4, at most 512) or block of up to 256 inputs.
 
     A session belongs to one thread at a time; a second one that enters gets a BitpressError. Sessions on the same path
     share its pages.

@@ -1,4 +1,4 @@
-"""Kernels of weights of 2 to 4 bits with 8-bit activations: every instruction set gives the bits of reference/."""
+"""Kernels of weights of 2 to 8 bits with 8-bit activations: every instruction set gives the bits of reference/."""
 
 from __future__ import annotations
 
@@ -62,6 +62,15 @@ def test_panel_columns(isa: str, width: int, k: int, extra: int, seed: int) -> N
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@settings(max_examples=60, deadline=None)
+@given(width=st.integers(0, 40), k=st.integers(0, 140), extra=st.integers(0, 3), seed=seeds)
+def test_panel_rows(isa: str, width: int, k: int, extra: int, seed: int) -> None:
+    codes = np.random.default_rng(seed).integers(0, 256, (width, k + extra), np.uint8)
+    want = _core.kernels.panel_columns_u8("scalar", np.ascontiguousarray(codes[:, :k].T), width)
+    assert np.array_equal(_core.kernels.panel_rows_u8(isa, codes, k), want)
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("bits", [2, 4])
 @settings(max_examples=40, deadline=None)
 @given(width=st.integers(0, 40), blocks=st.integers(0, 3), extra=st.integers(0, 1), seed=seeds)
@@ -76,7 +85,7 @@ def test_panel_packed(isa: str, bits: int, width: int, blocks: int, extra: int, 
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
 @settings(max_examples=60, deadline=None)
 @given(
     m=st.integers(0, 14),
@@ -100,12 +109,13 @@ def test_gemm(
     column_scales, row_scales = random.random(n, np.float32) / 100, random.random(m, np.float32) / 100
     c, starts = random.random((m, n + seed % 2), np.float32), random.random(m, np.float32)
     start = c[:, :n] if adds else starts[:, None]
-    weights = b[:, :n].astype(np.int16) - (1 << (bits - 1))
+    zeros = random.integers(0, 256, n).astype(np.int32)
+    weights = b[:, :n].astype(np.int32) - zeros
     want = oracle.gemm(start, a[:, :k], weights, column_scales, row_scales, *clip)
     sums = a[:, :k].astype(np.int32).sum(1).astype(np.int32)
     got = c.copy()
     _core.kernels.gemm_u8s8(
-        isa, n, quads, bits, a, sums, panels, column_scales, row_scales, None if adds else starts, got, *clip
+        isa, n, quads, bits, a, sums, panels, zeros, column_scales, row_scales, None if adds else starts, got, *clip
     )
     assert np.array_equal(got[:, :n], want)
     assert np.array_equal(got[:, n:], c[:, n:])
@@ -114,8 +124,15 @@ def test_gemm(
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("bits", [2, 4])
 @settings(max_examples=40, deadline=None)
-@given(rows=st.integers(0, 9), units=st.integers(0, 9), block=st.integers(1, 4), extreme=st.booleans(), seed=seeds)
-def test_dots(isa: str, bits: int, rows: int, units: int, block: int, extreme: bool, seed: int) -> None:
+@given(
+    rows=st.integers(0, 35),
+    units=st.integers(0, 9),
+    block=st.integers(1, 4),
+    extreme=st.booleans(),
+    affine=st.booleans(),
+    seed=seeds,
+)
+def test_dots(isa: str, bits: int, rows: int, units: int, block: int, extreme: bool, affine: bool, seed: int) -> None:
     random = np.random.default_rng(seed)
     unit = 256 // bits
     k, block = units * unit, block * unit
@@ -126,11 +143,16 @@ def test_dots(isa: str, bits: int, rows: int, units: int, block: int, extreme: b
     starts = list(range(0, k, block))
     sums = np.array([x[first : first + block].astype(int).sum() for first in starts], np.int32)
     x_scales, scales = random.random(len(starts), np.float32), random.random((rows, len(starts)), np.float32) / 100
+    zeros = random.integers(0, 1 << bits, scales.shape, np.uint8)
+    if not affine:
+        zeros[:] = 1 << (bits - 1)
     y = random.random(rows, np.float32)
     want = y.copy()[None, :]
     for index, first in enumerate(starts):
-        weights = codes[:, first : first + block].T.astype(np.int16) - (1 << (bits - 1))
+        weights = codes[:, first : first + block].T.astype(np.int16) - zeros[:, index]
         part = x[None, first : first + block]
         want = oracle.gemm(want, part, weights, scales[:, index], x_scales[index : index + 1], -np.inf, np.inf)
-    _core.kernels.dots_u8s8(isa, bits, pack(codes, bits), k, block, in_order(x, 8 // bits), sums, x_scales, scales, y)
+    given_zeros = zeros if affine else None
+    packed, order = pack(codes, bits), in_order(x, 8 // bits)
+    _core.kernels.dots_u8s8(isa, bits, packed, k, block, order, sums, x_scales, scales, given_zeros, y)
     assert np.array_equal(y, want[0])

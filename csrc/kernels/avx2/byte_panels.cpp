@@ -38,7 +38,7 @@ static void transpose(const uint8_t* packed, size_t stride, uint8_t* panel) noex
         a[4 * i + 2] = _mm256_unpacklo_epi64(b[4 * i + 1], b[4 * i + 3]);
         a[4 * i + 3] = _mm256_unpackhi_epi64(b[4 * i + 1], b[4 * i + 3]);
     }
-    const __m256i mask = _mm256_set1_epi8((1 << bits) - 1);
+    const __m256i mask = _mm256_set1_epi8(static_cast<char>((1 << bits) - 1));
 #pragma GCC unroll 8
     for (size_t w = 0; w < 8; ++w) {
         const __m256i low = a[w % 4];
@@ -120,6 +120,26 @@ void panel_columns_u8(const uint8_t* codes, size_t stride, size_t width, size_t 
             for (size_t i = 0; i < panel_columns; ++i) {
                 const bool held = p < k && j + i < width;
                 panel[p / 4 * (4 * panel_columns) + i * 4 + p % 4] = held ? codes[p * stride + j + i] : uint8_t{0};
+            }
+        }
+    }
+}
+
+// 32 codes of eight rows at a time, as words.
+void panel_rows_u8(const uint8_t* codes, size_t stride, size_t width, size_t k, uint8_t* panels) noexcept {
+    const size_t deep = (k + 3) / 4 * 4;
+    for (size_t j = 0; j < width; j += panel_columns) {
+        uint8_t* panel = panels + j * deep;
+        const uint8_t* from = codes + j * stride;
+        size_t p = 0;
+        for (; p + 32 <= k && j + panel_columns <= width; p += 32) {
+            transpose<8>(from + p, stride, panel + p * panel_columns);
+            transpose<8>(from + p + 8 * stride, stride, panel + p * panel_columns + 32);
+        }
+        for (; p < deep; ++p) {
+            for (size_t i = 0; i < panel_columns; ++i) {
+                const bool held = p < k && j + i < width;
+                panel[p / 4 * (4 * panel_columns) + i * 4 + p % 4] = held ? from[i * stride + p] : uint8_t{0};
             }
         }
     }

@@ -16,6 +16,9 @@ void fill(Kernels& table) noexcept {
     table.gemm_f32 = gemm_f32;
     table.gather_panel_f32 = gather_panel_f32;
     table.depthwise_f32 = depthwise_f32;
+    table.sigmoid_f32 = sigmoid_f32;
+    table.gelu_f32 = gelu_f32;
+    table.softmax_f32 = softmax_f32;
 }
 
 }  // namespace bitpress::avx512

@@ -13,7 +13,12 @@ struct Dots {
     const int32_t* sums;
     const float* x_scales;
     const float* scales;
+    const uint8_t* zeros;
     size_t row_step, block_step;
+    template <unsigned bits>
+    int zero(size_t row, size_t b) const noexcept {
+        return zeros == nullptr ? 1 << (bits - 1) : zeros[row * row_step + b * block_step];
+    }
 };
 
 // Four rows at once. Sum::of<bits, rows>(packed, stride, bytes, x, sums): sums of `rows` packed rows over one block.
@@ -27,7 +32,9 @@ static inline void four_dots(const Dots& of, size_t row, float* y) noexcept {
         int32x4_t sums[4];
         Sum::template of<bits, 4>(packed + first * bits / 8, of.stride, depth * bits / 8, of.x + first, sums);
         int32x4_t sum = vpaddq_s32(vpaddq_s32(sums[0], sums[1]), vpaddq_s32(sums[2], sums[3]));
-        sum = vsubq_s32(sum, vdupq_n_s32((1 << (bits - 1)) * of.sums[b]));
+        const int32x4_t zeros = {of.template zero<bits>(row, b), of.template zero<bits>(row + 1, b),
+                                 of.template zero<bits>(row + 2, b), of.template zero<bits>(row + 3, b)};
+        sum = vmlsq_s32(sum, zeros, vdupq_n_s32(of.sums[b]));
         const float* s = scales + b * of.block_step;
         const float32x4_t scale = {s[0], s[of.row_step], s[2 * of.row_step], s[3 * of.row_step]};
         const float32x4_t scaled = vmulq_f32(vmulq_f32(vcvtq_f32_s32(sum), scale), vdupq_n_f32(of.x_scales[b]));
@@ -43,9 +50,19 @@ static inline void one_dot(const Dots& of, size_t row, float* y) noexcept {
         int32x4_t sums[1];
         Sum::template of<bits, 1>(of.packed + row * of.stride + first * bits / 8, of.stride, depth * bits / 8,
                                   of.x + first, sums);
-        const int sum = vaddvq_s32(sums[0]) - (1 << (bits - 1)) * of.sums[b];
+        const int sum = vaddvq_s32(sums[0]) - of.template zero<bits>(row, b) * of.sums[b];
         *y += static_cast<float>(sum) * of.scales[row * of.row_step + b * of.block_step] * of.x_scales[b];
     }
+}
+
+// What makes signed bytes of codes: those of 8 bits lose 128, smaller ones are the same.
+static inline uint8x16_t flip_of(unsigned bits) noexcept { return vdupq_n_u8(bits == 8 ? 128 : 0); }
+
+// Zeros of `width` <= 16 columns, of such codes; the rest is 0.
+static inline void read_zeros(const int32_t* zeros, size_t width, unsigned bits, int32x4_t* out) noexcept {
+    int32_t some[panel_columns] = {};
+    for (size_t j = 0; j < width; ++j) some[j] = zeros[j] - (bits == 8 ? 128 : 0);
+    for (size_t v = 0; v < 4; ++v) out[v] = vld1q_s32(some + 4 * v);
 }
 
 template <class Sum, unsigned bits>

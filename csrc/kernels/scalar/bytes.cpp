@@ -1,4 +1,4 @@
-// Products of weight codes of 2 to 4 bits with activations of 8 bits.
+// Products of weight codes of 2 to 8 bits with activations of 8 bits.
 #include "kernels/kernels.h"
 #include "kernels/scalar/row_codes.h"
 
@@ -47,6 +47,16 @@ void panel_columns_u8(const uint8_t* codes, size_t stride, size_t width, size_t 
     }
 }
 
+void panel_rows_u8(const uint8_t* codes, size_t stride, size_t width, size_t k, uint8_t* panels) noexcept {
+    const size_t deep = (k + 3) / 4 * 4;
+    for (size_t j = 0; j < (width + panel_columns - 1) / panel_columns * panel_columns; ++j) {
+        uint8_t* to = panels + j / panel_columns * panel_columns * deep + j % panel_columns * 4;
+        for (size_t p = 0; p < deep; ++p) {
+            to[p / 4 * (4 * panel_columns) + p % 4] = p < k && j < width ? codes[j * stride + p] : uint8_t{0};
+        }
+    }
+}
+
 void panel_packed_u8(unsigned bits, const uint8_t* packed, size_t stride, size_t width, size_t k,
                      uint8_t* panels) noexcept {
     for (size_t j = 0; j < (width + panel_columns - 1) / panel_columns * panel_columns; ++j) {
@@ -60,13 +70,13 @@ void panel_packed_u8(unsigned bits, const uint8_t* packed, size_t stride, size_t
 }
 
 void gemm_u8s8(size_t m, size_t n, size_t quads, unsigned bits, const int8_t* a, size_t lda, const int32_t* sums,
-               const uint8_t* panels, const float* column_scales, const float* row_scales, const float* starts,
-               float* c, size_t ldc, float low, float high) noexcept {
-    const int zero = 1 << (bits - 1U);
+               const uint8_t* panels, const int32_t* zeros, const float* column_scales, const float* row_scales,
+               const float* starts, float* c, size_t ldc, float low, float high) noexcept {
+    (void)bits;  // no code here comes near the bounds of its sum
     for (size_t i = 0; i < m; ++i) {
         for (size_t j = 0; j < n; ++j) {
             const uint8_t* column = panels + j / panel_columns * panel_columns * 4 * quads + j % panel_columns * 4;
-            int32_t sum = -zero * sums[i];
+            int32_t sum = -zeros[j] * sums[i];
             for (size_t p = 0; p < 4 * quads; ++p) sum += a[i * lda + p] * column[p / 4 * (4 * panel_columns) + p % 4];
             const float scaled = static_cast<float>(sum) * column_scales[j] * row_scales[i];
             c[i * ldc + j] = clip((starts == nullptr ? c[i * ldc + j] : starts[i]) + scaled, low, high);
@@ -75,16 +85,16 @@ void gemm_u8s8(size_t m, size_t n, size_t quads, unsigned bits, const int8_t* a,
 }
 
 void dots_u8s8(unsigned bits, const uint8_t* packed, size_t stride, size_t rows, size_t k, size_t block,
-               const int8_t* x, const int32_t* sums, const float* x_scales, const float* scales, size_t row_step,
-               size_t block_step, float* y) noexcept {
-    const int zero = 1 << (bits - 1U);
+               const int8_t* x, const int32_t* sums, const float* x_scales, const float* scales, const uint8_t* zeros,
+               size_t row_step, size_t block_step, float* y) noexcept {
     for (size_t j = 0; j < rows; ++j) {
         for (size_t first = 0, b = 0; first < k; first += block, ++b) {
-            int32_t sum = -zero * sums[b];
+            const size_t at = j * row_step + b * block_step;
+            int32_t sum = -(zeros == nullptr ? 1 << (bits - 1U) : int{zeros[at]}) * sums[b];
             for (size_t p = first; p < k && p < first + block; ++p) {
                 sum += static_cast<int>(code(packed + j * stride, bits, p)) * x[place(p, 8 / bits)];
             }
-            y[j] += static_cast<float>(sum) * scales[j * row_step + b * block_step] * x_scales[b];
+            y[j] += static_cast<float>(sum) * scales[at] * x_scales[b];
         }
     }
 }

@@ -195,6 +195,16 @@ void check_panel_columns_u8(const Trial& t) noexcept {
     t.same("panels", panels, all);
 }
 
+void check_panel_rows_u8(const Trial& t) noexcept {
+    const std::size_t width = t.size(50), k = t.size(140), stride = k + t.random.below(4);
+    const std::uint8_t* codes = t.bytes(matrix(width, k, stride));
+    const std::size_t all = up(width, panel) * up(k, 4);
+    const auto panels = t.out<std::uint8_t>(all);
+    t.plain.panel_rows_u8(codes, stride, width, k, panels.plain);
+    t.isa.panel_rows_u8(codes, stride, width, k, panels.isa);
+    t.same("panels", panels, all);
+}
+
 void check_panel_packed_u8(const Trial& t) noexcept {
     const unsigned bits = t.random.one_in(2) ? 2 : 4;
     const std::size_t width = t.size(50), k = t.random.below(5) * 256 / bits;
@@ -209,7 +219,7 @@ void check_panel_packed_u8(const Trial& t) noexcept {
 
 void check_gemm_u8s8(const Trial& t) noexcept {
     const Ends e = draw_ends(t);
-    const auto bits = static_cast<unsigned>(2 + t.random.below(3));
+    const auto bits = static_cast<unsigned>(2 + t.random.below(7));
     const std::size_t quads = draw_depth(t, 80) / 4, lda = 4 * quads + t.random.below(4);
     const std::size_t extreme = t.random.below(8);
     auto* a = t.room<std::int8_t>(matrix(e.m, 4 * quads, lda));
@@ -225,10 +235,12 @@ void check_gemm_u8s8(const Trial& t) noexcept {
     const std::size_t all = up(e.n, panel) * 4 * quads;
     std::uint8_t* panels = t.bytes(all, std::size_t{1} << bits);
     for (std::size_t i = 0; extreme < 2 && i < all; ++i) panels[i] = static_cast<std::uint8_t>((1U << bits) - 1U);
-    t.plain.gemm_u8s8(e.m, e.n, quads, bits, a, lda, sums.plain, panels, e.column_scales, e.row_scales, e.starts,
+    auto* zeros = t.room<std::int32_t>(e.n);
+    for (std::size_t j = 0; j < e.n; ++j) zeros[j] = static_cast<std::int32_t>(t.random.below(256));
+    t.plain.gemm_u8s8(e.m, e.n, quads, bits, a, lda, sums.plain, panels, zeros, e.column_scales, e.row_scales, e.starts,
                       e.c.plain, e.ldc, e.low, e.high);
-    t.isa.gemm_u8s8(e.m, e.n, quads, bits, a, lda, sums.plain, panels, e.column_scales, e.row_scales, e.starts, e.c.isa,
-                    e.ldc, e.low, e.high);
+    t.isa.gemm_u8s8(e.m, e.n, quads, bits, a, lda, sums.plain, panels, zeros, e.column_scales, e.row_scales, e.starts,
+                    e.c.isa, e.ldc, e.low, e.high);
     t.same_floats("c", e.c.plain, e.c.isa, matrix(e.m, e.n, e.ldc));
 }
 
@@ -258,10 +270,13 @@ void check_dots_u8s8(const Trial& t) noexcept {
     const std::size_t row_step = by_block ? 1 : blocks + t.random.below(3);
     const std::size_t n_scales = rows == 0 || blocks == 0 ? 0 : (rows - 1) * row_step + (blocks - 1) * block_step + 1;
     const float* scales = t.floats(n_scales);
+    const std::uint8_t* zeros = t.random.one_in(2) ? t.bytes(n_scales, std::size_t{1} << bits) : nullptr;
     const auto y = t.out<float>(rows);
     for (std::size_t j = 0; j < rows; ++j) y.plain[j] = y.isa[j] = t.random.unit();
-    t.plain.dots_u8s8(bits, packed, stride, rows, k, block, x, sums, x_scales, scales, row_step, block_step, y.plain);
-    t.isa.dots_u8s8(bits, packed, stride, rows, k, block, x, sums, x_scales, scales, row_step, block_step, y.isa);
+    t.plain.dots_u8s8(bits, packed, stride, rows, k, block, x, sums, x_scales, scales, zeros, row_step, block_step,
+                      y.plain);
+    t.isa.dots_u8s8(bits, packed, stride, rows, k, block, x, sums, x_scales, scales, zeros, row_step, block_step,
+                    y.isa);
     t.same_floats("y", y.plain, y.isa, rows);
 }
 
