@@ -68,11 +68,11 @@ struct IntegerRows {
     }
 
     // The codes themselves: where they are stored, or in `tile`, rows a multiple of 4 apart. What follows an end of the
-    // width that is no multiple of 4 may be read.
-    Status read(std::uint64_t row, std::uint64_t count, std::uint64_t column, std::uint64_t width, std::uint8_t* tile,
-                const std::uint8_t** out, std::uint64_t* stride) const noexcept {
+    // width that is no multiple of 4 may be read. often: they will be read more than a few times.
+    Status read(std::uint64_t row, std::uint64_t count, std::uint64_t column, std::uint64_t width, bool often,
+                std::uint8_t* tile, const std::uint8_t** out, std::uint64_t* stride) const noexcept {
         constexpr std::uint64_t aliases = 2048;  // rows so far apart share a few lines of a cache
-        if (view.scheme.bits == 8 && width % 4 == 0 && columns % aliases != 0) {
+        if (view.scheme.bits == 8 && width % 4 == 0 && (!often || columns % aliases != 0)) {
             *out = view.stream(Role::codes).data() + row * columns + column;
             *stride = columns;
             return Status::ok;
@@ -129,8 +129,14 @@ struct Product {
                 reinterpret_cast<std::int32_t*>(scratch + at.sums) + number * p.block_n};
     }
 
-    // k-rows from k0 on of the panel at column n0 + j, as codes. own: this worker's scratch.
-    void quantize(std::uint64_t n0, std::uint64_t j, std::uint64_t k0, const Block& block, float* own) const noexcept {
+    // Where the k-rows from k0 on begin, for quantize(). own: this worker's scratch.
+    const std::size_t* locate(std::uint64_t k0, float* own) const noexcept {
+        return from.locate(k0, p.depth_at(k0), own + at.offsets);
+    }
+
+    // k-rows from k0 on of the panel at column n0 + j, as codes.
+    void quantize(std::uint64_t n0, std::uint64_t j, std::uint64_t k0, const std::size_t* offsets, const Block& block,
+                  float* own) const noexcept {
         const std::uint64_t depth = p.depth_at(k0);
         const std::uint64_t columns = smaller(panel, width(n0) - j);
         const float* pixels = own + at.pixels;
@@ -139,7 +145,7 @@ struct Product {
             pixels = from.in_place(0, n0 + j, k0);
             step = p.in_plane();
         } else {
-            from.gather(0, n0 + j, columns, from.locate(k0, depth, own + at.offsets), depth, own + at.pixels);
+            from.gather(0, n0 + j, columns, offsets, depth, own + at.pixels);
         }
         float* to = block.panels + j / panel * p.code_floats(depth);
         if (p.bytes != 0) {
@@ -168,7 +174,9 @@ struct Product {
         if (p.bytes != 0) {
             const std::uint8_t* codes = nullptr;
             std::uint64_t stride = 0;
-            BP_TRY(weights.read(m0, rows, k0, depth, reinterpret_cast<std::uint8_t*>(own + at.tile), &codes, &stride));
+            const bool often = width(n0) > 2 * panel;
+            auto* tile = reinterpret_cast<std::uint8_t*>(own + at.tile);
+            BP_TRY(weights.read(m0, rows, k0, depth, often, tile, &codes, &stride));
             context.kernels->gemm_codes_s8(rows, width(n0), (depth + 3) / 4, codes, stride, weights.zero(),
                                            reinterpret_cast<const std::int8_t*>(block.panels), block.sums, block.scales,
                                            own + at.row_scales, starts, to, p.n, low, high);
@@ -193,7 +201,9 @@ Status run_by_pixels(const Product& product) noexcept {
         float* own = product.own(part);
         const Product::Block block = product.block(own, 0);
         for (std::uint64_t k0 = 0; k0 < p.k; k0 += p.block_k) {
-            for (std::uint64_t j = 0; j < product.width(n0); j += panel) product.quantize(n0, j, k0, block, own);
+            const std::size_t* offsets = product.locate(k0, own);
+            for (std::uint64_t j = 0; j < product.width(n0); j += panel)
+                product.quantize(n0, j, k0, offsets, block, own);
             for (std::uint64_t m0 = 0; m0 < p.out_channels; m0 += p.block_m)
                 BP_TRY(product.multiply(m0, n0, k0, block, own));
         }
@@ -211,8 +221,10 @@ Status run_by_rows(const Product& product) noexcept {
         const std::uint64_t depths = (p.k - 1) / p.block_k + 1;
         each_unit(workers, panels * depths, [&](std::uint64_t unit, unsigned part) noexcept {
             const std::uint64_t depth = unit / panels;
-            product.quantize(n0, unit % panels * panel, depth * p.block_k, product.block(scratch, depth),
-                             product.own(part));
+            const std::uint64_t k0 = depth * p.block_k;
+            float* own = product.own(part);
+            product.quantize(n0, unit % panels * panel, k0, product.locate(k0, own), product.block(scratch, depth),
+                             own);
         });
         const auto multiply = [&](std::uint64_t unit, unsigned part) noexcept {
             for (std::uint64_t depth = 0; depth < depths; ++depth) {
