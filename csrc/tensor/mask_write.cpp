@@ -64,8 +64,12 @@ Status write_mask(Wanted wanted, const Shape& shape, const Scheme& scheme, std::
     const unsigned bits = pattern_bits(scheme);
     for (std::uint64_t g = 0; g < count / group; ++g) {
         unsigned pattern = 0;
-        for (unsigned k = 0; k < group; ++k) pattern |= static_cast<unsigned>(wanted(g * group + k)) << k;
-        unsigned stored = static_cast<unsigned>(__builtin_popcount(pattern));
+        unsigned stored = 0;
+        for (unsigned k = 0; k < group; ++k) {
+            const unsigned one = wanted(g * group + k) ? 1U : 0U;
+            pattern |= one << k;
+            stored += one;
+        }
         if (stored > kept) return Status::bad_argument;
         for (; stored < kept; ++stored) pattern |= ~pattern & (pattern + 1U);  // the first place that is free
         const unsigned index = index_of(pattern);
