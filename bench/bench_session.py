@@ -177,3 +177,21 @@ def test_matrix_packed_peer(benchmark: Any, rows: int, bits: int) -> None:
     benchmark.group = f"{rows} x {SIZE} by {SIZE} x {SIZE}"
     benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} MatMulNBits {bits}"
     benchmark(session.run, None, {"x": x})
+
+
+@pytest.mark.parametrize("transposed", [True, False])
+@pytest.mark.parametrize("zeros", [None, 0.65, 0.8, 0.9])
+def test_sparse_matrix(benchmark: Any, zeros: float | None, transposed: bool) -> None:
+    """128 rows by int8 weights under a bitmap, beside the same dense by 16-bit activations (zeros: None)."""
+    rng = np.random.default_rng(1)
+    weights = rng.standard_normal((1024, 1024), np.float32)
+    if zeros is not None:
+        weights[rng.random(weights.shape) < zeros] = 0
+    scheme = Scheme.int(8, axis=0 if transposed else 1, sparse=zeros is not None)
+    node = Node("MatMul", "product", ("x", "w"), ("y",), {"transB": 1} if transposed else {})
+    graph = Graph((Value("x", "F32", (128, 1024)),), (Value("y", "F32", (128, 1024)),), (node,))
+    session = bp.Session(Model({"w": bp.pack(weights, scheme)}, graph), activations="int16")
+    x = rng.standard_normal((128, 1024), np.float32)
+    benchmark.group = f"128 x 1024 by 1024 x 1024{', transposed' if transposed else ''}"
+    benchmark.name = "dense int8, int16 activations" if zeros is None else f"int8, {zeros:.0%} zeros"
+    benchmark(session.run, {"x": x})

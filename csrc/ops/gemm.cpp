@@ -55,6 +55,7 @@ Status plan_product(PlanContext& context, MatrixParams* p) noexcept {
     }
     context.work = work;
     context.products = Products::f32;
+    if (matrix_takes_sparse(context, *p)) return plan_sparse_matrix(context, p);
     if (matrix_takes_bytes(context, *p)) return plan_byte_matrix(context, p);
     return matrix_takes_integers(context, *p) ? plan_integer_matrix(context, p) : plan_blocks(context, p);
 }
@@ -219,6 +220,7 @@ WeightRows weights_of(const RunContext& context, const MatrixParams& p, float* c
 Status run_matrix(const RunContext& context) noexcept {
     const MatrixParams& p = context.parameters<MatrixParams>();
     if (p.integer == 1) return run_integer_matrix(context, p);
+    if (p.integer == 4) return run_sparse_matrix(context, p);
     if (p.integer != 0) return run_byte_matrix(context, p);
     const Layout at(p);
     const float* a = p.trans_a != 0 ? transpose_a(context, p, context.scratch + at.transposed) : context.input(0);

@@ -19,7 +19,8 @@ struct MatrixParams {
     Bounds bounds;
     std::uint64_t blocks() const noexcept { return (n - 1) / block_n + 1; }
     std::uint64_t depth_at(std::uint64_t k0) const noexcept { return k - k0 < block_k ? k - k0 : block_k; }
-    std::uint64_t integer = 0;  // 1: products of 16-bit integers (gemm_integer.cpp), 2 and 3: of bytes (gemm_bytes.cpp)
+    std::uint64_t integer = 0;  // 1: products of 16-bit integers (gemm_integer.cpp), 2 and 3: of bytes
+                                // (gemm_bytes.cpp), 4: of a bitmap's survivors (gemm_sparse.cpp)
     std::uint64_t block_m = 0;  // rows of a that are codes at once
 };
 
@@ -42,5 +43,10 @@ Status run_integer_matrix(const RunContext& context, const MatrixParams& params)
 bool matrix_takes_bytes(const PlanContext& context, const MatrixParams& params) noexcept;
 Status plan_byte_matrix(PlanContext& context, MatrixParams* params) noexcept;
 Status run_byte_matrix(const RunContext& context, const MatrixParams& params) noexcept;
+
+// Products of what a bitmap stores with activations as floats.
+bool matrix_takes_sparse(const PlanContext& context, const MatrixParams& params) noexcept;
+Status plan_sparse_matrix(PlanContext& context, MatrixParams* params) noexcept;
+Status run_sparse_matrix(const RunContext& context, const MatrixParams& params) noexcept;
 
 }  // namespace bitpress

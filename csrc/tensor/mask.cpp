@@ -63,7 +63,8 @@ void bitmap_block(Bytes mask, std::uint64_t first, std::size_t n, std::uint8_t* 
     const std::size_t left = mask.size() - static_cast<std::size_t>(first / 8);
     const unsigned shift = static_cast<unsigned>(first % 8);
     const std::size_t bytes = (n + 7) / 8;
-    for (std::size_t i = 0; i < bytes; ++i) {
+    if (shift == 0) memcpy(out, p, bytes);
+    for (std::size_t i = 0; i < bytes && shift != 0; ++i) {
         const unsigned high = i + 1 < left ? p[i + 1] : 0U;
         out[i] = static_cast<std::uint8_t>((p[i] | high << 8) >> shift);
     }

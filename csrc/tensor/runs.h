@@ -103,4 +103,16 @@ inline void spread_steps(const Steps& steps, const Grid& grid, RunCursor& cursor
     }
 }
 
+// n elements kept as they are, at p, as float.
+inline Status widen(const Kernels& k, Dtype dtype, const std::uint8_t* p, std::size_t n, float* out) noexcept {
+    switch (dtype) {
+        case Dtype::f16: k.f16_to_f32(p, n, out); return Status::ok;
+        case Dtype::bf16: k.bf16_to_f32(p, n, out); return Status::ok;
+        case Dtype::f32:
+            for (std::size_t i = 0; i < n; ++i) out[i] = load_le<float>(p + 4 * i);
+            return Status::ok;
+        default: return Status::unsupported;
+    }
+}
+
 }  // namespace bitpress

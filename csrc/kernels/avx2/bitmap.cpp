@@ -141,4 +141,19 @@ void clear_unmasked(const uint8_t* mask, size_t n, float* x) noexcept {
     scalar::clear_unmasked(mask + i / 8, n - i, x + i);
 }
 
+// Each byte of a mask as eight bytes, then the numbers of its bits drawn together.
+size_t mask_positions(const uint8_t* mask, size_t n, unsigned start, uint16_t* positions) noexcept {
+    uint16_t* at = positions;
+    for (size_t i = 0; i < n; i += 8) {
+        const unsigned byte = mask[i / 8];
+        const unsigned long long spread = _pdep_u64(byte, 0x0101010101010101ULL) * 255U;
+        const auto numbers = static_cast<long long>(_pext_u64(0x0706050403020100ULL, spread));
+        const __m128i wide = _mm_cvtepu8_epi16(_mm_cvtsi64_si128(numbers));
+        const __m128i first = _mm_set1_epi16(static_cast<short>(start + i));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(at), _mm_add_epi16(wide, first));
+        at += _mm_popcnt_u32(byte);
+    }
+    return static_cast<size_t>(at - positions);
+}
+
 }  // namespace bitpress::avx2

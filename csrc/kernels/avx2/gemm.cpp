@@ -105,6 +105,32 @@ static void dots(size_t k, const float* a, size_t lda, const float* x, float* y)
     for (size_t i = 0; i < rows; ++i) y[i] += total(_mm256_add_ps(even[i], odd[i]));
 }
 
+// out[16 * c + r] = a[r * lda + c] for r, c < 8; rows from `rows` on are zeros.
+static void transpose8(const float* a, size_t lda, size_t rows, float* out) noexcept {
+    __m256 in[8];
+    __m256 pair[8];
+    __m256 four[8];
+#pragma GCC unroll 8
+    for (size_t r = 0; r < 8; ++r) in[r] = r < rows ? _mm256_loadu_ps(a + r * lda) : _mm256_setzero_ps();
+#pragma GCC unroll 4
+    for (size_t r = 0; r < 8; r += 2) {
+        pair[r] = _mm256_unpacklo_ps(in[r], in[r + 1]);
+        pair[r + 1] = _mm256_unpackhi_ps(in[r], in[r + 1]);
+    }
+#pragma GCC unroll 2
+    for (size_t r = 0; r < 8; r += 4) {
+        four[r] = _mm256_shuffle_ps(pair[r], pair[r + 2], _MM_SHUFFLE(1, 0, 1, 0));
+        four[r + 1] = _mm256_shuffle_ps(pair[r], pair[r + 2], _MM_SHUFFLE(3, 2, 3, 2));
+        four[r + 2] = _mm256_shuffle_ps(pair[r + 1], pair[r + 3], _MM_SHUFFLE(1, 0, 1, 0));
+        four[r + 3] = _mm256_shuffle_ps(pair[r + 1], pair[r + 3], _MM_SHUFFLE(3, 2, 3, 2));
+    }
+#pragma GCC unroll 4
+    for (size_t c = 0; c < 4; ++c) {
+        _mm256_storeu_ps(out + c * panel_columns, _mm256_permute2f128_ps(four[c], four[c + 4], 0x20));
+        _mm256_storeu_ps(out + (c + 4) * panel_columns, _mm256_permute2f128_ps(four[c], four[c + 4], 0x31));
+    }
+}
+
 }  // namespace
 
 void gemm_f32(size_t m, size_t n, size_t k, const float* a, size_t lda, const float* b, const float* starts, float* c,
@@ -130,6 +156,15 @@ void gemv_f32(size_t m, size_t k, const float* a, size_t lda, const float* x, fl
     size_t i = 0;
     for (; i + 4 <= m; i += 4) dots<4>(k, a + i * lda, lda, x, y + i);
     for (; i < m; ++i) dots<1>(k, a + i * lda, lda, x, y + i);
+}
+
+void pack_panel_f32(const float* a, size_t lda, size_t rows, size_t k, float* out) noexcept {
+    size_t j = 0;
+    for (; j + 8 <= k; j += 8) {
+        transpose8(a + j, lda, rows, out + j * panel_columns);
+        transpose8(a + j + 8 * lda, lda, rows < 8 ? 0 : rows - 8, out + j * panel_columns + 8);
+    }
+    scalar::pack_panel_f32(a + j, lda, rows, k - j, out + j * panel_columns);
 }
 
 }  // namespace bitpress::avx2

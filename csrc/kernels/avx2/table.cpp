@@ -56,6 +56,9 @@ void fill(Kernels& table) noexcept {
     table.gemm_u8s8 = gemm_u8s8;
     table.dots_u8s8 = dots_u8s8;
     table.gemm_f32 = gemm_f32;
+    table.spmm_f32 = spmm_f32;
+    table.pack_panel_f32 = pack_panel_f32;
+    table.mask_positions = mask_positions;
     table.gemv_f32 = gemv_f32;
     table.depthwise_f32 = depthwise_f32;
     table.sort_rows_f32 = sort_rows_f32;

@@ -12,6 +12,11 @@
 namespace bitpress::avx512 {
 namespace {
 
+alignas(64) constexpr uint8_t places[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                            16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
+                                            32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+                                            48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+
 inline __mmask64 load_mask(const uint8_t* mask, size_t i) noexcept {
     uint64_t bits;
     memcpy(&bits, mask + i / 8, sizeof bits);
@@ -53,11 +58,27 @@ void mask_other(const uint8_t* in, size_t n, uint8_t value, uint8_t* mask) noexc
     avx2::mask_other(in + i, n - i, value, mask + i / 8);
 }
 
+size_t mask_positions(const uint8_t* mask, size_t n, unsigned start, uint16_t* positions) noexcept {
+    const __m512i place = _mm512_load_si512(places);
+    uint16_t* at = positions;
+    for (size_t i = 0; i < n; i += 64) {
+        uint64_t bits = 0;
+        memcpy(&bits, mask + i / 8, n - i >= 64 ? sizeof bits : (n - i + 7) / 8);
+        const __m512i set = _mm512_maskz_compress_epi8(bits, place);
+        const __m512i first = _mm512_set1_epi16(static_cast<short>(start + i));
+        const auto count = static_cast<size_t>(_mm_popcnt_u64(bits));
+        const __m512i low = _mm512_cvtepu8_epi16(_mm512_castsi512_si256(set));
+        _mm512_storeu_si512(at, _mm512_add_epi16(low, first));
+        if (count > 32) {
+            const __m512i high = _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(set, 1));
+            _mm512_storeu_si512(at + 32, _mm512_add_epi16(high, first));
+        }
+        at += count;
+    }
+    return static_cast<size_t>(at - positions);
+}
+
 size_t write_gaps(const uint8_t* mask, size_t n, uint8_t* gaps) noexcept {
-    alignas(64) static constexpr uint8_t places[64] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                                       16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
-                                                       32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
-                                                       48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
     const __m512i place = _mm512_load_si512(places);
     const __m512i one = _mm512_set1_epi8(1);
     const __m512i before = _mm512_sub_epi8(place, one);

@@ -12,6 +12,7 @@ void fill(Kernels& table) noexcept {
     table.huffman_encode = huffman_encode;
 #endif
     table.expand_bytes = expand_bytes;
+    table.mask_positions = mask_positions;
     table.rans_decode = rans_decode;
     table.gemm_f32 = gemm_f32;
     table.gather_panel_f32 = gather_panel_f32;

@@ -67,6 +67,16 @@ size_t write_gaps(const uint8_t* mask, size_t n, uint8_t* gaps) noexcept {
     return static_cast<size_t>(at - gaps);
 }
 
+size_t mask_positions(const uint8_t* mask, size_t n, unsigned start, uint16_t* positions) noexcept {
+    uint16_t* at = positions;
+    for (size_t i = 0; i < n; i += 8) {
+        for (unsigned byte = mask[i / 8]; byte != 0; byte &= byte - 1U) {
+            *at++ = static_cast<uint16_t>(start + i + static_cast<unsigned>(__builtin_ctz(byte)));
+        }
+    }
+    return static_cast<size_t>(at - positions);
+}
+
 void clear_unmasked(const uint8_t* mask, size_t n, float* x) noexcept {
     for (size_t i = 0; i < n; ++i) {
         if (!bit(mask, i)) x[i] = 0.0F;

@@ -104,6 +104,37 @@ void check_pack_panel_f32(const Trial& t) noexcept {
     t.same("panel", out, panel * k);
 }
 
+void check_spmm_f32(const Trial& t) noexcept {
+    const std::size_t lists = t.random.below(6), depth = 1 + t.size(60), panels = 1 + t.random.below(2);
+    const std::size_t width = panels * panel, apart = depth * panel + t.random.below(4);
+    const std::size_t ldsums = width + t.random.below(4);
+    auto* ends = t.room<std::uint32_t>(lists);
+    std::uint32_t entries = 0;
+    for (std::size_t i = 0; i < lists; ++i) ends[i] = entries += static_cast<std::uint32_t>(t.size(40));
+    const std::uint16_t* positions = t.words(entries, depth);
+    const float* values = t.floats(entries);
+    float* x = t.floats((panels - 1) * apart + depth * panel);
+    maybe_nan(t, x, (panels - 1) * apart + depth * panel);
+    const float* start = t.floats(matrix(lists, width, ldsums));
+    auto* sums = t.room<float>(matrix(lists, width, ldsums));
+    copy(sums, start, matrix(lists, width, ldsums));
+    t.isa.spmm_f32(lists, ends, positions, values, x, apart, panels, sums, ldsums);
+    for (std::size_t i = 0; i < lists; ++i) {
+        for (std::size_t j = 0; j < ldsums && i * ldsums + j < matrix(lists, width, ldsums); ++j) {
+            const std::size_t at = i * ldsums + j;
+            if (j >= width) {
+                t.same("between rows", start + at, sums + at, sizeof(float));
+                continue;
+            }
+            Sum sum(start[at]);
+            for (std::uint32_t s = i == 0 ? 0 : ends[i - 1]; s < ends[i]; ++s) {
+                sum.add(values[s], x[j / panel * apart + positions[s] * panel + j % panel]);
+            }
+            t.near("sums", sum.value, static_cast<double>(sums[at]), sum.error(), at);
+        }
+    }
+}
+
 void check_depthwise_f32(const Trial& t) noexcept {
     const std::size_t window = t.random.one_in(2) ? 0 : 3 + 2 * t.random.below(2);  // its rows a step apart, or none
     const std::size_t taps = window != 0 ? window * window : t.random.below(26);

@@ -312,6 +312,17 @@ void check_write_gaps(const Trial& t) noexcept {
     t.same("gaps", gaps, written);
 }
 
+void check_mask_positions(const Trial& t) noexcept {
+    const std::size_t n = t.size(4000);
+    std::uint8_t* mask = t.bytes((n + 7) / 8, 256);
+    if (n % 8 != 0) mask[n / 8] = static_cast<std::uint8_t>(mask[n / 8] & ((1U << n % 8) - 1U));
+    const auto start = static_cast<unsigned>(t.random.below(65537 - n));
+    const auto positions = t.out<std::uint16_t>(static_cast<std::size_t>(t.plain.count_bits(mask, (n + 7) / 8)) + 64);
+    const std::size_t count = t.plain.mask_positions(mask, n, start, positions.plain);
+    t.same_number("count", count, t.isa.mask_positions(mask, n, start, positions.isa));
+    t.same("positions", positions, count);
+}
+
 void check_clear_unmasked(const Trial& t) noexcept {
     const std::size_t n = t.size(400);
     const std::uint8_t* mask = mask_of(t, n);
