@@ -1,7 +1,8 @@
 # What goes into the library, for a device that runs a few networks: `bitpress inspect --build FILE` names what a file needs.
 set(BITPRESS_OPERATORS "" CACHE STRING "Operators to build in, a list of names from csrc/ops/ops.def (empty: all)")
 set(BITPRESS_CODINGS "" CACHE STRING "Codings to build in, a list of names from csrc/codings/codings.def (empty: all)")
-set(BITPRESS_ISAS "avx2;avx512;avx512vnni;neon;dotprod" CACHE STRING "Folders of csrc/kernels to build in beside scalar, where the CPU family has them")
+# Not a list by default: a build folder would keep it, and lack what is added later.
+set(BITPRESS_ISAS all CACHE STRING "Folders of csrc/kernels to build in beside scalar, where the CPU family has them: all, or a list (empty: none)")
 option(BITPRESS_MINIMAL "Leave out what a program that runs networks does not use: encoders, BITPRESS_ISA; optimise for size" OFF)
 
 # Writes those lines of csrc/<path> that name one of the list, and lets the core read the copy instead.
