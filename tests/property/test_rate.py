@@ -166,7 +166,7 @@ def test_with_sensitivity_never_worse_than_rounding_on_its_own_grid(case: tuple,
     nearest = np.clip(np.rint(w / steps), -2047, 2047)
 
     def whole(codes: np.ndarray) -> float:
-        error = matrices((codes * steps - w).astype(np.float64))
+        error = matrices(codes.astype(np.float64) * steps - w)  # in float32 a large code's error would be lost
         share = np.einsum("gij,gjc,gic,gc->", gram, error, error, diagonal)
         return float(share * w.size + price * rate.entropy(codes))
 

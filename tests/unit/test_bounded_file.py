@@ -82,7 +82,7 @@ def test_what_a_file_says_of_it(tmp_path: Path) -> None:
     x = smooth((64, 1000), np.float32)
     bp.save_file({"x": x}, path, bp.Recipe.bounded(0.01))
     with open_container(path) as container:
-        assert container.scheme("x") == bp.Scheme.from_numbers((0, 5, 0, False, 0, 0, 0, 0), "rans")
+        assert container.scheme("x") == bp.Scheme.from_numbers((0, 5, 0, False, 0, 0, 0, 0, 0, 0), "rans")
         assert str(container.scheme("x")) == "bounded + rans"
         (stream,) = container.tensors["x"].streams
         assert stream.layout == 3 and stream.decoded == x.nbytes and stream.stored < x.nbytes // 3
@@ -100,7 +100,7 @@ def test_schemes_and_recipes_that_cannot_be() -> None:
     x = np.ones((4, 4))
     for scheme, array, complaint in (
         (bp.Scheme.bounded(0.1), x.astype(np.float16), "F32 and F64, not F16"),
-        (bp.Scheme.from_numbers((0, 5, 0, False, 0, 0, 0, 0), "rans"), x, "need an error"),
+        (bp.Scheme.from_numbers((0, 5, 0, False, 0, 0, 0, 0, 0, 0), "rans"), x, "need an error"),
     ):
         with pytest.raises(bp.SchemeError, match=complaint):
             bp.pack(array, scheme)

@@ -198,7 +198,7 @@ def _scales(w: Floats, cost: Doubles, index: npt.NDArray[np.intp], price: float,
 class _Problem:
     """A matrix in steps and in the order of rounding, [groups, rows, columns], with costs in bits."""
 
-    w: Floats
+    w: Doubles  # float32 would lose a part of a large code's error
     rows: _Side
     columns: _Side  # it has a factor
     swapped: bool  # columns are the outputs
@@ -210,17 +210,18 @@ class _Problem:
         rows, columns, swapped = outputs, inputs, inputs.factor is None
         wide = steps.astype(np.float64)
         along_columns, along_rows = wide[:, :1, :] / wide[:, :1, :1], wide[:, :, :1]
-        w = (w / steps).astype(np.float32)
+        exact = w / wide
         by_column, by_row = along_columns[:, 0], along_rows[:, :, 0]
         if swapped:
             rows, columns, by_row, by_column = inputs, outputs, by_column, by_row
-            w = w.transpose(0, 2, 1)
+            exact = exact.transpose(0, 2, 1)
         columns = _in_steps(columns, by_column, 1.0)
         if columns.factor is None:
-            columns = replace(columns, factor=np.broadcast_to(np.eye(w.shape[2]), (w.shape[0], w.shape[2], w.shape[2])))
+            groups, _, n = exact.shape
+            columns = replace(columns, factor=np.broadcast_to(np.eye(n), (groups, n, n)))
         rows = _in_steps(rows, by_row, price)
-        w = np.take_along_axis(np.take_along_axis(w, rows.order[:, :, None], 1), columns.order[:, None, :], 2)
-        return cls(w, rows, columns, swapped, most)
+        exact = np.take_along_axis(np.take_along_axis(exact, rows.order[:, :, None], 1), columns.order[:, None, :], 2)
+        return cls(exact, rows, columns, swapped, most)
 
     def solve(self) -> Codes:
         """Codes [groups, outputs, inputs]: the best of the passes' and plain rounding's in the objective."""
@@ -248,7 +249,7 @@ class _Problem:
     def round(self, prices: Floats) -> Codes:
         linked = None if self.rows.factor is None else np.ascontiguousarray(self.rows.factor, np.float32)
         codes = _core.rate_round(
-            np.ascontiguousarray(self.w.transpose(0, 2, 1)),
+            np.ascontiguousarray(self.w.transpose(0, 2, 1), np.float32),
             np.ascontiguousarray(self.columns.factor, np.float32),
             self.columns.cost.astype(np.float32),
             prices,
@@ -259,7 +260,7 @@ class _Problem:
 
     def objective(self, codes: Codes) -> float:
         """Output error by the shrunk and dampened moments, plus the codes' entropy, in bits."""
-        error = (codes - self.w).astype(np.float64) @ (self.columns.factor * np.sqrt(self.columns.cost)[:, None, :])
+        error = (codes - self.w) @ (self.columns.factor * np.sqrt(self.columns.cost)[:, None, :])
         if self.rows.factor is not None:
             error = self.rows.factor.transpose(0, 2, 1) @ error
         return float((np.square(error) * self.rows.cost[:, :, None]).sum()) + entropy(codes)

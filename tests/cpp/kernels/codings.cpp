@@ -221,4 +221,27 @@ void check_join_wide(const Trial& t) noexcept {
     t.same("codes", codes, n);
 }
 
+void check_histogram(const Trial& t) noexcept {
+    const std::size_t n = t.random.one_in(4) ? t.random.below(100000) : t.size(500);
+    const std::uint8_t* in = t.bytes(n, t.random.one_in(2) ? 16 : 1 + t.random.below(256));
+    const auto counts = t.out<std::uint64_t>(256);
+    t.plain.histogram(in, n, counts.plain);
+    t.isa.histogram(in, n, counts.isa);
+    t.same("counts", counts, 256);
+}
+
+void check_select_bytes(const Trial& t) noexcept {
+    const std::size_t n = t.size(500);
+    const std::uint8_t* in = t.bytes(n);
+    std::uint8_t* values = t.bytes(32);
+    const std::size_t rare = 1 + t.random.below(8);  // of the values' bytes
+    for (std::size_t i = 0; i < 32; ++i) {
+        if (!t.random.one_in(rare)) values[i] = 0;
+    }
+    const auto out = t.out<std::uint8_t>(n);
+    const std::size_t taken = t.plain.select_bytes(in, n, values, out.plain);
+    t.same_number("taken", taken, t.isa.select_bytes(in, n, values, out.isa));
+    t.same("out", out, taken);
+}
+
 }  // namespace bitpress::test
