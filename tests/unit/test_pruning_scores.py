@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,6 @@ from onnx import helper, numpy_helper
 import bitpress as bp
 from bitpress.methods import Layout, Settings, Statistics, magnitude, pruning, sparsegpt, wanda
 from bitpress.methods.patterns import best, kept
-
-rng = np.random.default_rng(4)
 
 
 def statistics_of(layout: Layout, groups: int, inputs: int, seed: int = 0) -> Statistics:
@@ -42,7 +41,7 @@ LAYOUTS |= {"conv": (Layout(2), (16, 8, 2, 3)), "depthwise": (Layout(16), (16, 1
 @pytest.mark.parametrize("score", ["magnitude", "wanda", "sparsegpt"])
 def test_counts_are_exact(score: str, structure: str, layout: str) -> None:
     how, shape = LAYOUTS[layout]
-    w = rng.normal(size=shape).astype(np.float32)
+    w = np.random.default_rng(4).normal(size=shape).astype(np.float32)
     like = how.matrices(w)
     scheme = bp.Scheme.int(4, **STRUCTURES[structure])
     share = 1 - scheme.pattern[0] / scheme.pattern[1] if "nm" in STRUCTURES[structure] else 0.7
@@ -84,7 +83,7 @@ def test_what_is_made_good_is_never_worse_than_the_same_weights_dropped(seed: in
 
 
 def test_error_feedback_beats_wanda_and_wanda_magnitude() -> None:
-    how, w = Layout(), rng.normal(size=(40, 64)).astype(np.float32)
+    how, w = Layout(), np.random.default_rng(4).normal(size=(40, 64)).astype(np.float32)
     known = statistics_of(how, 1, 64, 3)
     scheme = bp.Scheme.int(8, nm=(2, 4))
     by_magnitude = np.where(kept(np.square(w), scheme, 0.5, "w"), w, 0)
@@ -96,6 +95,7 @@ def test_error_feedback_beats_wanda_and_wanda_magnitude() -> None:
 
 def test_uncorrelated_inputs_leave_the_survivors_alone() -> None:
     """With a diagonal Hessian nothing can be made good, and the scores are Wanda's."""
+    rng = np.random.default_rng(4)
     w = rng.normal(size=(6, 32)).astype(np.float32)
     diagonal = rng.random((1, 32)) + 0.1
     known = Statistics(Layout(), diagonal, np.zeros((1, 32)), 50, None)
@@ -112,20 +112,31 @@ def test_ties_take_the_earlier_first() -> None:
     assert np.array_equal(magnitude.prune(flat, sparsity=0.35) != 0, by_kept)
 
 
-def test_networks_are_pruned_by_their_inputs() -> None:
+SCORES: tuple[Any, ...] = ("magnitude", "wanda", "sparsegpt")
+
+
+def dense(seed: int) -> tuple[onnx.ModelProto, np.ndarray, np.ndarray]:
+    """A network of one layer, its weights, and inputs that go together."""
+    rng = np.random.default_rng(seed)
     w, b = rng.normal(size=(8, 16)).astype(np.float32), np.zeros(8, np.float32)
     nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)]
     values = [helper.make_tensor_value_info(name, 1, ["n", size]) for name, size in (("x", 16), ("y", 8))]
     held = [numpy_helper.from_array(w, "w"), numpy_helper.from_array(b, "b")]
     model = helper.make_model(helper.make_graph(nodes, "net", values[:1], values[1:], held))
-    x = (rng.normal(size=(300, 16)) @ rng.normal(size=(16, 16))).astype(np.float32)
-    errors = {}
-    for score in ("magnitude", "wanda", "sparsegpt"):
-        rule = bp.Rule("w", bp.Scheme.int(8, axis=0, nm=(2, 4)), sparsity=0.5, score=score, method="feedback")  # type: ignore[arg-type]
-        pressed = bp.compress(model, bp.Recipe((rule,)), calibration={"x": x})
-        assert pressed.tensors["w"].survivors == 64
-        found = bp.Session(pressed).run({"x": x})["y"]
-        errors[score] = float(np.square(found - x @ w.T).mean())
+    return model, w, (rng.normal(size=(300, 16)) @ rng.normal(size=(16, 16))).astype(np.float32)
+
+
+def test_networks_are_pruned_by_their_inputs() -> None:
+    """Of one network a score can be lucky; over eight what knows more does better."""
+    errors = dict.fromkeys(SCORES, 0.0)
+    for seed in range(8):
+        model, w, x = dense(seed)
+        for score in SCORES:
+            rule = bp.Rule("w", bp.Scheme.int(8, axis=0, nm=(2, 4)), sparsity=0.5, score=score, method="feedback")
+            pressed = bp.compress(model, bp.Recipe((rule,)), calibration={"x": x})
+            assert pressed.tensors["w"].survivors == 64
+            found = bp.Session(pressed).run({"x": x})["y"]
+            errors[score] += float(np.square(found - x @ w.T).mean())
     assert errors["sparsegpt"] < errors["wanda"] < errors["magnitude"]
     with pytest.raises(bp.SchemeError, match="needs calibration"):
         bp.compress(model, bp.Recipe.int(nm=(2, 4), score="wanda", min_elements=1))
