@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,21 @@ def test_decoupled_needs_labels_and_leaves_rows_without_out() -> None:
     assert float(decoupled(a, b, torch.full((7,), -100))) == 0
     with pytest.raises(ValueError, match="needs labels"):
         decoupled(a, b, None)
+
+
+@pytest.mark.parametrize("loss", [kl, decoupled])
+def test_logits_of_autocast_lose_nothing_more_in_the_loss(loss: Callable[..., Tensor]) -> None:
+    a, b, labels = 10 * logits(1), 10 * logits(2), torch.tensor([0, 1, 2, 3, 4, 0, 1])
+    narrow = a.bfloat16().requires_grad_()
+    wide = narrow.detach().float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        mine = loss(narrow, b, labels)
+    expected = loss(wide, b, labels)
+    torch.testing.assert_close(mine, expected, rtol=1e-6, atol=1e-6)
+    mine.backward()
+    expected.backward()
+    assert narrow.grad is not None and wide.grad is not None
+    torch.testing.assert_close(narrow.grad, wide.grad.bfloat16())
 
 
 def test_attention_looks_at_places_not_at_channels_or_strength() -> None:

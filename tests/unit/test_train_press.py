@@ -127,6 +127,44 @@ def test_masks_keep_exact_counts(schedule: Schedule) -> None:
     assert stored == 3016 - counts[-1]
 
 
+PATTERNS = [
+    (INT(4, nm=(2, 4)), 0.5),
+    (INT(2, axis=0, nm=(1, 4), coding="rans"), 0.75),
+    (INT(3, block=(4, 4)), 0.8),
+    (bp.Scheme.lossless(block=(1, 8)), 0.9),
+]
+
+
+@pytest.mark.parametrize(("scheme", "sparsity"), PATTERNS, ids=str)
+def test_groups_and_blocks_go_as_in_compress(scheme: bp.Scheme, sparsity: float) -> None:
+    module, loader = net(), data()
+    press = prepare(module, recipe(scheme, sparsity), schedule=Cubic(6, every=2), quantize_at=6)
+    fit(module, loader, epochs=6, after_step=press.step)
+    weights = {name: weight.detach().clone() for name, (_, weight) in press.layers.items()}
+    masks = {name: pressed.mask for name, (pressed, _) in press.layers.items()}
+    rule = bp.Rule("*", bp.Scheme(scheme.structure, pattern=scheme.pattern), sparsity=sparsity)
+    after_training = bp.compress(weights, bp.Recipe((rule,)))
+    for name, mask in masks.items():
+        assert mask is not None
+        assert np.array_equal(mask.numpy(), after_training.tensors[name].unpack() != 0), name
+    x = loader[0][0]
+    with torch.no_grad():
+        before = module(x)
+    model = convert(module, example_inputs=(x,))
+    with torch.no_grad():
+        assert torch.equal(module(x), before)
+    for name, mask in masks.items():
+        assert mask is not None
+        stored = model.tensors[name]
+        assert stored.scheme.numbers == scheme.numbers
+        assert not stored.unpack()[~mask.numpy()].any(), name
+
+
+def test_groups_that_do_not_fit_are_refused_before_training() -> None:
+    with pytest.raises(bp.SchemeError, match=r"3\.weight: 2880 elements are no whole groups of 7"):
+        prepare(net(), bp.Recipe((bp.Rule("3.weight", INT(4, nm=(3, 7)), sparsity=4 / 7),)), schedule=OneShot(50))
+
+
 def test_a_lottery_puts_the_survivors_back() -> None:
     module, loader = net(), data()
     press = prepare(module, recipe(bp.Scheme.lossless(sparse=True), 0.5), schedule=Lottery(5, rewind_to=2))

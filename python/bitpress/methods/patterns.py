@@ -30,15 +30,16 @@ def best(scores: Scores, count: int) -> Flags:
 
 
 def kept(scores: Scores, scheme: Scheme, share: float, name: str) -> Flags:
-    """Which weights stay, in the shape of ``scores``. ``share``: of those that go; N:M has its own.
+    """Which weights stay, in the shape of ``scores``. ``share``: of those that go; of N:M's groups of each, 1 - N/M in
+    the end.
 
     SchemeError where N:M does not divide the tensor.
     """
     if scheme.structure is Structure.NM:
-        count, group = scheme.pattern
+        group = scheme.pattern[1]
         if scores.size % group:
             raise SchemeError(f"{name}: {scores.size} elements are no whole groups of {group}")
-        return best(scores.reshape(-1, group), count).reshape(scores.shape)
+        return best(scores.reshape(-1, group), group - round(share * group)).reshape(scores.shape)
     if scheme.structure is Structure.BLOCK:
         rows = scores.shape[0] if scores.ndim > 1 else 1
         matrix = scores.reshape(rows, -1)

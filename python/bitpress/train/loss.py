@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["UNLABELLED", "accuracy", "cross_entropy", "distillation_loss"]
+__all__ = ["UNLABELLED", "accuracy", "at_least_float32", "cross_entropy", "distillation_loss"]
 
 UNLABELLED = -100
 """A label that says "none": torch's own ``ignore_index``."""
@@ -36,7 +36,7 @@ def distillation_loss(
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be 0..1, not {alpha}")
     classes = student_logits.shape[-1]
-    student = student_logits.reshape(-1, classes)
+    student = at_least_float32(student_logits).reshape(-1, classes)
     teacher = teacher_logits.reshape(-1, classes).to(student.dtype)
     soft = (
         F.kl_div(
@@ -52,6 +52,11 @@ def distillation_loss(
     flat = labels.reshape(-1)
     hard = F.cross_entropy(student, flat, ignore_index=UNLABELLED, reduction="none")
     return torch.where(flat == UNLABELLED, soft, alpha * soft + (1 - alpha) * hard).mean()
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    """Logits as float32 where they are narrower: under autocast ``log_softmax`` would keep 8 bits of its answers."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:

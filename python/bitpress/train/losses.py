@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..errors import TrainingError
 from .batches import Batch, call
-from .loss import UNLABELLED, cross_entropy, distillation_loss
+from .loss import UNLABELLED, at_least_float32, cross_entropy, distillation_loss
 
 __all__ = ["Mixture", "Term", "attention", "decoupled", "hint", "kl", "relational"]
 
@@ -46,7 +46,8 @@ def decoupled(
     known = labels != UNLABELLED
     if not bool(known.any()):
         return student.sum() * 0
-    student, teacher, labels = student[known] / temperature, teacher[known] / temperature, labels[known]
+    labels = labels[known]
+    student, teacher = (at_least_float32(logits[known]) / temperature for logits in (student, teacher))
     right = F.one_hot(labels, student.shape[1]).bool()
     logs = []
     for logits in (student, teacher):

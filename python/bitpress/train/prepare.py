@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,9 @@ from torch.nn.utils import parametrize
 
 from ..errors import SchemeError, UnsupportedError
 from ..methods.magnitude import below, find_border
+from ..methods.patterns import kept
 from ..recipe import Recipe, Rule
-from ..scheme import Integer
+from ..scheme import Integer, Structure
 from .activations import round_inputs
 from .pressed import Pressed, held
 from .schedules import OneShot, Schedule
@@ -142,14 +144,20 @@ def _prune(
         strength = strengths.get(name)
         return (weight if strength is None else weight * strength.to(weight.device)).cpu().numpy(), "F32"
 
-    border = None if rule.threshold is not None else find_border(names, read, share)
+    if rule.threshold is not None:
+        for name in names:
+            pressed, weight = layers[name]
+            _mask(pressed).copy_(weight.abs() >= share)
+        return
+    patterned = rule.scheme.structure in (Structure.NM, Structure.BLOCK)
+    border = None if patterned else find_border(names, read, share)
     for name in names:
         pressed, weight = layers[name]
         if border is None:
-            _mask(pressed).copy_(weight.abs() >= share)
+            alive = kept(np.square(read(name)[0].astype(np.float64)), rule.scheme, share, name)
         else:
-            alive = torch.from_numpy(~below(border, *read(name), name)).reshape(weight.shape)
-            _mask(pressed).copy_(alive)
+            alive = ~below(border, *read(name), name)
+        _mask(pressed).copy_(torch.from_numpy(alive).reshape(weight.shape))
 
 
 def prepare(
@@ -166,10 +174,10 @@ def prepare(
     Pressed are float32 parameters whose rule has integer values or prunes; a rule's ``op`` is told from the layer
     (Linear: Gemm). Steps are learned (LSQ), per tensor, axis or group; an affine zero stays where it begins. The rule's
     ``sparsity`` comes by ``schedule`` (`OneShot` by default, `Cubic`, `Lottery`), ranked by magnitude as in
-    ``bp.compress``; a ``threshold`` comes at once. ``strengths``: what magnitudes are multiplied by before they are
-    ranked, by name, to broadcast over the weight: the root mean square of each input is Wanda's score (Sun et al. 2024,
-    arXiv:2306.11695). Rounding begins at step ``quantize_at``. Tell the result of each
-    step: ``fit(module, ..., after_step=press.step)``; then ``convert``.
+    ``bp.compress``, in the groups of N:M or the blocks of its scheme where it has them; a ``threshold`` comes at once.
+    ``strengths``: what magnitudes are multiplied by before they are ranked, by name, to broadcast over the weight: the
+    root mean square of each input is Wanda's score (Sun et al. 2024, arXiv:2306.11695). Rounding begins at step
+    ``quantize_at``. Tell the result of each step: ``fit(module, ..., after_step=press.step)``; then ``convert``.
 
     ``activations``: bits, 1 to 8, to which the inputs of the pressed Linear and Conv layers are rounded too, with a
     learned step each, for runtimes that multiply integers; ``convert`` drops that, since the file holds weights alone.

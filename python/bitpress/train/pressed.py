@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import SchemeError
 from ..recipe import Rule
-from ..scheme import Granularity, Integer, Scheme
+from ..scheme import Granularity, Integer, Scheme, Structure
 from ..tensor import PackedTensor, pack
 from .steps import SMALLEST, Runs, codes_of, fit_steps, rounded
 
@@ -21,6 +22,8 @@ __all__ = ["Pressed", "held"]
 def held(rule: Rule, name: str, shape: tuple[int, ...], channel_axis: int) -> Scheme:
     """The scheme that a tensor gets from a rule; SchemeError where it cannot hold it."""
     scheme, values = rule.scheme, rule.scheme.values
+    if scheme.structure is Structure.NM and math.prod(shape) % scheme.pattern[1]:
+        raise SchemeError(f"{name}: {math.prod(shape)} elements are no whole groups of {scheme.pattern[1]}")
     if isinstance(values, Integer):
         if values.granularity is Granularity.AXIS:
             axis = channel_axis if rule.channel else values.axis
