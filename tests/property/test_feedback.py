@@ -21,6 +21,9 @@ LAYOUTS = {
     "depthwise": (Layout(5), (5, 1, 3, 3)),
     "dense": (Layout(), (7, 40)),
     "transposed": (Layout(transposed=True), (40, 7)),
+    "blocks": (Layout(blocks=3), (6, 3, 2, 2)),
+    "grouped blocks": (Layout(2, blocks=2), (6, 4, 3, 1)),
+    "transposed blocks": (Layout(transposed=True, blocks=4), (40, 7)),
     "one row": (Layout(), (1, 33)),
     "one column": (Layout(), (9, 1)),
 }
@@ -45,10 +48,10 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, bp.Scheme, Statistics]:
 
 def moments(layout: Layout, shape: tuple[int, ...], random: np.random.Generator, kind: str = "many") -> Statistics:
     """Of correlated inputs: fewer than there are columns, more, some of them always 0, or all."""
-    columns = layout.columns(shape)
+    columns = layout.columns(shape) // layout.blocks
     count = {"few": max(1, columns // 3), "none": 4}.get(kind, 4 * columns)
-    mix = random.standard_normal((layout.groups, columns, columns))
-    x = mix @ random.standard_normal((layout.groups, columns, count)) + 1
+    mix = random.standard_normal((layout.parts, columns, columns))
+    x = mix @ random.standard_normal((layout.parts, columns, count)) + 1
     if kind == "dead":
         x[:, ::2] = 0
     elif kind == "none":

@@ -167,7 +167,7 @@ def test_with_sensitivity_never_worse_than_rounding_on_its_own_grid(case: tuple,
 
     def whole(codes: np.ndarray) -> float:
         error = matrices(codes.astype(np.float64) * steps - w)  # in float32 a large code's error would be lost
-        share = np.einsum("gij,gjc,gic,gc->", gram, error, error, diagonal)
+        share = np.einsum("gij,gjc,gic,gc->", np.repeat(gram, layout.blocks, 0), error, error, diagonal)
         return float(share * w.size + price * rate.entropy(codes))
 
     found = whole(tensor.codes().astype(np.int32) - 2048)

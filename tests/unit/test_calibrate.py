@@ -57,6 +57,35 @@ def unfolded(x: np.ndarray, layer: Any, strides: tuple[int, int], pads: Any, dil
     return np.stack(found, -1)
 
 
+def test_large_hessians_are_kept_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(3).standard_normal((5, 6, 4, 4)).astype(np.float32)
+    w = bp.pack(np.random.default_rng(4).standard_normal((8, 3, 2, 2)).astype(np.float32))
+    node = Node("Conv", "", ("x", "w"), ("y",), {"group": 2})
+    graph = Graph((Value("x", "F32", (-1, 6, 4, 4)),), (Value("y"),), (node,))
+
+    def measured() -> tuple[Any, Any]:
+        (layer,) = layers_of(graph, {"w": w.shape})
+        return layer, measure(graph, lambda name: w, [layer], read_data({"x": x}, graph))["y"]
+
+    layer, whole = measured()
+    assert layer.has_hessian and layer.layout.blocks == 1 and layer.nbytes == 8 * 2 * 12 * 12
+    monkeypatch.setattr(calibrate_layers, "MAX_HESSIAN", 8 * 2 * 12 * 4)
+    monkeypatch.setattr(calibrate_layers, "LEAST_BLOCK", 4)
+    layer, found = measured()
+    assert layer.has_hessian and layer.layout.blocks == 3 and layer.nbytes == 8 * 2 * 12 * 4
+    for part in range(6):
+        group, at = part // 3, slice(part % 3 * 4, part % 3 * 4 + 4)
+        np.testing.assert_allclose(found.hessian[part], whole.hessian[group, at, at], rtol=1e-6)
+        np.testing.assert_array_equal(found.mean[part], whole.mean[group, at])
+    matrices, cut = whole.layout.matrices(w.unpack()), layer.layout.matrices(w.unpack())
+    np.testing.assert_array_equal(cut[4], matrices[1, :, 4:8])
+    np.testing.assert_array_equal(layer.layout.tensor(cut, w.shape), w.unpack())
+    np.testing.assert_allclose(found.shift(cut, 2 * cut), whole.shift(matrices, 2 * matrices), rtol=1e-6)
+    monkeypatch.setattr(calibrate_layers, "LEAST_BLOCK", 5)
+    layer, found = measured()
+    assert not layer.has_hessian and found.hessian is None and layer.nbytes == 8 * 2 * 12
+
+
 def test_moments_are_those_of_the_unfolded_inputs() -> None:
     random = np.random.default_rng(2)
     x = random.standard_normal((5, 4, 9, 8)).astype(np.float32)

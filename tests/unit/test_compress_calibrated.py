@@ -163,10 +163,9 @@ def test_a_file_and_the_model_in_memory_are_the_same(tmp_path: Path) -> None:
 
 
 def test_a_layer_with_too_many_inputs_keeps_the_diagonal(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bitpress.calibrate import layers, moments
+    from bitpress.calibrate import layers
 
-    for module in (layers, moments):
-        monkeypatch.setattr(module, "MAX_COLUMNS", 5)
+    monkeypatch.setattr(layers, "MAX_HESSIAN", 8)
     network, _ = chain()
     fed = bp.compress(network, feedback(correct=False), calibration=inputs(1))
     rounded = bp.compress(network, bp.Recipe.int(3, min_elements=1))

@@ -11,6 +11,7 @@ from onnx_models import model, node
 from test_calibrate import inputs, network
 
 import bitpress as bp
+from bitpress.calibrate import layers as calibrate_layers
 from bitpress.calibrate import layers_of, measure, read_data
 from bitpress.methods.rate import entropy
 from bitpress.model import Model
@@ -123,6 +124,21 @@ def test_files_are_better_at_their_size_with_it(name: str) -> None:
     bits, error = pressed(0.02, sensitivity=known)
     plain = [pressed(rate) for rate in np.geomspace(1e-3, 1, 12)]
     assert error < min(e for b, e in plain if b <= 1.02 * bits)
+
+
+def test_blocks_of_inputs_leave_what_outputs_feel(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bp.torch.sensitivity(network(), {"x": inputs()}, gradients=5, recipe=RECIPE)
+    monkeypatch.setattr(calibrate_layers, "MAX_HESSIAN", 5000)
+    monkeypatch.setattr(calibrate_layers, "LEAST_BLOCK", 3)
+    cut = bp.torch.sensitivity(network(), {"x": inputs()}, gradients=5, recipe=RECIPE)
+    for weight, parts, columns in (("a", 3, 9), ("b", 24, 3), ("c", 1, 8)):
+        one, other = whole[weight], cut[weight]
+        np.testing.assert_allclose(other.outputs, one.outputs, rtol=1e-5, atol=1e-9 * np.abs(one.outputs).max())
+        assert one.inputs is not None and other.inputs is not None and other.inputs.shape == (parts, columns, columns)
+        found, want = (np.diagonal(each.inputs, axis1=1, axis2=2).reshape(-1) for each in (other, one))
+        np.testing.assert_allclose(found, want, rtol=1e-5)
+    pressed = bp.compress(network(), RECIPE, calibration=inputs(40), sensitivity=cut)
+    assert bp.Session(pressed).run({"x": inputs(2)})
 
 
 def test_it_is_deterministic() -> None:

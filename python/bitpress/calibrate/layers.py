@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,11 @@ import numpy.typing as npt
 from ..graph import Graph, Node
 from ..methods import Layout
 
-__all__ = ["MAX_COLUMNS", "Layer", "layers_of", "samples"]
+__all__ = ["Layer", "layers_of", "samples"]
 
 PIXELS = (64, 256)  # positions of one input that a convolution's moments are taken at
-MAX_COLUMNS = 8192  # inputs an output, over which the diagonal of the Hessian alone is kept
+MAX_HESSIAN = 1 << 27  # bytes of a layer's Hessian, which is cut into blocks of inputs where it would take more
+LEAST_BLOCK = 32  # inputs; where blocks would be smaller, the diagonal alone is kept
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,14 @@ class Layer:
         return math.prod(self.shape) // max(self.columns, 1)
 
     @property
+    def has_hessian(self) -> bool:
+        """Whether more than its diagonal is kept."""
+        return not self.looks_up and _hessian_bytes(self.columns, self.layout) <= MAX_HESSIAN
+
+    @property
     def nbytes(self) -> int:
         """Of its moments."""
-        inner = self.columns if self.columns <= MAX_COLUMNS and not self.looks_up else 1
-        return 8 * self.layout.groups * self.columns * inner
+        return _hessian_bytes(self.columns, self.layout) if self.has_hessian else 8 * self.layout.groups * self.columns
 
 
 def layers_of(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> list[Layer]:
@@ -65,12 +70,27 @@ def layers_of(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> list[Layer
         if shape is None or (source in shapes and node.op != "Gather") or math.prod(shape) == 0:
             continue
         if node.op == "Conv" and len(shape) >= 3:
-            found.append(Layer(node, weight, shape, Layout(_integer(node, "group", 1))))
+            layout = Layout(_integer(node, "group", 1))
         elif node.op == "Gemm" and len(shape) == 2:
-            found.append(Layer(node, weight, shape, Layout(transposed=not _integer(node, "transB", 0))))
+            layout = Layout(transposed=not _integer(node, "transB", 0))
         elif len(shape) == 2 and (node.op == "MatMul" or (node.op == "Gather" and not _integer(node, "axis", 0))):
-            found.append(Layer(node, weight, shape, Layout(transposed=True)))
+            layout = Layout(transposed=True)
+        else:
+            continue
+        blocks = 1 if node.op == "Gather" else _blocks(layout.columns(shape), layout)
+        found.append(Layer(node, weight, shape, replace(layout, blocks=blocks)))
     return found
+
+
+def _hessian_bytes(columns: int, layout: Layout) -> int:
+    return 8 * layout.groups * columns * (columns // layout.blocks)
+
+
+def _blocks(columns: int, layout: Layout) -> int:
+    """Into how many parts a layer's inputs are cut: as few as its Hessian's bytes allow, all alike; 1 where none do."""
+    least = -(-_hessian_bytes(columns, layout) // MAX_HESSIAN)
+    fit = (blocks for blocks in range(max(least, 1), columns // LEAST_BLOCK + 1) if columns % blocks == 0)
+    return next(fit, 1)
 
 
 def samples(

@@ -16,7 +16,7 @@ from ..model import Model
 from ..session import Session
 from ..tensor import PackedTensor
 from .data import Data
-from .layers import MAX_COLUMNS, Layer, samples
+from .layers import Layer, samples
 
 __all__ = ["measure"]
 
@@ -72,16 +72,17 @@ def _session(graph: Graph, tensor: Packer, layers: Sequence[Layer]) -> tuple[Ses
 
 class _Sums:
     def __init__(self, layer: Layer, means_only: bool) -> None:
-        groups, columns = layer.layout.groups, layer.columns
+        parts, columns = layer.layout.parts, layer.columns // layer.layout.blocks
         self.layer = layer
         self.count = 0
-        self.mean = np.zeros((groups, columns))
-        self.squares = np.zeros((groups, columns))
-        full = columns <= MAX_COLUMNS and not means_only and not layer.looks_up
-        self.hessian = np.zeros((groups, columns, columns)) if full else None
+        self.mean = np.zeros((parts, columns))
+        self.squares = np.zeros((parts, columns))
+        full = layer.has_hessian and not means_only
+        self.hessian = np.zeros((parts, columns, columns)) if full else None
 
     def add(self, x: npt.NDArray[np.float32]) -> None:
         """``x``: [groups, columns, samples]."""
+        x = x.reshape(*self.mean.shape, -1)
         self.count += x.shape[2]
         self.mean += x.sum(2, dtype=np.float64)
         if self.hessian is None:

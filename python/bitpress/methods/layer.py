@@ -19,29 +19,56 @@ LEAST_VARIANCE = 1e-3  # as a share of the mean square
 
 @dataclass(frozen=True)
 class Layout:
-    """How a weighted layer reads its weights: as ``groups`` matrices of [outputs, inputs].
+    """How a weighted layer reads its weights: as ``parts`` matrices of [outputs, inputs].
 
-    A convolution is [outputs, input channels of the group x kernel] for each of its groups. ``transposed``: the tensor
-    is [inputs, outputs], as MatMul and Gemm without transB have it (then there is one group).
+    A convolution is [outputs, input channels of the group x kernel] for each of its ``groups``. ``transposed``: the
+    tensor is [inputs, outputs], as MatMul and Gemm without transB have it (then there is one group). ``blocks``: into
+    how many parts of consecutive inputs each group is cut, since all of its Hessian would be too large; what an error
+    in one asks of another is then left out.
     """
 
     groups: int = 1
     transposed: bool = False
+    blocks: int = 1
+
+    @property
+    def parts(self) -> int:
+        """How many matrices there are: a group's blocks stand together."""
+        return self.groups * self.blocks
+
+    @property
+    def whole(self) -> Layout:
+        """The same without blocks."""
+        return replace(self, blocks=1)
 
     def matrices(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """[groups, outputs of a group, inputs of an output], a view where it can be one."""
+        """[parts, outputs of a group, inputs of a block], a view where it can be one."""
         if self.transposed:
-            return array.T[None]
-        rows = array.shape[0] if array.ndim > 1 else 1
-        return array.reshape(self.groups, rows // self.groups, array.size // max(rows, 1))
+            found = array.T[None]
+        else:
+            rows = array.shape[0] if array.ndim > 1 else 1
+            found = array.reshape(self.groups, rows // self.groups, array.size // max(rows, 1))
+        if self.blocks == 1:
+            return found
+        _, rows, columns = found.shape
+        cut = found.reshape(self.groups, rows, self.blocks, columns // self.blocks)
+        return cut.transpose(0, 2, 1, 3).reshape(self.parts, rows, columns // self.blocks)
 
     def tensor(self, matrices: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
         """The inverse of ``matrices``: C-contiguous, in the tensor's shape."""
+        if self.blocks > 1:
+            _, rows, columns = matrices.shape
+            cut = matrices.reshape(self.groups, self.blocks, rows, columns).transpose(0, 2, 1, 3)
+            matrices = cut.reshape(self.groups, rows, self.blocks * columns)
         flat = matrices[0].T if self.transposed else matrices
         return np.ascontiguousarray(flat).reshape(shape)
 
+    def summed(self, parts: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """[groups, ...]: the sum over the blocks of each group of something [parts, ...]."""
+        return np.asarray(parts.reshape(self.groups, self.blocks, *parts.shape[1:]).sum(1))
+
     def columns(self, shape: tuple[int, ...]) -> int:
-        """How many inputs an output has."""
+        """How many inputs an output has, over all blocks."""
         return shape[0] if self.transposed else math.prod(shape[1:])
 
 
@@ -52,8 +79,8 @@ class Sensitivity:
     and Grosse 2015, arXiv:1503.05671, for squared error of the outputs).
 
     ``outputs``: G, float64 [groups, outputs, outputs]. ``inputs``: of the trace of H, how errors go together along the
-    inputs as gradients see it, where positions that share weights add up, float64 [groups, inputs, inputs]; None where
-    that was not kept. ``weights``: of all layers of the network.
+    inputs as gradients see it, where positions that share weights add up, float64 [parts, inputs, inputs] (`Layout`);
+    None where that was not kept. ``weights``: of all layers of the network.
     """
 
     outputs: npt.NDArray[np.float64]
@@ -65,8 +92,9 @@ class Sensitivity:
 class Statistics:
     """Second and first moments of the inputs x of one layer, over the calibration data.
 
-    ``hessian``: mean of x x^T, float64 [groups, inputs, inputs]; None for a layer with so many inputs an output that
-    only its ``diagonal``, float64 [groups, inputs], was kept. ``mean``: of x, float64 [groups, inputs].
+    ``hessian``: mean of x x^T, float64 [parts, inputs, inputs], where a part is a group or a block of its inputs
+    (`Layout`); None for a layer of which only the ``diagonal``, float64 [parts, inputs], was kept. ``mean``: of x,
+    float64 [parts, inputs].
     ``target_mean``: the same with every earlier layer exact, where ``mean`` is that of a pressed network. ``count``:
     samples. ``sensitivity``: what is known of the layer's outputs.
     """
@@ -80,7 +108,7 @@ class Statistics:
     sensitivity: Sensitivity | None = None
 
     def error(self, difference: Floats) -> npt.NDArray[np.float64]:
-        """Each output's mean squared error, [groups, outputs]: diag(dW H dW^T) for dW [groups, outputs, inputs]."""
+        """Each output's mean squared error, [parts, outputs]: diag(dW H dW^T) for dW [parts, outputs, inputs]."""
         exact = difference.astype(np.float64)
         product = exact * self.diagonal[:, None, :] if self.hessian is None else exact @ self.hessian
         return np.asarray((product * exact).sum(2))
@@ -114,7 +142,7 @@ class Statistics:
         """By how much the mean of each output has moved, [outputs]: packed and exact weights as ``Layout.matrices``."""
         target = self.mean if self.target_mean is None else self.target_mean
         moved = packed.astype(np.float64) @ self.mean[:, :, None] - exact.astype(np.float64) @ target[:, :, None]
-        return np.asarray(moved.reshape(-1))
+        return self.layout.summed(moved).reshape(-1)
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,13 @@ class _Side:
         unit = root / np.diagonal(root, axis1=1, axis2=2)[:, None, :]
         return cls(order, unit, np.take_along_axis(1 / np.diagonal(upper, axis1=1, axis2=2) ** 2, back, 1))
 
+    def repeated(self, blocks: int) -> _Side:
+        """That of each part, where each group has so many."""
+        if blocks == 1:
+            return self
+        factor = None if self.factor is None else np.repeat(self.factor, blocks, 0)
+        return _Side(np.repeat(self.order, blocks, 0), factor, np.repeat(self.cost, blocks, 0))
+
 
 def _sides(w: Floats, statistics: Statistics, settings: Settings) -> tuple[_Side, _Side, float]:
     """Inputs, outputs, and the price of a bit in the unit of their costs' product."""
@@ -141,6 +148,7 @@ def _sides(w: Floats, statistics: Statistics, settings: Settings) -> tuple[_Side
         mixed = _mixed(statistics.shrunk(share_of_chance(statistics, settings.shrink)), known.inputs)
         inputs = _Side.of(mixed, 0.0, settings.damp)
     outputs = _Side.of(_tempered(known, statistics.layout, settings.temper), 0.0, settings.damp)
+    outputs = outputs.repeated(statistics.layout.blocks)
     return inputs, outputs, settings.rate / known.weights
 
 

@@ -22,7 +22,7 @@ def stays(w: npt.NDArray[np.float32], scheme: Scheme, share: float, statistics: 
     scores = np.square(w.astype(np.float64)) * statistics.strength(w.shape)
     if scheme.structure in (Structure.NM, Structure.BLOCK):
         return kept(scores, scheme, share, name)
-    layout = statistics.layout
+    layout = statistics.layout.whole
     matrices = layout.matrices(scores)
     inputs = matrices.shape[2]
     flags = best(matrices.reshape(-1, inputs), inputs - round(share * inputs)).reshape(matrices.shape)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ..calibrate import Data, Layer, layers_of, measure, read_data
-from ..calibrate.layers import MAX_COLUMNS
 from ..compression import compress
 from ..errors import CalibrationError, UnsupportedError
 from ..graph import Graph, Node
@@ -118,15 +117,17 @@ class _Work:
 
     def take(self, layer: Layer, gradient: Tensor, slope: Tensor | None) -> None:
         """Add the Gram matrix of a layer's gradient; ``slope`` is that by what is added to its outputs."""
-        x = layer.layout.matrices(gradient.numpy())
+        layout = layer.layout
+        x = layout.matrices(gradient.numpy())
         if layer.looks_up:
             x = x[:, :, x[0].any(0)]
         if slope is not None:
             mean = self.known[layer.node.outputs[0]].mean[:, None, :]
-            x = x - slope.numpy().reshape(len(mean), -1, 1) * mean.astype(np.float32)
+            slopes = np.repeat(slope.numpy().reshape(layout.groups, -1, 1), layout.blocks, 0)
+            x = x - slopes * mean.astype(np.float32)
         of_outputs, of_inputs = self.grams[layer.weight]
-        of_outputs.add(x @ x.transpose(0, 2, 1))
-        if not layer.looks_up and layer.columns <= MAX_COLUMNS:
+        of_outputs.add(layout.summed(x @ x.transpose(0, 2, 1)))
+        if layer.has_hessian:
             of_inputs.add(x.transpose(0, 2, 1) @ x)
 
     def results(self) -> dict[str, Sensitivity]:
@@ -137,20 +138,21 @@ class _Work:
         weights = sum(self.tensors[layer.weight].numel() for layer in self.layers)
         found = {}
         for layer in self.layers:
+            layout = layer.layout
             strength = self.strength(layer, self.known[layer.node.outputs[0]])[:, None, None]
             of_outputs, of_inputs = (gram.mean(self.inputs * variance) for gram in self.grams[layer.weight])
             if of_outputs is None:  # nothing of it reaches the outputs
                 continue
             if of_inputs is not None:
-                total = np.trace(of_inputs, axis1=1, axis2=2)[:, None, None]
-                of_inputs = of_inputs * strength / np.where(total > 0, total, 1.0)
+                total = layout.summed(np.trace(of_inputs, axis1=1, axis2=2))[:, None, None]
+                of_inputs = of_inputs * np.repeat(strength / np.where(total > 0, total, 1.0), layout.blocks, 0)
             found[layer.weight] = Sensitivity(of_outputs / strength, of_inputs, weights)
         return found
 
     def strength(self, layer: Layer, known: Statistics) -> Doubles:
         """The mean squared length of what the layer's weights multiply, about its mean where a bias takes that."""
         squares = known.diagonal - known.mean**2 if layer.weight in self.centred else known.diagonal
-        total = squares.sum(1)
+        total = layer.layout.summed(squares.sum(1))
         return np.asarray(np.where(total > 0, total, 1.0))
 
 
