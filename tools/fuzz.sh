@@ -1,25 +1,31 @@
 #!/usr/bin/env bash
-# Runs every libFuzzer target of a build for SECONDS each: tools/fuzz.sh BUILD_DIR SECONDS [RUNS]
-# With RUNS, each target stops after that many inputs instead. A finding stops the script with its input's path.
+# Runs libFuzzer targets of a build, each for SECONDS: tools/fuzz.sh BUILD_DIR SECONDS [RUNS [TARGET...]]
+# With RUNS above 0, each stops after that many inputs instead, however long that takes. TARGETs are names of
+# tests/fuzz/*.cpp; without any, all are run. What was found is kept in BUILD_DIR/corpus, where the next run goes on. A
+# finding stops the script with its input's path; inputs of more than a second are kept as finding_NAME_slow-unit-*.
 set -euo pipefail
 build=$1 seconds=$2 runs=${3:--1}
-shopt -s nullglob
-targets=("$build"/tests/fuzz/fuzz_*)
-[ ${#targets[@]} -gt 0 ] || { echo "no fuzz target in $build" >&2; exit 1; }
-for target in "${targets[@]}"; do
-  [ -x "$target" ] && [ -f "$target" ] || continue
-  name=${target##*/fuzz_}
+names=("${@:4}")
+if [ ${#names[@]} -eq 0 ]; then
+  for source in tests/fuzz/*.cpp; do names+=("$(basename "$source" .cpp)"); done
+fi
+for name in "${names[@]}"; do
+  target="$build/tests/fuzz/fuzz_$name"
+  [ -x "$target" ] || { echo "no fuzz target $name in $build" >&2; exit 1; }
   work="$build/corpus/$name" log="$build/fuzz_$name.log"
   mkdir -p "$work"
   seeds=()
   [ -d "tests/fuzz/corpus/$name" ] && seeds=("tests/fuzz/corpus/$name")
   limit=(-max_total_time="$seconds")
   [ "$runs" -gt 0 ] && limit=(-runs="$runs")
-  if ! UBSAN_OPTIONS=print_stacktrace=1 "$target" "${limit[@]}" -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=256 \
-      -print_final_stats=1 -artifact_prefix="$build/finding_${name}_" "$work" "${seeds[@]}" >"$log" 2>&1; then
+  # A kilobyte holds all that a coding can say; files begin with more.
+  case $name in container | session) ;; *) limit+=(-max_len=1024) ;; esac
+  if ! UBSAN_OPTIONS=print_stacktrace=1 "$target" "${limit[@]}" -timeout=30 -report_slow_units=1 -rss_limit_mb=1024 \
+      -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$build/finding_${name}_" "$work" "${seeds[@]}" \
+      >"$log" 2>&1; then
     tail -n 60 "$log"
     echo "fuzz $name: a finding, see $build/finding_${name}_*" >&2
     exit 1
   fi
-  echo "fuzz $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, no finding"
+  echo "fuzz $name: $(sed -n 's/^#\([0-9]*\)\tDONE *cov: \([0-9]*\) ft: \([0-9]*\) .*exec\/s: \([0-9]*\) .*/\1 inputs, \4 a second, \2 edges, \3 features/p' "$log"), no finding"
 done

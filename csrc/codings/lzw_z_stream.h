@@ -38,11 +38,12 @@ class ZReader {
     std::size_t have_ = 0, position_ = 0;  // of the group: bytes that were read; bits that are used
     std::uint32_t newest_ = 0, previous_ = 0;
     unsigned width_ = min_bits;
-    std::size_t waiting_ = 0;                // the last bytes of string_, which still have to go out
-    std::uint16_t prefix_[most_words] = {};  // by word: the string without its last byte
-    std::uint16_t length_[most_words] = {};
-    std::uint8_t last_[most_words] = {}, first_[most_words] = {};
-    std::uint8_t string_[most_words] = {};
+    std::size_t waiting_ = 0;  // the last bytes of string_, which still have to go out
+    // By word, up to newest_; what lies beyond is never read, and nobody clears it.
+    std::uint16_t prefix_[most_words];  // the string without its last byte
+    std::uint16_t length_[most_words];
+    std::uint8_t last_[most_words], first_[most_words];
+    std::uint8_t string_[most_words];
 };
 
 }  // namespace bitpress::lzw

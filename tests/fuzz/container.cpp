@@ -1,76 +1,86 @@
 // The container's reader on any bytes: opens, walks every tensor and stream, undoes codings into bounded memory, checks
 // and unpacks what comes out. The mutator also sets checksums and lengths right, so that the search gets past them.
-#include <stdlib.h>
-#include <string.h>
+#include <array>
+#include <map>
 
 #include "codings/codings.h"
 #include "codings/packed.h"
 #include "format.h"
 #include "kernels/kernels.h"
 
+#include "memory.h"
+
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
 namespace {
 
 using namespace bitpress;
+using fuzz::require;
 
-constexpr std::size_t most_decoded = 1 << 18;
-std::uint8_t decoded[role_count][most_decoded];
-alignas(8) std::uint8_t workspace[1 << 20];
-float values[256];
+constexpr std::size_t most_decoded = 1 << 14;
 
-[[noreturn]] void fail() { abort(); }
+// Of a tensor's streams; what stands in the file as it is needs none.
+using Decoded = std::array<std::unique_ptr<fuzz::Memory>, role_count>;
+
+// One of each size.
+MutableBytes workspace(std::size_t size) {
+    static std::map<std::size_t, fuzz::LastingMemory> made;
+    return made.try_emplace(size, size, 0xA5).first->second.span();
+}
 
 // The decoded bytes of a stream, or false where it is malformed or over the limit.
-bool decode(const StoredStream& stream, Bytes* out) {
+bool decode(const StoredStream& stream, Decoded* decoded, Bytes* out) {
     if (stream.coding == CodingId::raw) {
-        if (stream.decoded_bytes != stream.stored.size()) fail();
+        require(stream.decoded_bytes == stream.stored.size(), "a stream of another length");
         *out = stream.stored;
         return true;
     }
     const Coding* const coder = coding(stream.coding);
-    if (coder == nullptr || coder->decode_workspace > sizeof workspace) fail();
+    require(coder != nullptr, "no such coding");
     if (stream.decoded_bytes > most_decoded || stream.frame_bytes > most_decoded) return false;
-    const MutableBytes room(decoded[static_cast<int>(stream.role)], stream.decoded_bytes);
-    *out = room;
-    return decode_stored(*coder, stream.layout, stream.stored, stream.code_bits, stream.frame_bytes, room, workspace) ==
-           Status::ok;
+    auto& memory = (*decoded)[static_cast<std::size_t>(stream.role)];
+    memory = std::make_unique<fuzz::Memory>(static_cast<std::size_t>(stream.decoded_bytes), 0);
+    *out = memory->span();
+    const MutableBytes work = workspace(static_cast<std::size_t>(stored_workspace(*coder, stream.layout)));
+    return decode_stored(*coder, stream.layout, stream.stored, stream.code_bits, stream.frame_bytes, memory->span(),
+                         work) == Status::ok;
 }
 
 void use(const StoredTensor& tensor, const TensorView& view) {
     if (validate(view) != Status::ok) return;
     std::uint64_t count = 0;
-    if (element_count(tensor.shape, &count) != Status::ok) fail();
+    require(element_count(tensor.shape, &count) == Status::ok, "valid, but of no size");
     const bool floats = tensor.scheme.values == Values::integer || tensor.dtype == Dtype::f32 ||
                         tensor.dtype == Dtype::f16 || tensor.dtype == Dtype::bf16;
     std::uint64_t survivors = 0;
     for (std::uint64_t first = 0; floats && first < count && first < 4096; first += 256) {
+        float values[256];
         const std::uint64_t n = count - first < 256 ? count - first : 256;
-        if (unpack_range(view, first, {values, n}, &survivors) != Status::ok) fail();
+        require(unpack_range(view, first, {values, n}, &survivors) == Status::ok, "valid, but not unpacked");
     }
 }
 
 void walk(const File& file) {
     for (std::uint32_t i = 0; i < file.delta_count(); ++i) {
-        if (file.delta(i).tensor >= file.tensor_count() || file.delta(i).how - 1 > 1) fail();
+        require(file.delta(i).tensor < file.tensor_count() && file.delta(i).how - 1 <= 1, "a delta of nothing");
     }
     for (std::uint32_t i = 0; i < file.tensor_count(); ++i) {
         const StoredTensor tensor = file.tensor(i);
         std::uint32_t found = 0;
-        if (!file.find(tensor.name, &found) || found != i) fail();
+        require(file.find(tensor.name, &found) && found == i, "a tensor is not found by its name");
         TensorView view{tensor.dtype, tensor.shape, tensor.scheme, {}};
+        Decoded decoded;
         bool whole = true;
         for (std::uint32_t k = 0; k < tensor.stream_count; ++k) {
             const StoredStream stream = file.stream(tensor.first_stream + k);
-            if (stream.tensor != i) fail();
-            whole = decode(stream, &view.streams[static_cast<int>(stream.role)]) && whole;
+            require(stream.tensor == i, "a stream of another tensor");
+            whole = decode(stream, &decoded, &view.streams[static_cast<int>(stream.role)]) && whole;
         }
         if (whole) use(tensor, view);
     }
-    std::uint32_t sum = 0;
-    for (const std::uint8_t byte : file.graph()) sum += byte;
-    for (const std::uint8_t byte : file.metadata()) sum += byte;
-    workspace[0] = static_cast<std::uint8_t>(sum);  // so that the reads are not left out
+    volatile std::uint32_t sum = 0;  // so that the reads are not left out
+    for (const std::uint8_t byte : file.graph()) sum = sum + byte;
+    for (const std::uint8_t byte : file.metadata()) sum = sum + byte;
 }
 
 std::uint64_t hash(Bytes bytes, std::uint64_t seed = 0) { return kernels()->xxh64(bytes.data(), bytes.size(), seed); }
@@ -105,13 +115,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     File full;
     Refusal refusal;
     const Status quick = File::open(bytes, Check::none, &fast, &refusal);
-    if ((quick == Status::ok) != (*refusal.why == '\0')) fail();
+    require((quick == Status::ok) == (*refusal.why == '\0'), "refused without a reason, or the other way round");
     const Status checked = File::open(bytes, Check::full, &full, &refusal);
-    if (checked == Status::ok && quick != Status::ok) fail();
+    require(checked != Status::ok || quick == Status::ok, "more checks find less");
     if (quick == Status::ok) {
         bool sound = fast.check_head() == Status::ok;
         for (std::uint32_t i = 0; i < fast.stream_count(); ++i) sound = fast.check_stream(i) == Status::ok && sound;
-        if (sound != (checked == Status::ok)) fail();
+        require(sound == (checked == Status::ok), "checks by parts say something else");
         walk(fast);
     }
     return 0;

@@ -1,5 +1,6 @@
 // Any bytes as a .Z file that is read piece by piece: it gives what decoding in one piece gives, and refuses the same.
 // The first two bytes pick the sizes of the pieces.
+#include <new>
 #include <vector>
 
 #include "codings/lzw_z_stream.h"
@@ -10,18 +11,20 @@ namespace {
 
 using namespace bitpress;
 
-constexpr std::size_t most = 1 << 13;
+constexpr std::size_t most = 4500;
 
 Status read_all(Bytes file, std::size_t in_piece, std::size_t out_piece, std::vector<std::uint8_t>* result) {
     static lzw::ZReader reader;
-    reader = {};
-    std::vector<std::uint8_t> piece(out_piece);
+    new (&reader) lzw::ZReader;  // its tables keep what the last input left
+    const fuzz::Memory piece(out_piece, 0);
     for (std::size_t at = 0; !reader.done() && result->size() <= most;) {
         const std::size_t size = file.size() - at < in_piece ? file.size() - at : in_piece;
         std::size_t used = 0, written = 0;
-        const Status status = reader.read(file.subspan(at, size), at + size == file.size(), piece, &used, &written);
+        const Status status =
+            reader.read(file.subspan(at, size), at + size == file.size(), piece.span(), &used, &written);
         fuzz::require(used <= size && written <= out_piece, "more than there is");
-        result->insert(result->end(), piece.begin(), piece.begin() + static_cast<std::ptrdiff_t>(written));
+        const Bytes out = piece.span().first(written);
+        result->insert(result->end(), out.begin(), out.end());
         if (status != Status::ok) return status;
         fuzz::require(used > 0 || written > 0 || reader.done(), "nothing is done");
         at += used;
