@@ -6,6 +6,7 @@ Run it after a change of the format: PYTHONPATH=python python tests/fuzz/make_co
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ import numpy as np
 
 import bitpress as bp
 from bitpress.reference import huffman, lzw, planes, rans, wide
+from bitpress.reference.frame import CODED, CODED_SHARED, write_frame
 
 CORPUS = Path(__file__).parent / "corpus"
 RNG = np.random.default_rng(7)
@@ -48,22 +50,60 @@ def samples() -> Iterator[tuple[str, bytes]]:
     yield "gaps", draw(1500, 9, 0.98)
     yield "bitmap", draw(700, 6, 0.85)
     yield "shared", draw(4400, 2, 0.9)
-    yield "shared_gaps", draw(4700, 30, 0.99)
+    yield "shared_gaps", draw(4490, 30, 0.99)
     yield "runs", b"".join(bytes([k]) * (3 * k + 1) for k in range(30))
     yield "words", b"the quick brown fox, " * 6
-    yield "eight", draw(20000, 2, 0.97)
+
+
+def streams_of_huffman() -> Iterator[tuple[str, bytes]]:
+    """Every number of streams, with tables of one symbol an entry, two and six: a shared one serves many bytes, most
+    of them of filled chunks."""
+    for most, filled, tail in ((1, 0, draw(1100, 12)), (2, 4, draw(1030, 60)), (6, 4, draw(1500, 4))):
+        lengths = huffman.best_code(Counter(tail))
+        data = b"".join(bytes([k]) * 4096 for k in range(filled)) + tail
+        for log in range(4):
+
+            def encode_chunk(
+                start: int, chunk: bytes, may_share: bool, log: int = log, lengths: dict[int, int] = lengths
+            ) -> tuple[int, int, bytes]:
+                coded = huffman._encode_with(chunk, log, lengths)
+                return (CODED_SHARED, log, coded) if may_share else (CODED, log, huffman.write_table(lengths) + coded)
+
+            table = huffman.write_table(lengths) if filled else b""
+            first = 248 if filled else OTHERS + 16 * 3
+            yield f"streams{most}_{log}", bytes([first]) + write_frame(data, 12, table, encode_chunk)
+
+
+def states_of_rans() -> Iterator[tuple[str, bytes]]:
+    """Every number of states, plain and split: at these sizes neither many of them nor a map would pay."""
+    states_log, splits = rans.states_log, rans._Analysis.splits
+    for log in range(4):
+        rans.states_log = lambda _, log=log: log
+        rans._Analysis.splits = lambda self, *_: self.split is not None
+        for name, data in (
+            ("bitmap", draw(1500, 6, 0.8)),
+            ("gaps", draw(2500, 9, 0.98)),
+            ("pair", draw(4500, 3, 0.97)),
+        ):
+            yield f"{name}{log}", bytes([OTHERS + 16 * 3]) + rans.encode(data)
+        rans._Analysis.splits = lambda *_: False
+        yield f"plain{log}", bytes([OTHERS + 16 * 3]) + rans.encode(draw(1300, 6))
+    rans.states_log, rans._Analysis.splits = states_log, splits
 
 
 def frames(name: str) -> Iterator[tuple[str, bytes]]:
     """Of one coding; the first byte is the fuzzer's."""
     for kind, data in samples():
-        first = 248 if len(data) > 4500 else OTHERS + 16 * 3
-        yield kind, bytes([first]) + CODINGS[name].encode(data)
+        yield kind, bytes([OTHERS + 16 * 3]) + CODINGS[name].encode(data)
+    if name == "huffman":
+        yield from streams_of_huffman()
+    if name == "rans":
+        yield from states_of_rans()
     if name == "planes":
         floats = RNG.normal(0, 0.02, 70)
-        for kind in range(len(planes.WIDTHS)):
-            data = floats.astype("<f8" if planes.WIDTHS[kind] == 8 else "<f4").tobytes()
-            yield f"kind{kind}", bytes([ITSELF]) + planes.encode(data[:256], kind)
+        for number, width in enumerate(planes.WIDTHS):
+            data = floats.astype("<f8" if width == 8 else "<f4").tobytes()
+            yield f"kind{number}", bytes([ITSELF]) + planes.encode(data[:256], number)
 
 
 def wide_streams() -> Iterator[tuple[str, bytes]]:
@@ -88,8 +128,7 @@ def bounded_frames() -> Iterator[tuple[str, bytes]]:
 def z_files() -> Iterator[tuple[str, bytes]]:
     """`.Z` files, as the fuzzer takes them with a head of their own."""
     for kind, data in samples():
-        if len(data) < 4500:
-            yield kind, b"\0" + lzw.encode_z(data, 9 + len(data) % 8)
+        yield kind, b"\0" + lzw.encode_z(data, 9 + len(data) % 8)
     yield "full", b"\0" + lzw.encode_z(RNG.bytes(700), 9)
     yield "unblocked", b"\0" + lzw.encode_z(draw(300, 16), 10, block=False)
 
