@@ -6,6 +6,7 @@ namespace bitpress {
 namespace {
 
 constexpr std::int64_t most_turns = std::int64_t{1} << 20;
+constexpr std::uint64_t most_turns_together = std::uint64_t{1} << 30;  // of a loop and those around it
 
 }  // namespace
 
@@ -153,7 +154,12 @@ Status Planner::plan_loop(std::uint32_t n) noexcept {
         if (index != no_value) free_dead(when(n), values_[index].root);
     }
     const std::uint64_t before = bytes_.work;
-    BP_TRY(plan_nodes(body.first_node, body.end_node));
+    const std::uint64_t around = turns_;
+    turns_ *= static_cast<std::uint64_t>(bound);
+    const Status planned =
+        turns_ > most_turns_together ? Status::too_large : plan_nodes(body.first_node, body.end_node);
+    turns_ = around;
+    BP_TRY(planned);
     *failed_node_ = n;
     BP_TRY(is_scalar(body.outputs[0], Dtype::boolean));
     std::uint64_t turn = bytes_.work - before + 1;

@@ -200,6 +200,7 @@ class Planner {
     PlanOptions options_;
     std::uint32_t* failed_node_ = nullptr;
     unsigned depth_ = 0;               // of bodies around the node that is planned
+    std::uint64_t turns_ = 1;          // that the loops around it may make together
     std::uint32_t live_ = 0;           // values whose shapes vary
     std::uint64_t live_operands_ = 0;  // the most of a step that is planned in each run
     std::uint64_t live_params_ = 0;

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph_file import GraphFile, NodeSpec, number, pack_file, plain, string
+from graph_file import BodySpec, GraphFile, NodeSpec, number, pack_file, plain, string
 
 from bitpress.errors import BitpressError, CorruptError, FormatError, ShapeError, UnsupportedError
 from bitpress.scheme import Scheme
@@ -199,3 +199,21 @@ def test_a_long_chain_is_planned_in_linear_time() -> None:
         return time.process_time() - started
 
     assert seconds(20000) < 10 * seconds(4000) + 0.5
+
+
+def nested(*bounds: int) -> GraphFile:
+    """A loop in a loop for each bound, the first outermost."""
+    nodes, types = [NodeSpec("Neg", [f"v{len(bounds)}"], [f"w{len(bounds)}"])], {}
+    for k in range(len(bounds), 0, -1):
+        nodes.append(NodeSpec("Identity", [f"g{k}"], [f"on{k}"]))
+        body = BodySpec([f"i{k}", f"g{k}", f"v{k}"], nodes, [f"on{k}", f"w{k}"])
+        nodes = [NodeSpec("Loop", ["", "", f"v{k - 1}"], [f"w{k - 1}"], {"bound": bounds[k - 1]}, "a loop", [body])]
+        types |= {f"i{k}": 12, f"g{k}": 0, f"on{k}": 0}
+    return GraphFile({"v0": (2,)}, ["w0"], nodes, {}, types)
+
+
+@pytest.mark.parametrize("bounds", [(1 << 20, 1 << 20), (1 << 11, 1 << 10, 1 << 10), (1 << 20,) * 3, (1 << 20,) * 4])
+def test_loops_in_loops_of_too_many_turns_together_are_refused(bounds: tuple[int, ...]) -> None:
+    with pytest.raises(BitpressError, match="over the limit"):
+        Session(nested(*bounds).bytes()).plan({"v0": (2,)})
+    Session(nested(1 << 10, 1 << 10, 1 << 10).bytes()).plan({"v0": (2,)})  # the limit itself
