@@ -104,6 +104,22 @@ for _name, (_bits, _make) in WIDE.items():
             return len(_core.encode_packed(coding, _core.pack_codes(make(), bits), bits, N)), 2 * N
 
 
+def spread_rows(seed: int = 1) -> np.ndarray:
+    """8-bit Gaussian codes in 512 rows of four spreads: those of a matrix with one scale, whose rows are unlike."""
+    spread = np.random.Generator(np.random.PCG64(seed + 1)).choice(np.array([2, 5, 12, 32]), (512, 1))
+    codes = gaussian_codes(8, seed).reshape(512, 512).astype(np.int64) - 128
+    return (codes * spread // 32 + 128).astype(np.uint8)
+
+
+for _coding in ("huffman", "rans"):
+    for _row, _how in ((0, "one table"), (512, "tables by rows")):
+
+        @row(f"512 x 512 int8, rows of four spreads, {_coding}, {_how}")
+        def _rows(coding=_coding, length=_row) -> tuple[int, int]:
+            codes = spread_rows()
+            return len(getattr(bp, coding).encode(codes, row=length)), codes.size
+
+
 for _scheme in (
     bp.Scheme.int(8, axis=0),
     bp.Scheme.int(4, group_size=64),

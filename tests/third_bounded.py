@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import struct
 
-from third_codings import Bits, frame, must, varint
+from third_bits import Bits, must, varint
+from third_codings import frame
 
 
 class Near:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Protocol
 
-from third_codings import must
+from third_bits import must
 from third_hash import xxh64
 
 

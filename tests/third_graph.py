@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from third_codings import must
+from third_bits import must
 
 
 class Cursor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from third_codings import must
+from third_bits import must
 
 if TYPE_CHECKING:
     from third_reader import Tensor

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from third_bits import Refused, must
 from third_bounded import bounded
-from third_codings import Refused, must
 from third_delta import read_base
 from third_graph import list_graph
 from third_hash import xxh64

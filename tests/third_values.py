@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from third_codings import Bits, must
+from third_bits import Bits, must
 from third_mask import stored
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from third_codings import Bits, frame, must, planes, varint
+from third_bits import Bits, must, varint
+from third_codings import frame, planes
 
 
 def coded(data: bytes, coding: int) -> bytes:

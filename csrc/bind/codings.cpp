@@ -9,9 +9,9 @@
 #include "bind/buffers.h"
 #include "bind/threads.h"
 #include "codings/code_room.h"
+#include "codings/encode_rows.h"
 #include "codings/packed.h"
 #include "codings/planes.h"
-#include "codings/rans.h"
 #include "codings/wide.h"
 #include "kernels/kernels.h"
 

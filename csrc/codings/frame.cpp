@@ -88,7 +88,7 @@ std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept {
 }
 
 void States::copy(unsigned parts) const noexcept {
-    for (unsigned i = 1; i < parts; ++i) std::memcpy(of(i), first, bytes);
+    for (unsigned i = 1; i < parts; ++i) std::memcpy(of(i), first, made);
 }
 
 namespace {

@@ -57,11 +57,12 @@ using DecodeChunk = Status (*)(void* state, bool has_table, const ChunkEntry& en
                                const CodeRoom& out) noexcept;
 
 // The states of a frame's workers: the first stands at the front of the caller's workspace and is made by the coding,
-// the others, each worker_stride(bytes) on, become its copies.
+// the others, each worker_stride(bytes) on, become copies of its first `made` bytes; the rest is scratch.
 struct States {
     const Workers* workers;
     std::uint8_t* first;
     std::size_t bytes;
+    std::size_t made;
 
     void* of(unsigned worker) const noexcept { return first + worker * worker_stride(bytes); }
     void copy(unsigned parts) const noexcept;

@@ -42,28 +42,34 @@ void fill_two(const std::uint16_t* one, std::uint32_t* two) noexcept {
     }
 }
 
-// The entry of one symbol followed by what `rest` holds, of which a sixth symbol is dropped.
-std::uint64_t prepend(unsigned first, std::uint64_t rest, const std::uint8_t* length) noexcept {
-    constexpr std::uint64_t symbols = 0xFFFFFFFFFF000000;  // where they stand when one is before them
-    const bool full = (rest >> 8 & 255) == 6;
-    const unsigned dropped = full ? length[rest >> 56] : 0;
-    const std::uint64_t count = (rest >> 8 & 255) + (full ? 0 : 1);
-    return (rest << 8 & symbols) | (first & 0xFF00) << 8 | count << 8 | ((rest & 255) + (first & 255) - dropped);
+// The entry of one symbol followed by the five at most that `rest` holds.
+std::uint64_t prepend(unsigned first, std::uint64_t rest) noexcept {
+    constexpr std::uint64_t symbols = ~std::uint64_t{0xFFFF};
+    return ((rest & symbols) << 8) + (rest & 0xFFFF) + (first & 255) + 256 + ((first & std::uint64_t{0xFF00}) << 8);
 }
 
-// By the number of bits that are known, from none to six_bits: what stands in all of them is the first word that fits,
-// then what stands in the bits after it. Level b has its 2^b entries from below[2^b] on, so that the rest of entry
-// `node` is entry node >> length; the last level is the table. below[0]: no word fits.
-void fill_six(const std::uint16_t* one, const std::uint8_t* length, std::uint64_t* below, std::uint64_t* six) noexcept {
+// The entry without its sixth symbol.
+std::uint64_t drop_sixth(std::uint64_t entry, const std::uint8_t* length) noexcept {
+    if ((entry >> 8 & 255) < 6) return entry;
+    return (entry << 8 >> 8) - 256 - length[entry >> 56];
+}
+
+// By the number of bits that are known: what stands in all of them is the first word that fits, then what stands in the
+// bits after it, of which five symbols are of use. Level b has its 2^b entries from below[2^b] on, so that the rest of
+// entry `node` is entry node >> length; the last level is the table. No word leaves more than six_bits - shortest bits.
+// below[0]: no word fits.
+void fill_six(const std::uint16_t* one, const std::uint8_t* length, unsigned shortest, std::uint64_t* below,
+              std::uint64_t* six) noexcept {
     below[0] = below[1] = 0;
-    for (unsigned known = 1; known <= six_bits; ++known) {
-        std::uint64_t* const level = known == six_bits ? six : below + (std::size_t{1} << known);
-        for (std::size_t i = 0; i < std::size_t{1} << known; ++i) {
+    for (unsigned known = 1; known <= six_bits - shortest; ++known) {
+        const std::size_t level = std::size_t{1} << known;
+        for (std::size_t i = 0; i < level; ++i) {
             const unsigned first = one[i], used = first & 255;
-            const std::uint64_t rest = below[((std::size_t{1} << known) + i) >> used];
-            level[i] = used <= known ? prepend(first, rest, length) : 0;
+            below[level + i] = used <= known ? drop_sixth(prepend(first, below[(level + i) >> used]), length) : 0;
         }
     }
+    constexpr std::size_t last = std::size_t{1} << six_bits;
+    for (std::size_t i = 0; i < last; ++i) six[i] = prepend(one[i], below[(last + i) >> (one[i] & 255)]);
 }
 
 // The entry that the low bits of `bits` name, in the form of `six`.
@@ -93,7 +99,7 @@ void make_huffman_table(const HuffmanLengths& lengths, std::uint64_t decoded, Hu
         table->most = 6;
         table->bits = six_bits;
         fill_one(lengths, six_bits, scratch->one);
-        fill_six(scratch->one, table->length, scratch->below, table->six);
+        fill_six(scratch->one, table->length, shortest, scratch->below, table->six);
     } else if (decoded >= least_for_many && mean <= 27 * half / 2) {
         table->most = 2;
         table->bits = two_bits;

@@ -47,7 +47,7 @@ std::size_t bound(std::size_t n) noexcept { return frame_bound(n, chunk_log); }
 Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace,
               std::size_t* written) noexcept {
     BP_TRY(check_encode(bound(in.size()), in, out, workspace, workers_need(sizeof(EncodeState), workers)));
-    const States states = {&workers, workspace.data(), sizeof(EncodeState)};
+    const States states = {&workers, workspace.data(), sizeof(EncodeState), 0};
     encode_chunks(in, chunk_log, {}, out, states, encode_chunk, written);
     return Status::ok;
 }
@@ -79,7 +79,7 @@ Status decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
     BP_TRY(open_frame(in, &frame));
     if (frame.has_table) return Status::corrupt;
     BP_TRY(check_decode(frame.decoded, out, workspace, workers_need(sizeof(DecodeState), workers)));
-    return decode_chunks(frame, frame.body, 8, out, {&workers, workspace.data(), sizeof(DecodeState)}, decode_chunk);
+    return decode_chunks(frame, frame.body, 8, out, {&workers, workspace.data(), sizeof(DecodeState), 0}, decode_chunk);
 }
 
 }  // namespace

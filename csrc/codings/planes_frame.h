@@ -29,7 +29,7 @@ inline bool read_plane_entry(const std::uint8_t* p, PlaneEntry* entry) noexcept 
 }
 
 // The coding's own functions.
-inline constexpr std::size_t planes_decode_workspace = std::size_t{57} << 10;
+inline constexpr std::size_t planes_decode_workspace = std::size_t{61} << 10;
 Status planes_decoded_size(Bytes in, std::uint64_t* size) noexcept;
 Status planes_decode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes workspace) noexcept;
 

@@ -5,6 +5,7 @@
 
 #include "codings/frame.h"
 #include "codings/rans_chunk.h"
+#include "codings/rans_rows.h"
 
 namespace bitpress {
 namespace {
@@ -30,7 +31,7 @@ Status rans_encode(const Workers& workers, std::size_t row, Bytes in, MutableByt
         table = share_rans_tables(&encoder, in.first(chunk));
         if (encoder.shared_split) flag = frame_pair_flag;
     }
-    const States states = {&workers, workspace.data(), need};
+    const States states = {&workers, workspace.data(), need, sizeof encoder};
     encode_chunks(in, rans_chunk_log, table, out, states, encode_rans_chunk, written, flag);
     return Status::ok;
 }
@@ -119,7 +120,7 @@ Status decode_split(void* opaque, bool has_pair, const ChunkEntry& entry, Bytes 
     DecodeState& state = *static_cast<DecodeState*>(opaque);
     const std::uint8_t fill = payload[0];
     const std::uint8_t how = payload[1];  // there are two bytes at least
-    if (how == rans_rows_how) {
+    if (how == rows_how) {
         state.held = DecodeState::Held::other;
         return read_rows(payload, entry.streams_log, &state.table[0], state.piece, state.rows(), out);
     }
@@ -154,7 +155,7 @@ Status decode_as(const Workers& workers, unsigned bits, Bytes in, MutableBytes o
         BP_TRY(take_frequencies(&body, &state.shared_pair[0]));
         BP_TRY(take_frequencies(&body, &state.shared_pair[1]));
     }
-    const States states = {&workers, workspace.data(), sizeof(DecodeState)};
+    const States states = {&workers, workspace.data(), sizeof state, sizeof state};
     return decode_chunks(frame, body, bits, out, states, decode_chunk, decode_split);
 }
 

@@ -13,11 +13,4 @@ std::size_t rans_encode_workspace(std::size_t n, bool rows) noexcept;
 Status rans_encode(const Workers& workers, std::size_t row, Bytes in, MutableBytes out, MutableBytes workspace,
                    std::size_t* written) noexcept;
 
-// The same of any coding; others make nothing of rows.
-inline Status encode_rows(const Coding& with, const Workers& workers, std::size_t row, Bytes in, MutableBytes out,
-                          MutableBytes workspace, std::size_t* written) noexcept {
-    if (with.id == CodingId::rans) return rans_encode(workers, row, in, out, workspace, written);
-    return with.encode_by(workers, in, out, workspace, written);
-}
-
 }  // namespace bitpress

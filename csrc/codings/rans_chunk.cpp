@@ -113,9 +113,9 @@ void analyse(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexcept {
     const std::size_t n = chunk.size();
     const auto fills = static_cast<std::size_t>(counts[most]);
     if (encoder->row != 0 && fills < n) {
-        const std::size_t past = static_cast<std::size_t>(chunk.data() - encoder->begin) % encoder->row;
-        const std::size_t first = encoder->row - past;
-        encoder->groups().rows = {n, encoder->row, first < n ? first : n};
+        const auto offset = static_cast<std::size_t>(chunk.data() - encoder->begin);
+        encoder->groups().rows = rows_at(offset, n, encoder->row);
+        encoder->groups().most = most_rows(encoder->most);
         encoder->may_group = group_rows(chunk, encoder->plain, &encoder->groups());
     }
     encoder->may_split = fills >= n / 2 && fills < n;
@@ -179,7 +179,7 @@ Choice choose_one(const RansEncoder& encoder, bool may_share) noexcept {
 
 Choice choose(const RansEncoder& encoder, bool may_share) noexcept {
     Choice best = choose_one(encoder, may_share);
-    if (encoder.may_group && encoder.groups().whole + encoder.groups().whole / rans_rows_worth <= best.overall) {
+    if (encoder.may_group && encoder.groups().whole + encoder.groups().whole / rows_worth <= best.overall) {
         best = {false, true, false, encoder.groups().cost, encoder.groups().whole};
     }
     return best;
@@ -220,8 +220,8 @@ std::size_t put_table(const RansModel& model, std::uint8_t* out) noexcept {
 // All that stands before the states; returns its size.
 std::size_t write_front(const RansEncoder& encoder, const Choice& choice, std::uint8_t* out) noexcept {
     if (choice.rows) {
-        const RansGroups& groups = encoder.groups();
-        std::size_t bytes = write_rows_head(groups, out);
+        const RowGroups& groups = encoder.groups();
+        std::size_t bytes = write_rows_head(groups.tables, groups.rows, out);
         bytes += put_table(groups.map_model, out + bytes);
         for (unsigned t = 0; t < groups.tables; ++t) bytes += put_table(groups.model[t], out + bytes);
         return bytes;
@@ -235,21 +235,13 @@ std::size_t write_front(const RansEncoder& encoder, const Choice& choice, std::u
 
 // The rows of each group after each other, written from the last group to the map.
 void write_rows(Bytes chunk, RansEncoder* encoder, RansWriter* writer) noexcept {
-    const RansGroups& groups = encoder->groups();
-    const std::size_t count = groups.rows.count();
+    const RowGroups& groups = encoder->groups();
     std::uint8_t* const gathered = encoder->survivor();
     encoder->analysed = nullptr;  // the survivors are lost
     for (unsigned t = groups.tables; t-- > 0;) {
-        std::size_t bytes = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            if (groups.map[i] != t) continue;
-            const std::size_t size = groups.rows.end(i) - groups.rows.begin(i);
-            std::memcpy(gathered + bytes, chunk.data() + groups.rows.begin(i), size);
-            bytes += size;
-        }
-        write({gathered, bytes}, groups.model[t], nullptr, encoder, writer);
+        write({gathered, gather_rows(chunk, groups, t, gathered)}, groups.model[t], nullptr, encoder, writer);
     }
-    write({groups.map, count}, groups.map_model, nullptr, encoder, writer);
+    write({groups.map(), groups.rows.count()}, groups.map_model, nullptr, encoder, writer);
 }
 
 void write_split(Bytes chunk, const RansFrequencies* shared, RansEncoder* encoder, RansWriter* writer) noexcept {
@@ -265,8 +257,7 @@ void begin_rans(const std::uint8_t* input, std::size_t row, std::size_t most, Ra
     encoder->most = most;
     encoder->analysed = nullptr;
     encoder->begin = input;
-    const bool known = row != 0 && row <= rans_chunk_bytes;
-    encoder->row = known ? row * ((rans_least_row + row - 1) / row) : 0;  // whole rows, not too short
+    encoder->row = whole_rows(row, rans_chunk_bytes);
     encoder->shared_split = false;
 }
 

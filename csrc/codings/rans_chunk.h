@@ -3,15 +3,15 @@
 #pragma once
 
 #include "codings/frame.h"
-#include "codings/rans_rows.h"
 #include "codings/rans_split.h"
+#include "codings/row_groups.h"
 
 namespace bitpress {
 
 inline constexpr unsigned rans_chunk_log = 20;  // 1 MiB
 inline constexpr std::size_t rans_chunk_bytes = std::size_t{1} << rans_chunk_log;
 
-inline constexpr std::size_t rans_max_front = rans_max_rows_head + (1 + rans_max_tables) * rans_max_table_bytes;
+inline constexpr std::size_t rans_max_front = rows_max_head + (1 + rows_max_tables) * rans_max_table_bytes;
 
 // Behind it stand groups, where rows are known, then a bitmap, survivors and gaps of a chunk of `most` bytes.
 struct RansEncoder {
@@ -37,10 +37,10 @@ struct RansEncoder {
     RansTable slots;
     RansEncodeTable symbols;
 
-    RansGroups& groups() noexcept { return *reinterpret_cast<RansGroups*>(this + 1); }
-    const RansGroups& groups() const noexcept { return *reinterpret_cast<const RansGroups*>(this + 1); }
+    RowGroups& groups() noexcept { return *reinterpret_cast<RowGroups*>(this + 1); }
+    const RowGroups& groups() const noexcept { return *reinterpret_cast<const RowGroups*>(this + 1); }
     std::uint8_t* bitmap() noexcept {
-        return reinterpret_cast<std::uint8_t*>(this + 1) + (row != 0 ? sizeof(RansGroups) : 0);
+        return reinterpret_cast<std::uint8_t*>(this + 1) + (row != 0 ? row_groups_bytes(most) : 0);
     }
     std::uint8_t* survivor() noexcept { return bitmap() + most / 8 + 8; }
     std::uint8_t* gap() noexcept { return survivor() + most; }
@@ -49,7 +49,7 @@ struct RansEncoder {
 // Bytes of an encoder whose chunks have at most so many, in rows or not.
 constexpr std::size_t rans_encoder_bytes(std::size_t most, bool rows) noexcept {
     const std::size_t buffers = most / 8 + 8 + most + most / 4 + most / rans_gap_escape + 64;
-    return (sizeof(RansEncoder) + (rows ? sizeof(RansGroups) : 0) + buffers + 7) / 8 * 8;
+    return (sizeof(RansEncoder) + (rows ? row_groups_bytes(most) : 0) + buffers + 7) / 8 * 8;
 }
 
 // row: bytes of a row of the input, or 0; most: of the largest chunk.

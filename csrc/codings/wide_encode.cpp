@@ -1,7 +1,7 @@
 // Wide codes to symbols and raw bits: the middle is the median, the split the one that costs least.
 #include "codings/bits.h"
+#include "codings/encode_rows.h"
 #include "codings/frame.h"
-#include "codings/rans.h"
 #include "codings/rans_model.h"
 #include "codings/wide.h"
 

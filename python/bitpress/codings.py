@@ -78,17 +78,23 @@ def _decode_frame(name: str, buffer: Any, max_size: int | None, out: Any, thread
 
 
 class _Framed:
-    """A coding whose frames need no options: ``_name`` is the core's."""
+    """A coding whose frames need no options but rows: ``_name`` is the core's."""
 
     _name: str
 
-    def encode(self, data: Any, *, threads: int = 1) -> bytes:
+    def encode(self, data: Any, *, threads: int = 1, row: int = 0) -> bytes:
         """A frame of any bytes-like object or array (its bytes in row-major order).
 
         It is never longer than the data by more than 8 bytes and 3 a chunk. ``threads``: up to so many (0: one a core)
-        code chunks side by side; the bytes are the same for any number.
+        code chunks side by side; the bytes are the same for any number. ``row``: how many bytes a row of the data has,
+        where they have any. Rows of unlike statistics then get tables of their own (up to eight in a chunk, by k-means
+        on code length) where that saves more than a part in 80 (a part in 20 where Huffman's codes take less than two
+        bits a byte); finding them makes encoding up to four times slower.
+        ValueError: ``row`` or ``threads`` is negative.
         """
-        return _core.encode(self._name, _as_bytes(data), _check_threads(threads))
+        if row < 0:
+            raise ValueError(f"row must not be negative, not {row}")
+        return _core.encode(self._name, _as_bytes(data), _check_threads(threads), row)
 
     def decode(self, blob: Any, *, max_size: int | None = None, out: Any = None, threads: int = 1) -> Any:
         """The bytes that a frame holds; or ``out``, a writable buffer or array of exactly that size, filled with them.
@@ -121,17 +127,6 @@ class Rans(_Framed):
     """
 
     _name = "rans"
-
-    def encode(self, data: Any, *, threads: int = 1, row: int = 0) -> bytes:
-        """As `Huffman.encode`. ``row``: how many bytes a row of the data has, where they have any.
-
-        Rows of unlike statistics then get tables of their own (up to eight in a chunk, by k-means on code length) where
-        that saves more than a part in 80; finding them makes encoding three to four times slower. ValueError: ``row``
-        is negative.
-        """
-        if row < 0:
-            raise ValueError(f"row must not be negative, not {row}")
-        return _core.encode(self._name, _as_bytes(data), _check_threads(threads), row)
 
 
 _PLANE_KINDS = {"BF16": 4, "F32": 5, "F64": 6, "C64": 5}  # docs/format.md, section 5; others go by their size
@@ -220,8 +215,9 @@ def encode_stream(data: Any, coding: str, dtype: str = "U8", row: int = 0) -> tu
 
     ``coding``: ``raw``, ``huffman``, ``rans``, ``lzw``, ``planes``, ``auto`` for whichever is smallest, or
     ``auto:SPEED`` for the smallest that decodes fast enough. ``dtype``: that of the stream's elements, which ``planes``
-    looks at; ``row``: bytes of a row, which ``rans`` does (0: there are none). A coding that does not make the stream
-    shorter is replaced by ``raw``, whose stored bytes are ``data`` itself, not copied. ValueError for an unknown name.
+    looks at; ``row``: bytes of a row, at which ``huffman`` and ``rans`` look (0: there are none). A coding that does
+    not make the stream shorter is replaced by ``raw``, whose stored bytes are ``data`` itself, not copied. ValueError
+    for an unknown name.
     """
     raw = _as_bytes(data)
     size = memoryview(raw).nbytes

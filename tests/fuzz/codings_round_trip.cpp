@@ -2,10 +2,10 @@
 #include <map>
 
 #include "codings/bounded.h"
+#include "codings/encode_rows.h"
 #include "codings/lzw_image.h"
 #include "codings/lzw_z.h"
 #include "codings/planes.h"
-#include "codings/rans.h"
 #include "codings/wide.h"
 
 #include "codings_fuzz.h"
@@ -45,17 +45,17 @@ void through(const Coding& coder, Bytes data) {
 }
 
 // Rows give another frame of the same data, never a longer one.
-void through_rows(Bytes data, std::size_t row) {
-    const fuzz::Workspaces& encoding = workspaces(rans_coding.encode_workspace);
-    const fuzz::Memory plain(rans_coding.bound(data.size()), 0), out(rans_coding.bound(data.size()), 0xFF);
+void through_rows(const Coding& coder, Bytes data, std::size_t row) {
+    const fuzz::Workspaces& encoding = workspaces(coder.encode_workspace);
+    const fuzz::Memory plain(coder.bound(data.size()), 0), out(coder.bound(data.size()), 0xFF);
     std::size_t without = 0, with = 0;
-    fuzz::require(rans_coding.encode(data, plain.span(), encoding.one.span(), &without) == Status::ok, "cannot encode");
-    fuzz::require(rans_encode(one_worker, row, data, out.span(), encoding.other.span(), &with) == Status::ok,
+    fuzz::require(coder.encode(data, plain.span(), encoding.one.span(), &without) == Status::ok, "cannot encode");
+    fuzz::require(encode_rows(coder, one_worker, row, data, out.span(), encoding.other.span(), &with) == Status::ok,
                   "cannot encode rows");
     fuzz::require(with <= without + 8, "longer with rows");
     const fuzz::Memory back(data.size(), 0xEE);
-    const MutableBytes work = workspaces(rans_coding.decode_workspace).one.span();
-    fuzz::require(rans_coding.decode(out.span().first(with), back.span(), work) == Status::ok, "cannot decode rows");
+    const MutableBytes work = workspaces(coder.decode_workspace).one.span();
+    fuzz::require(coder.decode(out.span().first(with), back.span(), work) == Status::ok, "cannot decode rows");
     fuzz::require(fuzz::equal(back.span(), data), "rows changed the data");
 }
 
@@ -169,7 +169,7 @@ void through(unsigned which, unsigned how, Bytes data) {
     which %= ends[4] + 2;
     if (which < ends[0]) {
         through(*all[which], data);
-        if (all[which]->id == CodingId::rans) through_rows(data, 1 + how * data.size() / 4096);
+        through_rows(*all[which], data, 1 + how * data.size() / 4096);
     } else if (which < ends[1]) {
         through_z(data, static_cast<unsigned>(lzw::min_bits) + which - ends[0]);
     } else if (which < ends[2]) {

@@ -154,6 +154,13 @@ def coded(path: Path) -> None:
     store(path, tensors)
 
 
+def rows(path: Path) -> None:
+    """Tables for groups of rows, in both codings that have them."""
+    spread = np.where(noise(512, 100) % 2 == 0, 1, 24)[:, None]
+    values = weights((512, 128), 101) * spread.astype(np.float32)
+    store(path, {coding: bp.pack(values, bp.Scheme.int(8, coding=coding)) for coding in ("huffman", "rans")})
+
+
 def network(path: Path) -> None:
     """A small network with its graph."""
     graph = Graph(
@@ -247,7 +254,7 @@ def bounded(path: Path) -> None:
 
 FILES: dict[str, Callable[[Path], None]] = {
     f"{make.__name__}.safetensors": make
-    for make in (none, plain, schemes, sparse, coded, network, bodies, delta, bounded)
+    for make in (none, plain, schemes, sparse, coded, rows, network, bodies, delta, bounded)
 }
 
 

@@ -44,7 +44,7 @@ sparse, CASES = namespace["sparse"], namespace["CASES"]
 
 def kinds(blob: bytes) -> set[int]:
     """The second bytes of its split chunks."""
-    read = frame.read_frame(blob, may_split=True)
+    read = frame.read_frame(blob, may_split=True, may_pair=True)
     at = 0
     for _ in range(read.has_table + 2 * read.has_pair):
         at += reference.read_table(read.body[at:])[1]

@@ -136,8 +136,8 @@ class Frame:
         return out
 
 
-def read_frame(blob: bytes, may_split: bool = False) -> Frame:
-    """Takes a frame's head and chunk table apart; ``may_split``: it is one of rANS."""
+def read_frame(blob: bytes, may_split: bool = False, may_pair: bool = False) -> Frame:
+    """Takes a frame's head and chunk table apart; ``may_split``: of Huffman or rANS, ``may_pair``: of rANS."""
     decoded, at = read_varint(blob, 0)
     if decoded >= 2**48:
         raise ValueError("the decoded length is too large")
@@ -149,7 +149,7 @@ def read_frame(blob: bytes, may_split: bool = False) -> Frame:
         raise ValueError("the head is cut off")
     head, at = blob[at], at + 1
     chunk_log = 12 + head % 16
-    if head >= (64 if may_split else 32) or chunk_log > 20:
+    if head >= (64 if may_pair else 32) or chunk_log > 20:
         raise ValueError("the head has bits that it must not have")
     count = -(-decoded // 2**chunk_log)
     if len(blob) - at < 4 * count:
@@ -169,12 +169,13 @@ def decode_frame(
     read_table: Callable[[bytes], tuple[Table, int]],
     decode_chunk: Callable[[bytes, int, int, Table], bytes],
     decode_split: Callable[[Chunk, list[Table]], bytes] | None = None,
+    may_pair: bool = False,
 ) -> bytes:
     """The bytes that a frame holds. ``read_table`` gives a table and its size, ``decode_chunk(stored, streams_log,
     decoded bytes, table)`` a coded chunk's bytes, ``decode_split(chunk, the shared pair of tables or nothing)`` those
-    of a filled one of more than one stored byte.
+    of a filled one of more than one stored byte; ``may_pair``: whether there may be one.
     """
-    frame = read_frame(blob, decode_split is not None)
+    frame = read_frame(blob, decode_split is not None, may_pair)
     shared = read_table(frame.body) if frame.has_table else None
     at, pair = shared[1] if shared else 0, []
     for _ in range(2 if frame.has_pair else 0):

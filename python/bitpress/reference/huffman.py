@@ -7,22 +7,27 @@ from __future__ import annotations
 
 from collections import Counter
 
+from . import rans_rows
 from .frame import (
     CODED,
     CODED_SHARED,
+    FILL,
     STORED,
     BitReader,
     BitWriter,
+    Chunk,
     decode_frame,
     read_varint,
     write_frame,
     write_varint,
 )
+from .rans_model import Model
 
 __all__ = ["MAX_BITS", "canonical_codes", "code_lengths", "decode", "encode", "read_table", "write_table"]
 
 MAX_BITS = 12
 CHUNK_LOG = 18
+FAST_WORTH = 20  # where a byte takes less than two bits, groups of rows must save one part in so many
 STREAMS = (1, 2, 4, 6)  # by the two bits of the chunk table's entry
 
 
@@ -121,19 +126,49 @@ def _segments(decoded: int, streams: int) -> list[tuple[int, int]]:
     return [(k * size, min((k + 1) * size, decoded)) for k in range(streams)]
 
 
-def _encode_with(chunk: bytes, streams_log: int, lengths: dict[int, int]) -> bytes:
+def _encode_with(chunk: bytes, streams_log: int, lengths: dict[int, int], tell_last: bool = False) -> bytes:
     words = {symbol: f"{word:0{length}b}" for symbol, (word, length) in canonical_codes(lengths).items()}
     streams = []
     for start, end in _segments(len(chunk), STREAMS[streams_log]):
         bits = BitWriter()
         bits.put_bits("".join([words[byte] for byte in chunk[start:end]]))
         streams.append(bits.bytes())
-    return b"".join(write_varint(len(stream)) for stream in streams[:-1]) + b"".join(streams)
+    told = streams if tell_last else streams[:-1]
+    return b"".join(write_varint(len(stream)) for stream in told) + b"".join(streams)
 
 
-def encode(data: bytes) -> bytes:
-    """A frame: the very bytes that the native encoder writes."""
+class _Rows:
+    """A chunk of rows, a code for the map and for each table; ``most`` is what it takes at most."""
+
+    def __init__(self, groups: rans_rows.Groups, streams_log: int) -> None:
+        self.streams_log = streams_log
+        self.head = groups.head
+        self.most = len(groups.head)
+        self.parts = []
+        for model in groups.parts:
+            counts = dict(model.counts)
+            if len(counts) == 1:  # no code has one symbol
+                counts[min(counts) ^ 1] = 1
+            lengths = best_code(counts)
+            self.most += len(write_table(lengths)) + _cost(counts, lengths) // 8 + 4 * STREAMS[self.log(model.symbols)]
+            self.parts.append((model.symbols, lengths))
+
+    def log(self, symbols: bytes) -> int:
+        return _sequence_log(self.streams_log, len(symbols))
+
+    def stored(self) -> bytes:
+        parts = [write_table(code) + _encode_with(s, self.log(s), code, tell_last=True) for s, code in self.parts]
+        return self.head + b"".join(parts)
+
+
+def _sequence_log(streams_log: int, size: int) -> int:
+    return streams_log if size >= 1024 else 0
+
+
+def encode(data: bytes, row: int = 0) -> bytes:
+    """A frame: the very bytes that the native encoder writes; ``row``: bytes of a row, where data have any."""
     shared: dict[int, int] = {}
+    row = rans_rows.whole_rows(row) if row <= 2**CHUNK_LOG else 0
     if len(data) > 2**CHUNK_LOG and len(set(data)) > 1:
         shared = best_code(Counter(data))
 
@@ -146,8 +181,14 @@ def encode(data: bytes) -> bytes:
         kind, table, bits = CODED, write_table(lengths), _cost(counts, lengths)
         if may_share and _cost(counts, shared) <= bits + 8 * len(table):
             lengths, kind, table, bits = shared, CODED_SHARED, b"", _cost(counts, shared)
-        most = bits // 8 + 4 * STREAMS[streams_log] - 3 if streams_log else -(-bits // 8)
-        if len(table) + most >= len(chunk):
+        most = len(table) + (bits // 8 + 4 * STREAMS[streams_log] - 3 if streams_log else -(-bits // 8))
+        groups = rans_rows.group(chunk, start, row, Model(chunk)) if row else None
+        if groups:
+            rows = _Rows(groups, streams_log)
+            worth = FAST_WORTH if 4 * most < len(chunk) else rans_rows.WORTH
+            if rows.most + rows.most // worth <= most and rows.most < len(chunk):
+                return FILL, streams_log, rows.stored()
+        if most >= len(chunk):
             return STORED, 0, chunk
         return kind, streams_log, table + _encode_with(chunk, streams_log, lengths)
 
@@ -166,24 +207,56 @@ def _decode_stream(stream: bytes, words: dict[tuple[int, int], int], count: int)
     return bytes(out)
 
 
-def _decode_chunk(stored: bytes, streams_log: int, decoded: int, lengths: dict[int, int]) -> bytes:
-    if streams_log and decoded < 1024:
-        raise ValueError("a chunk this small has one stream")
-    sizes, at = [], 0
-    for _ in range(STREAMS[streams_log] - 1):
+def _decode_streams(
+    stored: bytes, at: int, streams_log: int, decoded: int, lengths: dict[int, int], last_told: bool
+) -> tuple[bytes, int]:
+    """The bytes of the streams that begin ``at``, their lengths first, and where the streams end."""
+    sizes = []
+    for _ in range(STREAMS[streams_log] - (not last_told)):
         size, at = read_varint(stored, at)
         sizes.append(size)
+    if not last_told:
+        sizes.append(max(len(stored) - at - sum(sizes), 0))
     words = {code: symbol for symbol, code in canonical_codes(lengths).items()}
     out = b""
-    segments = _segments(decoded, STREAMS[streams_log])
-    for (start, end), size in zip(segments, [*sizes, max(len(stored) - at - sum(sizes), 0)], strict=True):
+    for (start, end), size in zip(_segments(decoded, STREAMS[streams_log]), sizes, strict=True):
         if at + size > len(stored):
             raise ValueError("the streams are longer than their chunk")
         out += _decode_stream(stored[at : at + size], words, end - start)
         at += size
-    return out
+    return out, at
+
+
+def _decode_chunk(stored: bytes, streams_log: int, decoded: int, lengths: dict[int, int]) -> bytes:
+    if streams_log and decoded < 1024:
+        raise ValueError("a chunk this small has one stream")
+    return _decode_streams(stored, 0, streams_log, decoded, lengths, last_told=False)[0]
+
+
+def _decode_rows(chunk: Chunk, pair: list[dict[int, int]]) -> bytes:
+    stored, n = chunk.stored, chunk.decoded_bytes
+    if n > 2**CHUNK_LOG:
+        raise ValueError("a chunk of rows is too large")
+    row, first, at = rans_rows.read_head(stored, n, 2**CHUNK_LOG)
+    places = rans_rows.spans(n, row, first)
+
+    def read(at: int, size: int) -> tuple[bytes, int]:
+        lengths, used = read_table(stored[at:])
+        log = _sequence_log(chunk.streams_log, size)
+        return _decode_streams(stored, at + used, log, size, lengths, last_told=True)
+
+    where, at = read(at, len(places))
+    out = bytearray(n)
+    for rows in rans_rows.of_tables(places, where, stored[0]):
+        if not rows:
+            raise ValueError("a table has no rows")
+        symbols, at = read(at, sum(b - a for a, b in rows))
+        rans_rows.put(symbols, rows, out)
+    if at != len(stored):
+        raise ValueError("bytes follow the last table's streams")
+    return bytes(out)
 
 
 def decode(blob: bytes) -> bytes:
     """The bytes that a frame holds."""
-    return decode_frame(blob, read_table, _decode_chunk)
+    return decode_frame(blob, read_table, _decode_chunk, _decode_rows)

@@ -250,19 +250,13 @@ def _merge_gaps(survivors: bytes, gaps: bytes, n: int, fill: int) -> bytes:
 
 
 def _decode_rows(chunk: Chunk) -> bytes:
-    row, first, tables, at = rans_rows.read_head(chunk.stored, chunk.decoded_bytes)
+    row, first, tables, at = rans_rows.read_tables(chunk.stored, chunk.decoded_bytes)
     places = rans_rows.spans(chunk.decoded_bytes, row, first)
     reader = _Reader(chunk.stored[at:], chunk.streams_log)
     where = reader.read(len(places), tables[0])
-    if max(where) + 2 > len(tables):
-        raise ValueError("a row has a table that is not there")
     out = bytearray(chunk.decoded_bytes)
-    for k, f in enumerate(tables[1:]):
-        rows = [place for place, table in zip(places, where, strict=True) if table == k]
-        symbols, at = reader.read(sum(b - a for a, b in rows), f), 0
-        for a, b in rows:
-            out[a:b] = symbols[at : at + b - a]
-            at += b - a
+    for rows, f in zip(rans_rows.of_tables(places, where, len(tables) - 1), tables[1:], strict=True):
+        rans_rows.put(reader.read(sum(b - a for a, b in rows), f), rows, out)
     reader.close()
     return bytes(out)
 
@@ -294,4 +288,4 @@ def _decode_split(chunk: Chunk, pair: list[dict[int, int]]) -> bytes:
 
 def decode(blob: bytes) -> bytes:
     """The bytes that a frame holds."""
-    return decode_frame(blob, read_table, _decode_chunk, _decode_split)
+    return decode_frame(blob, read_table, _decode_chunk, _decode_split, may_pair=True)

@@ -1,4 +1,6 @@
-"""Groups of rows with a table each, in plain Python: the oracle of csrc/codings/rans_groups.cpp. A part of rans.py."""
+"""Groups of rows with a table each, in plain Python: the oracle of csrc/codings/row_groups.cpp. A part of rans.py and
+huffman.py.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections import Counter
 from .frame import read_varint, write_varint
 from .rans_model import BYTE, SUM_LOG, Model, log2, read_table
 
-__all__ = ["HOW", "Groups", "group", "read_head", "spans", "whole_rows"]
+__all__ = ["HOW", "WORTH", "Groups", "group", "of_tables", "put", "read_head", "read_tables", "spans", "whole_rows"]
 
 HOW = 4  # the second byte of such a chunk
 MOST = 8  # tables
@@ -112,17 +114,38 @@ def group(chunk: bytes, start: int, row: int, plain: Model) -> Groups | None:
     return Groups(rows, of, row, first) if len(models) > 1 else None
 
 
-def read_head(stored: bytes, n: int) -> tuple[int, int, list[dict[int, int]], int]:
-    """Row, first row, the tables (the map's, then those of the groups) and where the states begin. ValueError."""
-    if not 2 <= stored[0] <= MOST:
+def read_head(stored: bytes, n: int, most: int) -> tuple[int, int, int]:
+    """Row, at most ``most``, first row, and where what follows them begins. ValueError."""
+    if not 2 <= stored[0] <= MOST or stored[1] != HOW:
         raise ValueError("a wrong number of tables")
     row, at = read_varint(stored, 2)
     first, at = read_varint(stored, at)
-    if not LEAST_ROW <= row <= 2**20 or not 1 <= first <= min(row, n):
+    if not LEAST_ROW <= row <= most or not 1 <= first <= min(row, n):
         raise ValueError("the lengths of rows are out of range")
+    return row, first, at
+
+
+def read_tables(stored: bytes, n: int) -> tuple[int, int, list[dict[int, int]], int]:
+    """Of rANS: row, first row, the tables (the map's, then those of the groups) and where the states begin."""
+    row, first, at = read_head(stored, n, 2**20)
     tables = []
     for _ in range(1 + stored[0]):
         f, used = read_table(stored[at:])
         tables.append(f)
         at += used
     return row, first, tables, at
+
+
+def of_tables(places: list[tuple[int, int]], where: bytes, tables: int) -> list[list[tuple[int, int]]]:
+    """The rows of each table; ``where`` names the table of each row. ValueError."""
+    if max(where) >= tables:
+        raise ValueError("a row has a table that is not there")
+    return [[place for place, table in zip(places, where, strict=True) if table == k] for k in range(tables)]
+
+
+def put(symbols: bytes, rows: list[tuple[int, int]], out: bytearray) -> None:
+    """One table's symbols to their rows."""
+    at = 0
+    for a, b in rows:
+        out[a:b] = symbols[at : at + b - a]
+        at += b - a
