@@ -141,7 +141,7 @@ py::bytes encode_packed_codes(const std::string& name, const py::object& packed,
     Status status;
     if (wide) {
         const py::gil_scoped_release unlocked;
-        const Workspace workspace(wide_encode_workspace(coder, count));
+        const Workspace workspace(wide_encode_workspace(coder));
         status = encode_wide(coder, in.bytes(), bits, count, row, out.bytes(), workspace.bytes(), &written);
     } else {
         const py::gil_scoped_release unlocked;
@@ -175,6 +175,9 @@ void register_codings(py::module_& module) {
     module.def(
         "encode_workspace", [](const std::string& name) { return coding_named(name).encode_workspace; },
         py::arg("coding"), "Bytes beside input and output that a thread needs to encode.");
+    module.def(
+        "wide_encode_workspace", [](const std::string& name) { return wide_encode_workspace(coding_named(name)); },
+        py::arg("coding"), "The same of codes of 9 to 16 bits.");
     module.def("decoded_size", decoded_size, py::arg("coding"), py::arg("blob"));
 }
 

@@ -28,9 +28,10 @@ Status wide_count(const Coding& with, Bytes in, std::uint64_t* count) noexcept;
 Status decode_wide(const Coding& with, Bytes in, unsigned bits, std::uint64_t count, MutableBytes out,
                    MutableBytes workspace) noexcept;
 
-// Most bytes of the stream of `count` codes, and what encode_wide needs (alignment 8).
+// Most bytes of the stream of `count` codes.
 std::size_t wide_bound(const Coding& with, std::size_t count) noexcept;
-std::size_t wide_encode_workspace(const Coding& with, std::size_t count) noexcept;
+// What encode_wide needs (alignment 8): what the coding does, at least 24 bytes for each of 2^16 codes.
+std::size_t wide_encode_workspace(const Coding& with) noexcept;
 // The stream of `count` packed codes, in rows of `row` of them (0: not known). out has wide_bound bytes.
 Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t count, std::size_t row,
                    MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept;

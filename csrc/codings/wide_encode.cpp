@@ -15,31 +15,36 @@ constexpr unsigned most_codes = 1U << wide_max_bits;
 constexpr std::size_t most_counted = std::size_t{1} << 30;  // before the parts are added: none overflows
 constexpr unsigned counters = 4;                            // side by side, for runs of equal codes
 
-struct WideEncoder {
-    std::uint64_t counts[most_codes];
-    std::uint32_t part[counters][most_codes];  // of counts, not added yet
-    std::uint8_t symbol[most_codes];           // of each code
-    std::uint16_t raw[most_codes];             // its raw bits
-    std::uint8_t raw_count[256];               // of each symbol
+// How often each code occurs.
+struct WideCounts {
+    std::uint64_t all[most_codes];
+    std::uint32_t part[counters][most_codes];  // of them, not added yet
 };
 
-std::size_t up8(std::size_t size) noexcept { return (size + 7) / 8 * 8; }
+// What each code becomes.
+struct WideMaps {
+    std::uint8_t symbol[most_codes];
+    std::uint16_t raw[most_codes];  // its raw bits
+    std::uint8_t raw_count[256];    // of each symbol
+};
+static_assert(sizeof(WideMaps) <= sizeof(WideCounts));
+
 std::size_t blocks_of(std::size_t count) noexcept { return (count >> wide_block_log) + (count % block != 0); }
 
-void count_codes(Bytes packed, unsigned bits, std::size_t count, WideEncoder* encoder) noexcept {
+void count_codes(Bytes packed, unsigned bits, std::size_t count, WideCounts* counts) noexcept {
     const std::size_t size = std::size_t{1} << bits;
-    std::memset(encoder->counts, 0, size * sizeof *encoder->counts);
+    std::memset(counts->all, 0, size * sizeof *counts->all);
     std::uint16_t codes[piece];
     for (std::size_t first = 0; first < count; first += most_counted) {
         const std::size_t end = count - first > most_counted ? first + most_counted : count;
-        for (auto& part : encoder->part) std::memset(part, 0, size * sizeof *part);
+        for (auto& part : counts->part) std::memset(part, 0, size * sizeof *part);
         for (std::size_t i = first; i < end; i += piece) {
             const std::size_t n = end - i < piece ? end - i : piece;
             kernels()->unpack_wide(packed.data(), packed.size(), i, n, bits, codes);
-            for (std::size_t j = 0; j < n; ++j) ++encoder->part[j % counters][codes[j]];
+            for (std::size_t j = 0; j < n; ++j) ++counts->part[j % counters][codes[j]];
         }
-        for (const auto& part : encoder->part) {
-            for (std::size_t code = 0; code < size; ++code) encoder->counts[code] += part[code];
+        for (const auto& part : counts->part) {
+            for (std::size_t code = 0; code < size; ++code) counts->all[code] += part[code];
         }
     }
 }
@@ -81,53 +86,70 @@ std::uint64_t cost_of(const std::uint64_t* counts, unsigned middle, unsigned bit
     return rans_cost(symbols, frequencies) + (raw << 16);
 }
 
-void make_maps(unsigned middle, unsigned bits, unsigned split, WideEncoder* encoder) noexcept {
+void make_maps(unsigned middle, unsigned bits, unsigned split, WideMaps* maps) noexcept {
     for (unsigned code = 0; code < 1U << bits; ++code) {
         unsigned raw_count = 0;
         const unsigned value = value_of(code, middle, bits);
         const unsigned symbol = symbol_of(value, split, &raw_count);
-        encoder->symbol[code] = static_cast<std::uint8_t>(symbol);
-        encoder->raw[code] = static_cast<std::uint16_t>(value & ((1U << raw_count) - 1U));
-        encoder->raw_count[symbol] = static_cast<std::uint8_t>(raw_count);
+        maps->symbol[code] = static_cast<std::uint8_t>(symbol);
+        maps->raw[code] = static_cast<std::uint16_t>(value & ((1U << raw_count) - 1U));
+        maps->raw_count[symbol] = static_cast<std::uint8_t>(raw_count);
     }
 }
 
-// Symbols and raw bits of n codes, four at a time: those have 56 raw bits at most.
-void put_codes(const WideEncoder& encoder, const std::uint16_t* codes, std::size_t n, std::uint8_t* symbols,
-               BitWriter* writer) noexcept {
+// Calls use(codes, where the first one stands, how many) for pieces of [first, end), in order.
+template <class Use>
+void each_piece(Bytes packed, unsigned bits, std::size_t first, std::size_t end, const Use& use) noexcept {
+    std::uint16_t codes[piece];
+    for (std::size_t i = first; i < end; i += piece) {
+        const std::size_t n = end - i < piece ? end - i : piece;
+        kernels()->unpack_wide(packed.data(), packed.size(), i, n, bits, codes);
+        use(codes, i, n);
+    }
+}
+
+// The raw bits of n codes, four at a time: those have 56 at most.
+void put_raw(const WideMaps& maps, const std::uint16_t* codes, std::size_t n, BitWriter* writer) noexcept {
     for (std::size_t i = 0; i < n; i += 4) {
         const std::size_t end = n - i < 4 ? n : i + 4;
         unsigned seen = 0;
-        for (std::size_t j = i; j < end; ++j) {
-            symbols[j] = encoder.symbol[codes[j]];
-            seen |= symbols[j];
-        }
+        for (std::size_t j = i; j < end; ++j) seen |= maps.symbol[codes[j]];
         if (seen < wide_direct) continue;
-        for (std::size_t j = i; j < end; ++j) writer->put(encoder.raw[codes[j]], encoder.raw_count[symbols[j]]);
+        for (std::size_t j = i; j < end; ++j) writer->put(maps.raw[codes[j]], maps.raw_count[maps.symbol[codes[j]]]);
         writer->flush();
     }
 }
 
-// The symbols of all codes; their raw bits at raw, block by block, and the bytes of each in the table at `entry`.
-// Returns the end of the raw bits.
-std::uint8_t* split_codes(const WideEncoder& encoder, Bytes packed, unsigned bits, std::size_t count,
-                          std::uint8_t* symbols, std::uint8_t* entry, std::uint8_t* raw,
-                          std::uint8_t* raw_end) noexcept {
-    std::uint16_t codes[piece];
+// The raw bits of all codes, block by block, behind a table of the bytes of each, at `entry`. Returns the end.
+std::uint8_t* write_raw(const WideMaps& maps, Bytes packed, unsigned bits, std::size_t count, std::uint8_t* entry,
+                        std::uint8_t* out_end) noexcept {
+    std::uint8_t* raw = entry + 3 * blocks_of(count);
     for (std::size_t first = 0; first < count; first += block, entry += 3) {
         const std::size_t end = count - first > block ? first + block : count;
-        BitWriter writer(raw, raw_end);
-        for (std::size_t i = first; i < end; i += piece) {
-            const std::size_t n = end - i < piece ? end - i : piece;
-            kernels()->unpack_wide(packed.data(), packed.size(), i, n, bits, codes);
-            put_codes(encoder, codes, n, symbols + i, &writer);
-        }
+        BitWriter writer(raw, out_end);
+        each_piece(packed, bits, first, end, [&](const std::uint16_t* codes, std::size_t, std::size_t n) noexcept {
+            put_raw(maps, codes, n, &writer);
+        });
         std::uint8_t* const next = writer.finish();
         const auto size = static_cast<std::size_t>(next - raw);
         for (unsigned k = 0; k < 3; ++k) entry[k] = static_cast<std::uint8_t>(size >> 8 * k);
         raw = next;
     }
     return raw;
+}
+
+// The middle and the split that cost least, of one code or more.
+void choose_maps(Bytes packed, unsigned bits, std::size_t count, WideCounts* counts, unsigned* middle,
+                 unsigned* split) noexcept {
+    count_codes(packed, bits, count, counts);
+    *middle = median_of(counts->all, count);
+    std::uint64_t least = cost_of(counts->all, *middle, bits, *split);
+    for (unsigned other = *split + 1; other <= wide_max_split; ++other) {
+        const std::uint64_t cost = cost_of(counts->all, *middle, bits, other);
+        if (cost >= least) continue;
+        least = cost;
+        *split = other;
+    }
 }
 
 }  // namespace
@@ -137,10 +159,12 @@ std::size_t wide_bound(const Coding& with, std::size_t count) noexcept {
     return 3 + frame_max_varint + with.bound(count) + 3 * blocks_of(count) + 2 * count + 8;
 }
 
-std::size_t wide_encode_workspace(const Coding& with, std::size_t count) noexcept {
-    return up8(with.encode_workspace) + sizeof(WideEncoder) + up8(count) + 3 * blocks_of(count) + 2 * count + 8;
+std::size_t wide_encode_workspace(const Coding& with) noexcept {
+    return with.encode_workspace > sizeof(WideCounts) ? with.encode_workspace : sizeof(WideCounts);
 }
 
+// Counts, maps and what the coding needs take turns in the workspace: maps are made again when it has done. The symbols
+// stand at the end of out, which the raw bits, written last, reach when they are not needed any more.
 Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t count, std::size_t row,
                    MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
     if (bits < wide_min_bits || bits > wide_max_bits || packed.size() != packed_bytes(count, bits)) {
@@ -148,40 +172,30 @@ Status encode_wide(const Coding& with, Bytes packed, unsigned bits, std::size_t 
     }
     if (std::uint64_t{count} >> 40 != 0) return Status::too_large;  // rans_frequencies' limit
     if (out.size() < wide_bound(with, count)) return Status::output_too_small;
-    if (workspace.size() < wide_encode_workspace(with, count)) return Status::memory_too_small;
-    WideEncoder& encoder = *reinterpret_cast<WideEncoder*>(workspace.data() + up8(with.encode_workspace));
-    std::uint8_t* const symbols = reinterpret_cast<std::uint8_t*>(&encoder + 1);
-    std::uint8_t* const table = symbols + up8(count);
-    std::uint8_t* const raw = table + 3 * blocks_of(count);
+    if (workspace.size() < wide_encode_workspace(with)) return Status::memory_too_small;
+    WideMaps& maps = *reinterpret_cast<WideMaps*>(workspace.data());
+    const MutableBytes symbols = out.last(count);
     unsigned middle = 0;
     unsigned split = 1;
-    std::uint8_t* raw_end = raw;
     if (count != 0) {
-        count_codes(packed, bits, count, &encoder);
-        middle = median_of(encoder.counts, count);
-        std::uint64_t least = cost_of(encoder.counts, middle, bits, split);
-        for (unsigned other = 2; other <= wide_max_split; ++other) {
-            const std::uint64_t cost = cost_of(encoder.counts, middle, bits, other);
-            if (cost >= least) continue;
-            least = cost;
-            split = other;
-        }
-        make_maps(middle, bits, split, &encoder);
-        raw_end = split_codes(encoder, packed, bits, count, symbols, table, raw, workspace.data() + workspace.size());
+        choose_maps(packed, bits, count, reinterpret_cast<WideCounts*>(workspace.data()), &middle, &split);
+        make_maps(middle, bits, split, &maps);
+        each_piece(packed, bits, 0, count, [&](const std::uint16_t* codes, std::size_t i, std::size_t n) noexcept {
+            for (std::size_t j = 0; j < n; ++j) symbols[i + j] = maps.symbol[codes[j]];
+        });
     }
     std::uint8_t* at = out.data();
     *at++ = static_cast<std::uint8_t>(split);
     store_le(at, static_cast<std::uint16_t>(middle));
     at += 2;
     std::size_t frame = 0;
-    BP_TRY(encode_rows(with, one_worker, row, {symbols, count}, out.subspan(3 + frame_max_varint),
-                       workspace.first(with.encode_workspace), &frame));
+    const MutableBytes room = out.subspan(3 + frame_max_varint, with.bound(count));
+    BP_TRY(encode_rows(with, one_worker, row, symbols, room, workspace.first(with.encode_workspace), &frame));
     at += write_varint(at, frame);
-    std::memmove(at, out.data() + 3 + frame_max_varint, frame);
+    std::memmove(at, room.data(), frame);
     at += frame;
-    const auto rest = static_cast<std::size_t>(raw_end - table);
-    std::memcpy(at, table, rest);
-    *written = static_cast<std::size_t>(at + rest - out.data());
+    make_maps(middle, bits, split, &maps);
+    *written = static_cast<std::size_t>(write_raw(maps, packed, bits, count, at, out.data() + out.size()) - out.data());
     return Status::ok;
 }
 

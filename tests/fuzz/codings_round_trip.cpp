@@ -79,7 +79,7 @@ void through_wide(const Coding& with, Bytes data, unsigned bits, std::size_t row
     const std::size_t count = data.size() / bits * 8;
     const Bytes packed = data.first(count / 8 * bits);
     const fuzz::Memory out(wide_bound(with, count), 0), again(wide_bound(with, count), 0xFF);
-    const fuzz::Memory work(wide_encode_workspace(with, count), 0), other(wide_encode_workspace(with, count), 0xA5);
+    const fuzz::Memory work(wide_encode_workspace(with), 0), other(wide_encode_workspace(with), 0xA5);
     std::size_t written = 0, rewritten = 0;
     fuzz::require(encode_wide(with, packed, bits, count, row, out.span(), work.span(), &written) == Status::ok &&
                       encode_wide(with, packed, bits, count, row, again.span(), other.span(), &rewritten) == Status::ok,

@@ -166,6 +166,8 @@ def test_encoding_needs_at_most_twice_the_chunk(coding: str) -> None:
     chunk = {"huffman": 1 << 18, "rans": 1 << 20, "lzw": 1 << 18, "planes": 1 << 18, "raw": 0}[coding]
     dictionary = 16 * 2**16 if coding == "lzw" else 0
     assert _core.encode_workspace(coding) <= 2 * chunk + dictionary
+    counts = 24 * 2**16  # of wide codes, which take turns with the coding
+    assert _core.wide_encode_workspace(coding) <= max(2 * chunk + dictionary, counts)
 
 
 def test_every_coding_has_a_nominal_speed() -> None:
