@@ -11,7 +11,7 @@ constexpr std::uint8_t magic[2] = {0x1f, 0x9d};
 constexpr std::uint8_t block_mode = 0x80;
 constexpr std::uint8_t bits_mask = 0x1f;
 constexpr std::uint32_t clear_code = 256;  // in block mode
-constexpr std::size_t check_gap = 10000;   // input bytes between two looks at the ratio
+constexpr std::size_t check_gap = 10000;   // input bytes between two looks at the ratio, at least
 
 // How wide the i-th code since the last clear is: both sides count alike. Codes stand in groups of eight; when the
 // width changes, what is left of a group is skipped.
@@ -23,20 +23,14 @@ class Widths {
     std::uint32_t end() const noexcept { return 1u << bits_; }
     unsigned width() const noexcept { return width_; }
 
-    // Codes up to this one may come before the i-th: the last of them is being defined (KwKwK).
-    std::uint32_t newest(std::size_t i) const noexcept {
-        return i < end() - (first_ - 1) ? first_ - 1 + static_cast<std::uint32_t>(i) : end();
-    }
-
-    // Widens for the i-th code where it must. True where the width changed.
+    // The first code since the last clear that is wider; ~0 where none is.
     // Where bits is 9, the width becomes 10 when the dictionary is full: compress and gzip read it so.
-    bool widen(std::size_t i) noexcept {
-        const std::uint32_t most = width_ == bits_ && bits_ > min_bits ? end() : (1u << width_) - 1;
-        if (i == 0 || newest(i) <= most) return false;
-        ++width_;
-        return true;
+    std::size_t wider_from() const noexcept {
+        return width_ < (bits_ > min_bits ? bits_ : min_bits + 1) ? (std::size_t{1} << width_) - first_ + 1
+                                                                  : ~std::size_t{0};
     }
 
+    void widen() noexcept { ++width_; }
     void clear() noexcept { width_ = min_bits; }
 
   private:
@@ -71,22 +65,133 @@ class CodeWriter {
     std::size_t position_ = 0, group_ = 0;
 };
 
-// compress's rule for when to start anew: the ratio is looked at every check_gap bytes while the dictionary is full,
-// and where it has become worse, the dictionary is cleared.
-class RatioCheck {
+// When to start anew, by Page's test (1954): once a full dictionary has made, in all since it last did as well,
+// most_lost bytes more of its input than it would have at the ratio of the time when it grew.
+class ClearRule {
   public:
+    // How many bytes of the input must be done before clear_now is to be asked, by a full dictionary.
+    std::size_t next_look() const noexcept { return grown_in_ == 0 ? 0 : in_ + check_gap; }
+
+    // `in` bytes have become `out`.
     bool clear_now(std::size_t in, std::size_t out) noexcept {
-        if (in < next_) return false;
-        next_ = in + check_gap;
-        std::size_t ratio = (in << 8) / out;
-        if (in > 0x7fffff) ratio = out >> 8 == 0 ? 0x7fffffff : in / (out >> 8);
-        const bool worse = ratio < best_;
-        best_ = worse ? 0 : ratio;
-        return worse;
+        const std::size_t more_in = in - in_, more_out = out - out_;
+        in_ = in;
+        out_ = out;
+        if (grown_in_ == 0) {
+            grown_in_ = more_in;
+            grown_out_ = more_out;
+            return false;
+        }
+        lost_ += static_cast<std::int64_t>(more_out) -
+                 static_cast<std::int64_t>(std::uint64_t{more_in} * grown_out_ / grown_in_);
+        if (lost_ < 0) lost_ = 0;
+        if (lost_ <= most_lost) return false;
+        grown_in_ = 0;
+        lost_ = 0;
+        return true;
     }
 
   private:
-    std::size_t next_ = check_gap, best_ = 0;
+    static constexpr std::int64_t most_lost = 256;
+
+    std::size_t in_ = 0, out_ = 0;              // at the last look or clear
+    std::size_t grown_in_ = 0, grown_out_ = 0;  // from the last clear to the full dictionary
+    std::int64_t lost_ = 0;
+};
+
+class ZEncoder {
+  public:
+    ZEncoder(Bytes in, unsigned bits, MutableBytes out, ZDictionaries& dictionaries) noexcept
+        : in_(in),
+          out_(out.data()),
+          writer_(out.data(), out.data() + out.size()),
+          widths_(bits, true),
+          growing_(dictionaries.growing),
+          full_(dictionaries.full) {}
+
+    // Returns how many bytes were written.
+    std::size_t run() noexcept {
+        const auto take = [this](std::uint32_t word, std::size_t end) noexcept {
+            put(word, end);
+            return !cleared_;
+        };
+        std::size_t begin = 0;
+        while (begin < in_.size()) {
+            clear();
+            begin = search(begin, widths_.end());
+            // Laying a word out takes as long as some bytes are searched.
+            const bool built = !cleared_ && in_.size() - begin > 2 * widths_.end() && full_.build();
+            while (built && !cleared_ && begin < in_.size()) begin = full_.strings(in_, begin, take);
+            begin = search(begin, widths_.end() + 1);
+        }
+        return static_cast<std::size_t>(writer_.finish() - out_);
+    }
+
+  private:
+    void clear() noexcept {
+        growing_.clear(widths_.end());
+        full_.clear(widths_.end());
+        widths_.clear();
+        wider_from_ = widths_.wider_from();
+        next_ = widths_.first();
+        next_look_ = ~std::size_t{0};
+        count_ = 0;
+        cleared_ = false;
+    }
+
+    // The strings from `begin` on, one after another, until word `stop` is to be defined, a clear, or the end of the
+    // input. Returns where the next one begins.
+    std::size_t search(std::size_t begin, std::uint32_t stop) noexcept {
+        while (begin < in_.size() && next_ != stop && !cleared_) {
+            std::uint32_t string = growing_.id(in_[begin++]);
+            EncodeDictionary::Place place;
+            while (begin < in_.size() && growing_.extend(&string, in_[begin], &place)) ++begin;
+            const std::uint32_t word = growing_.word(string);
+            if (begin < in_.size() && next_ < widths_.end()) {
+                full_.define(next_, word, in_[begin]);
+                growing_.insert(place, next_++);
+                if (next_ == widths_.end()) next_look_ = 0;
+            }
+            put(word, begin);
+        }
+        return begin;
+    }
+
+    // The code of a string that ends before byte `end`, and what comes between it and the next one.
+    void put(std::uint32_t word, std::size_t end) noexcept {
+        writer_.put(word, widths_.width());
+        if (++count_ >= wider_from_ || end >= next_look_) [[unlikely]]
+            look(end);
+    }
+
+    void look(std::size_t end) noexcept {
+        if (end == in_.size()) return;
+        if (count_ == wider_from_) {
+            writer_.end_group(widths_.width());
+            widths_.widen();
+            wider_from_ = widths_.wider_from();
+        }
+        if (end < next_look_) return;
+        if (rule_.clear_now(end, writer_.bytes())) {
+            writer_.put(clear_code, widths_.width());
+            writer_.end_group(widths_.width());
+            cleared_ = true;
+        }
+        next_look_ = rule_.next_look();
+    }
+
+    Bytes in_;
+    const std::uint8_t* out_;
+    CodeWriter writer_;
+    Widths widths_;
+    ClearRule rule_;
+    EncodeDictionary& growing_;
+    FullDictionary& full_;
+    std::uint32_t next_ = 0;  // the word to define
+    std::size_t count_ = 0;   // codes since the last clear
+    std::size_t wider_from_ = 0;
+    std::size_t next_look_ = 0;  // at the ratio, when so many bytes are coded
+    bool cleared_ = false;
 };
 
 // Every code of a file but its head; checks how it ends.
@@ -131,45 +236,11 @@ std::size_t z_bound(std::size_t n) noexcept {
 Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
     if (bits < min_bits || bits > max_bits) return Status::bad_argument;
     BP_TRY(check_encode(z_bound(in.size()), in, out, workspace, z_encode_workspace));
-    EncodeDictionary& dictionary = *reinterpret_cast<EncodeDictionary*>(workspace.data());
-    dictionary.clear(1u << bits);
     out[0] = magic[0];
     out[1] = magic[1];
     out[2] = static_cast<std::uint8_t>(bits | block_mode);
-    *written = z_head_bytes;
-    if (in.empty()) return Status::ok;
-    CodeWriter writer(out.data() + z_head_bytes, out.data() + out.size());
-    Widths widths(bits, true);
-    RatioCheck check;
-    std::uint32_t next = widths.first();
-    std::uint32_t string = dictionary.id(in[0]);
-    std::size_t count = 0;  // codes since the last clear
-    for (std::size_t i = 1; i < in.size(); ++i) {
-        EncodeDictionary::Place place;
-        if (dictionary.extend(&string, in[i], &place)) continue;
-        writer.put(dictionary.word(string), widths.width());
-        ++count;
-        if (next < widths.end()) dictionary.insert(place, next++);
-        string = dictionary.id(in[i]);
-        const unsigned before = widths.width();
-        if (i + 1 == in.size()) break;
-        if (widths.widen(count)) {
-            writer.end_group(before);
-        }
-        if (next == widths.end() && check.clear_now(i + 1, z_head_bytes + writer.bytes())) {
-            writer.put(clear_code, widths.width());
-            writer.end_group(widths.width());
-            widths.clear();
-            dictionary.clear(widths.end());
-            next = widths.first();
-            count = 0;
-            string = dictionary.id(in[i]);
-        }
-    }
-    const unsigned before = widths.width();
-    if (widths.widen(count)) writer.end_group(before);
-    writer.put(dictionary.word(string), widths.width());
-    *written = static_cast<std::size_t>(writer.finish() - out.data());
+    ZEncoder encoder(in, bits, out.subspan(z_head_bytes), *reinterpret_cast<ZDictionaries*>(workspace.data()));
+    *written = z_head_bytes + encoder.run();
     return Status::ok;
 }
 

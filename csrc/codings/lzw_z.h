@@ -4,11 +4,17 @@
 #include "bytes.h"
 #include "codings/lzw_core.h"
 #include "codings/lzw_dictionary.h"
+#include "codings/lzw_full.h"
 #include "status.h"
 
 namespace bitpress::lzw {
 
-inline constexpr std::size_t z_encode_workspace = sizeof(EncodeDictionary);
+struct ZDictionaries {
+    EncodeDictionary growing;
+    FullDictionary full;
+};
+
+inline constexpr std::size_t z_encode_workspace = sizeof(ZDictionaries);
 inline constexpr std::size_t z_decode_workspace = sizeof(DecodeDictionary);
 
 inline constexpr std::size_t z_head_bytes = 3;
@@ -19,8 +25,8 @@ Status z_rules(Bytes in, Rules* rules) noexcept;
 // Most bytes that encoding n bytes can take; z_encode needs an output of that size.
 std::size_t z_bound(std::size_t n) noexcept;
 
-// Block mode; the bytes are those that `compress -b bits` writes, but for bits = 9, where compress writes what it
-// cannot read itself and this writes what it can. bits: min_bits..max_bits.
+// Block mode, as `compress -b bits` writes it, but for when it clears the dictionary; where bits is 9, compress writes
+// what it cannot read itself and this writes what it can. bits: min_bits..max_bits.
 Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept;
 
 // The decoded size, by a pass over the codes that writes nothing; too_large as soon as it is over the limit.

@@ -78,8 +78,8 @@ class Lzw:
     ``compress``, as ncompress writes and reads them. ``tiff``: a strip or tile of a TIFF file (compression 5). ``gif``:
     the image data of a GIF file, from the byte that tells the code size to the empty sub-block.
 
-    Sources: Welch, "A technique for high-performance data compression" (1984); ncompress 4.2; the TIFF 6.0
-    specification, section 13; the GIF89a specification, appendix F.
+    Sources: Welch, "A technique for high-performance data compression" (1984); ncompress 4.2; Page, "Continuous inspection
+    schemes" (1954), for when to clear; the TIFF 6.0 specification, section 13; the GIF89a specification, appendix F.
     """
 
     def encode(
@@ -94,8 +94,8 @@ class Lzw:
         """Codes any bytes-like object or array (its bytes in row-major order); deterministic.
 
         ``bitpress``: never longer than the data by more than 8 bytes and 3 a chunk; up to ``threads`` (0: one a core)
-        code chunks side by side. ``z``: the very bytes of
-        ``compress -b max_bits``, ``max_bits`` from 9 to 16 (16; but for 9, where compress writes what it cannot read).
+        code chunks side by side. ``z``: a file as
+        ``compress -b max_bits`` writes it, with clears of its own; ``max_bits`` from 9 to 16 (16).
         ``gif``: pixels of ``min_code_size`` bits, 2 to 8 (8). All but the first may be longer than the data.
         ValueError: another format, an option that it does not have, one out of range, a pixel of more bits.
         """

@@ -1,6 +1,6 @@
 """LZW in plain Python: the oracle of csrc/codings/lzw*.cpp, byte for byte. Malformed input: ValueError.
 
-Sources: Welch 1984; for ``.Z``: ncompress 4.2; TIFF 6.0, section 13; GIF89a, appendix F.
+Sources: Welch 1984; for ``.Z``: ncompress 4.2, Page 1954; TIFF 6.0, section 13; GIF89a, appendix F.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ __all__ = ["decode", "decode_gif", "decode_tiff", "decode_z", "encode", "encode_
 
 CHUNK_LOG = 18
 CHECK_GAP = 10_000
+MOST_LOST = 256
 
 
 def _width(limit: int) -> int:
@@ -92,7 +93,7 @@ def _z_width(i: int, width: int, first: int, max_bits: int) -> int:
 
 
 def encode_z(data: bytes, max_bits: int = 16, *, block: bool = True) -> bytes:
-    """A ``.Z`` file: the bytes of ``compress -b max_bits``. ``block=False``: without clears, as decoders read them."""
+    """A ``.Z`` file: the bytes of the native encoder. ``block=False``: without clears, as decoders read them."""
     first = 257 if block else 256
     head = bytes([0x1F, 0x9D, max_bits | (128 if block else 0)])
     if not data:
@@ -105,9 +106,11 @@ def encode_z(data: bytes, max_bits: int = 16, *, block: bool = True) -> bytes:
         group = bits.count
 
     strings = {bytes([byte]): byte for byte in range(256)}
-    following, width, i, checkpoint, last_ratio = first, 9, 0, CHECK_GAP, 0
+    following, width, i = first, 9, 0
+    grown: tuple[int, int] | None = None  # bytes of data and of codes from the last clear to the full dictionary
+    seen, lost = (0, 0), 0
     current = data[:1]
-    for position, byte in enumerate(data[1:], start=2):
+    for position, byte in enumerate(data[1:], start=1):
         longer = current + bytes([byte])
         if longer in strings:
             current = longer
@@ -122,17 +125,19 @@ def encode_z(data: bytes, max_bits: int = 16, *, block: bool = True) -> bytes:
         if wider != width:
             end_group(width)
             width = wider
-        if block and following == 2**max_bits and position >= checkpoint and position < len(data):
-            checkpoint = position + CHECK_GAP
-            written = 3 + bits.count // 8
-            ratio = 256 * position // written if position <= 0x7FFFFF else position // (written // 256)
-            if ratio >= last_ratio:
-                last_ratio = ratio
-                continue
+        if not block or following < 2**max_bits or (grown and position - seen[0] < CHECK_GAP):
+            continue
+        more = position - seen[0], bits.count // 8 - seen[1]
+        seen = position, bits.count // 8
+        if grown is None:
+            grown = more
+            continue
+        lost = max(0, lost + more[1] - more[0] * grown[1] // grown[0])
+        if lost > MOST_LOST:
             bits.put(256, width)
             end_group(width)
             strings = {bytes([byte]): byte for byte in range(256)}
-            following, width, i, last_ratio = first, 9, 0, 0
+            following, width, i, grown, lost = first, 9, 0, None, 0
     bits.put(strings[current], width)
     return head + bits.bytes()
 
