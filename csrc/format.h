@@ -8,6 +8,13 @@
 
 namespace bitpress {
 
+// In which order codes stand in a stream of this layout.
+inline Order order_of(Layout layout) noexcept {
+    return layout == Layout::row_panels      ? Order::row_panels
+           : layout == Layout::column_panels ? Order::column_panels
+                                             : Order::elements;
+}
+
 // A stream as it stands in the file, still coded.
 struct StoredStream {
     Role role = Role::data;

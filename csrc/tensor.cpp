@@ -5,6 +5,7 @@
 
 #include "kernels/kernels.h"
 #include "tensor/mask.h"
+#include "tensor/panels.h"
 
 namespace bitpress {
 namespace {
@@ -164,6 +165,7 @@ Status validate(const TensorView& view) noexcept {
     if (kernels() == nullptr) return Status::unsupported;
     Grid grid;
     BP_TRY(make_grid(view.shape, view.scheme, &grid));
+    if (!has_order(view.shape, view.scheme, view.order)) return Status::corrupt;
     std::uint64_t stored = grid.count;
     if (is_sparse(view.scheme)) BP_TRY(check_mask(view, grid.count, &stored));
     std::uint64_t bytes[role_count];

@@ -107,12 +107,17 @@ inline constexpr bool is_wide(unsigned bits) noexcept { return bits > 8; }
 // zero of symmetric codes: the middle code, or 1/2 for one bit.
 inline float symmetric_zero(unsigned bits) noexcept { return bits == 1 ? 0.5F : static_cast<float>(1U << (bits - 1U)); }
 
+// How the codes of a matrix stand (docs/format.md, "Panels"): in the order of the elements, or in panels of outputs,
+// which are its rows or its columns.
+enum class Order : std::uint8_t { elements, row_panels, column_panels };
+
 // A tensor whose streams have been decoded (no coding left). Streams need no alignment.
 struct TensorView {
     Dtype dtype = Dtype::f32;
     Shape shape;
     Scheme scheme;
     Bytes streams[role_count];
+    Order order = Order::elements;  // of its codes
     Bytes stream(Role role) const noexcept { return streams[static_cast<int>(role)]; }
 };
 

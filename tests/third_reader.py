@@ -48,6 +48,7 @@ class Stream:
     codes: int = 0  # how many its frame holds, one a byte; 0: it is plain
     bits: int = 0
     array: tuple[bool, tuple[int, ...]] | None = None  # of a bounded frame: whether F64, and its dims
+    panels: tuple[int, int, bool, int] | None = None  # outputs, inputs, whether outputs are rows, bits of a code
 
 
 @dataclass
@@ -211,7 +212,7 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             next_stream += 1
             coding = word >> 48 & 255
             layout = word >> 56
-            must(coding in (0, 1, 2, 3, 4) and layout in (0, 1, 2, 3), "coding or layout")
+            must(coding in (0, 1, 2, 3, 4) and layout in (0, 1, 2, 3, 4, 5), "coding or layout")
             must((layout == 3) == (values == 5) and (layout != 3 or coding == 2), "a layout of bounded values")
             coded_codes = coding != 0 and role == "codes"
             must(layout != 1 or (coded_codes and code_bits < 8 and coding in (1, 2)), "a layout of codes")
@@ -222,12 +223,24 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
                 stored = numbers[next_number]
                 next_number += 1
             tensor.streams.append(Stream(role, coding, stored, decoded, word & (1 << 48) - 1, checksum))
-            if layout == 3:
+            if layout > 3:
+                tensor.streams[-1].panels = read_panels(tensor, role, layout == 4)
+            elif layout == 3:
                 tensor.streams[-1].array = tensor.dtype == "F64", tuple(shape)
             elif layout:
                 tensor.streams[-1].codes, tensor.streams[-1].bits = survivors // (vector or 1), code_bits
         yield tensor
     must((next_name, next_number, next_stream) == (len(names), len(numbers), len(streams)), "records end sections")
+
+
+def read_panels(tensor: Tensor, role: str, rows: bool) -> tuple[int, int, bool, int]:
+    """Outputs, inputs, whether outputs are rows, bits: of a tensor that fills panels."""
+    bits = tensor.code_bits
+    must(role == "codes" and not tensor.structure and not tensor.vector and bits in (2, 4, 8), "panels of such codes")
+    must(len(tensor.shape) == 2, "panels of a matrix")
+    outputs, inputs = tensor.shape if rows else tensor.shape[::-1]
+    must(outputs % 16 == 0 and inputs % (32 // bits) == 0, "full panels")
+    return outputs, inputs, rows, bits
 
 
 def read_pattern(structure: int, numbers: list[int]) -> tuple[int, int]:
@@ -335,6 +348,20 @@ def check_json(text: bytes, m: int, tensors: list[Tensor], metadata: dict[str, s
 
 
 def undo(stored: bytes, stream: Stream) -> bytes:
+    out = uncoded(stored, stream)
+    if stream.panels is None:
+        return out
+    outputs, inputs, rows, b = stream.panels
+    packed = 0
+    for o in range(outputs):
+        for i in range(inputs):
+            byte = o // 16 * 2 * inputs * b + i // (32 // b) * 64 + o % 16 * 4 + i % 4
+            code = out[byte] >> i % (32 // b) // 4 * b & (1 << b) - 1
+            packed |= code << (o * inputs + i if rows else i * outputs + o) * b
+    return packed.to_bytes(stream.decoded, "little")
+
+
+def uncoded(stored: bytes, stream: Stream) -> bytes:
     if stream.coding == 0:
         return stored
     if stream.array is not None:

@@ -85,6 +85,14 @@ py::tuple quantize_columns_bytes(const std::string& isa, const Floats& x) {
     return py::make_tuple(panel, scales, sums);
 }
 
+// packed: one panel of k codes a column as it stands in a file.
+Codes spread_panel(const std::string& isa, unsigned bits, const Codes& packed, std::size_t k) {
+    need((bits == 2 || bits == 4) && k % (32 / bits) == 0 && static_cast<std::size_t>(packed.size()) == 2 * k * bits);
+    Codes result(static_cast<py::ssize_t>(16 * k));
+    named(isa).spread_panel_u8(bits, packed.data(), k, result.mutable_data());
+    return result;
+}
+
 // c (m x ldc), in place, n columns of it. a [m, lda], 4 * quads of them used.
 void gemm_codes(const std::string& isa, std::size_t n, std::size_t quads, const Codes& a, int zero,
                 const Bytes8& panels, const Ints& sums, const Floats& column_scales, const Floats& row_scales,
@@ -160,20 +168,29 @@ void gemm_bytes(const std::string& isa, std::size_t n, std::size_t quads, unsign
                          c.mutable_data(), static_cast<std::size_t>(c.shape(1)), low, high);
 }
 
-// y [rows], in place: packed [rows, bytes], k codes of each; scales [rows, blocks].
+// y [rows], in place: packed [rows, bytes], k codes of each; scales [rows, blocks]. panels: packed holds whole panels.
 void dots(const std::string& isa, unsigned bits, const Codes& packed, std::size_t k, std::size_t block, const Bytes8& x,
-          const Ints& sums, const Floats& x_scales, const Floats& scales, const py::object& zeros, Floats y) {
-    need(packed.ndim() == 2 && (bits == 2 || bits == 4) && block > 0 && block <= 512);
-    need(k % (256 / bits) == 0 && block % (256 / bits) == 0 && static_cast<std::size_t>(x.size()) == k);
+          const Ints& sums, const Floats& x_scales, const Floats& scales, const py::object& zeros, Floats y,
+          bool panels) {
+    const auto rows = static_cast<std::size_t>(y.size());
+    const std::size_t unit = (panels ? 32 : 256) / bits;
+    need(bits == 2 || bits == 4 || (panels && bits == 8));
+    need(block > 0 && block <= 512 && k % unit == 0 && block % unit == 0 && static_cast<std::size_t>(x.size()) == k);
     const std::size_t blocks = (k + block - 1) / block;
-    need(static_cast<std::size_t>(packed.shape(1)) >= k * bits / 8 && packed.shape(0) == y.size());
+    need(packed.ndim() == 2 && static_cast<std::size_t>(packed.shape(0)) == rows && (!panels || rows % 16 == 0));
+    need(static_cast<std::size_t>(packed.shape(1)) >= k * bits / 8);
     need(static_cast<std::size_t>(sums.size()) == blocks && static_cast<std::size_t>(x_scales.size()) == blocks);
-    need(static_cast<std::size_t>(scales.size()) == blocks * static_cast<std::size_t>(y.size()));
+    need(static_cast<std::size_t>(scales.size()) == blocks * rows);
     const Codes from = zeros.is_none() ? Codes() : zeros.cast<Codes>();
     need(zeros.is_none() || from.size() == scales.size());
-    named(isa).dots_u8s8(bits, packed.data(), static_cast<std::size_t>(packed.shape(1)),
-                         static_cast<std::size_t>(y.size()), k, block, x.data(), sums.data(), x_scales.data(),
-                         scales.data(), zeros.is_none() ? nullptr : from.data(), blocks, 1, y.mutable_data());
+    const std::uint8_t* given = zeros.is_none() ? nullptr : from.data();
+    if (panels) {
+        named(isa).panel_dots_u8s8(bits, packed.data(), rows / 16, k, block, x.data(), sums.data(), x_scales.data(),
+                                   scales.data(), given, blocks, 1, y.mutable_data());
+        return;
+    }
+    named(isa).dots_u8s8(bits, packed.data(), static_cast<std::size_t>(packed.shape(1)), rows, k, block, x.data(),
+                         sums.data(), x_scales.data(), scales.data(), given, blocks, 1, y.mutable_data());
 }
 
 }  // namespace
@@ -193,12 +210,13 @@ void register_integer_kernels(py::module_& module) {
     kernels.def("panel_columns_u8", panel_columns, py::arg("isa"), py::arg("codes"), py::arg("width"));
     kernels.def("panel_rows_u8", panel_rows, py::arg("isa"), py::arg("codes"), py::arg("k"));
     kernels.def("panel_packed_u8", panel_packed, py::arg("isa"), py::arg("bits"), py::arg("packed"), py::arg("k"));
+    kernels.def("spread_panel_u8", spread_panel, py::arg("isa"), py::arg("bits"), py::arg("packed"), py::arg("k"));
     kernels.def("gemm_u8s8", gemm_bytes, py::arg("isa"), py::arg("n"), py::arg("quads"), py::arg("bits"), py::arg("a"),
                 py::arg("sums"), py::arg("panels"), py::arg("zeros"), py::arg("column_scales"), py::arg("row_scales"),
                 py::arg("starts"), py::arg("c").noconvert(), py::arg("low"), py::arg("high"));
     kernels.def("dots_u8s8", dots, py::arg("isa"), py::arg("bits"), py::arg("packed"), py::arg("k"), py::arg("block"),
                 py::arg("x"), py::arg("sums"), py::arg("x_scales"), py::arg("scales"), py::arg("zeros"),
-                py::arg("y").noconvert());
+                py::arg("y").noconvert(), py::arg("panels") = false);
     kernels.def("gemm_s16", gemm, py::arg("isa"), py::arg("n"), py::arg("pairs"), py::arg("a"), py::arg("panels"),
                 py::arg("column_scales"), py::arg("row_scales"), py::arg("starts"), py::arg("c").noconvert(),
                 py::arg("low"), py::arg("high"));

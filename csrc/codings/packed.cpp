@@ -61,7 +61,9 @@ std::uint64_t stored_workspace(const Coding& with, Layout layout) noexcept {
 Status decode_stored(const Coding& with, Layout layout, Bytes in, unsigned bits, std::uint64_t claim, MutableBytes out,
                      MutableBytes workspace) noexcept {
     switch (layout) {
-        case Layout::plain: break;
+        case Layout::plain:
+        case Layout::row_panels:
+        case Layout::column_panels: break;
         case Layout::codes: return decode_packed(with, in, bits, claim, out, workspace);
         case Layout::wide: return decode_wide(with, in, bits, claim, out, workspace);
         case Layout::bounded: return decode_bounded(in, out, workspace);

@@ -7,8 +7,9 @@
 namespace bitpress {
 
 // Numbers are the file format's. codes: a frame of codes of 1..7 bits, one a byte. wide: codes of 9..16 bits, wide.h's.
-// bounded: a frame of bounded.h, whose own frames are of rANS.
-enum class Layout : std::uint8_t { plain = 0, codes = 1, wide = 2, bounded = 3 };
+// bounded: a frame of bounded.h, whose own frames are of rANS. row_panels, column_panels: what the coding alone gives,
+// codes in the order of the same name (tensor.h).
+enum class Layout : std::uint8_t { plain = 0, codes = 1, wide = 2, bounded = 3, row_panels = 4, column_panels = 5 };
 
 // What stored bytes claim to hold: decoded bytes, or codes where the layout is of codes.
 Status stored_claim(const Coding& with, Layout layout, Bytes in, std::uint64_t* claim) noexcept;

@@ -2,6 +2,7 @@
 #include "codings/bounded.h"
 #include "format/parts.h"
 #include "format/text.h"
+#include "tensor/panels.h"
 
 namespace bitpress {
 
@@ -248,13 +249,18 @@ struct File::Reader {
         for (unsigned k = 0; k < streams->count; ++k) {
             const auto& s = streams->at[k];
             if (coding(s.coding) == nullptr) return refuse(Status::unsupported, "unknown coding", i);
-            if (s.layout > Layout::bounded) return refuse(Status::unsupported, "unknown layout", i);
+            if (s.layout > Layout::column_panels) return refuse(Status::unsupported, "unknown layout", i);
             if ((s.layout == Layout::bounded) != tensor.bounded || (tensor.bounded && s.coding != CodingId::rans)) {
                 return refuse(Status::corrupt, "a layout or coding that its values do not have", i);
             }
+            const Order order = order_of(s.layout);
             const bool coded_codes = s.role == Role::codes && s.coding != CodingId::raw;
-            if (s.layout != Layout::plain && !coded_codes && !tensor.bounded) {
+            const bool codes = order == Order::elements ? coded_codes : s.role == Role::codes;
+            if (s.layout != Layout::plain && !codes && !tensor.bounded) {
                 return refuse(Status::corrupt, "a layout of codes where there are none", i);
+            }
+            if (!has_order(tensor.shape, tensor.scheme, order)) {
+                return refuse(Status::corrupt, "panels of what does not fill them", i);
             }
             if (s.layout == Layout::codes && coding(s.coding)->decode_codes == nullptr) {
                 return refuse(Status::corrupt, "a layout that its coding does not have", i);

@@ -81,6 +81,9 @@ struct Kernels {
 // Whether products of bytes by gemm_codes_s8 are faster than those of 16 bits by gemm_s16, which give the same sums.
 inline bool multiplies_codes(const Kernels& table) noexcept { return table.isa == Isa::avx512vnni; }
 
+// Whether panel_dots_u8s8 is faster for a row or a few than spread_panel_u8 and gemm_u8s8, which give the same sums.
+inline bool multiplies_panels(const Kernels& table) noexcept { return table.isa == Isa::avx512vnni; }
+
 // The table in use: the best this CPU runs, or the one BITPRESS_ISA names. Null where BITPRESS_ISA names
 // a set that this CPU or this build lacks: never a silent fallback.
 const Kernels* kernels() noexcept;

@@ -1,9 +1,11 @@
 // Gemm and MatMul by bytes: weight codes of 2 to 8 bits, each row of activations as 8-bit codes with a scale for each
 // block of k. Sums of a block are exact; blocks are added as floats, in order. A few rows of activations read packed
-// rows of weights as they are; more of them use panels of a byte a code, a tile at a time.
+// rows of weights as they are; more of them use panels of a byte a code, a tile at a time: laid out from rows, or,
+// where the weights stand in panels, read there (8 bits) or spread to bytes.
 #include <string.h>
 
 #include "ops/matrix.h"
+#include "tensor/panels.h"
 
 namespace bitpress {
 namespace {
@@ -15,6 +17,7 @@ constexpr std::uint64_t most_rows = 512;     // of activations at once
 constexpr std::uint64_t wide = 512;          // columns of weights at once, where a line of codes is of columns
 constexpr std::uint64_t narrow = 32;         // where it is of k: then some thousand k, so that lines are read far on
 constexpr std::uint64_t deep = 1024;         // that many; both ways tiles of weights are 32 to 256 KiB
+constexpr std::uint64_t shallow = 256;       // of what stands in panels: a panel's bytes stay in the nearest cache
 constexpr std::uint64_t dots_columns = 64;   // that one worker takes at a time then
 constexpr std::uint64_t quantized_rows = 8;  // that one worker quantizes at a time
 constexpr std::uint64_t dots_rows = 3;       // up to here rows of activations one by one are faster
@@ -35,10 +38,16 @@ struct Layout {
         zeros = round_up(column_scales + p.block_n * blocks_of_tile, 16);
         block = round_up(zeros + p.block_n * blocks_of_tile, 16);
         panels = block + (p.integer == 3 ? 0 : round_up(p.block_m, 16) * p.block_n);
-        codes = panels + p.block_n * round_up(p.tile_k, 4) / sizeof(float);
-        own = codes + p.block_n * round_up(p.tile_k, 4) / sizeof(float);
+        codes = panels + p.tile_panels * panel * round_up(p.tile_k, 4) / sizeof(float);
+        own = codes + (p.in_panels != 0 ? 0 : p.block_n * round_up(p.tile_k, 4) / sizeof(float));
     }
 };
+
+// Whether weights stand in the panels that a product reads, and each block of k in whole groups of them.
+bool reads_panels(const TensorView& view, const MatrixParams& p) noexcept {
+    if (view.order != (p.trans_b != 0 ? Order::row_panels : Order::column_panels)) return false;
+    return p.block_k == p.k || p.block_k % panel_inputs(view.scheme.bits) == 0;
+}
 
 // k of the smallest block that packed rows can be read in; 0 where their codes must be unpacked first.
 std::uint64_t packed_unit(const Scheme& scheme, const MatrixParams& p) noexcept {
@@ -55,7 +64,7 @@ struct Product {
     const TensorView& weights;
 
     unsigned bits() const noexcept { return weights.scheme.bits; }
-    bool packed() const noexcept { return packed_unit(weights.scheme, p) != 0; }
+    bool packed() const noexcept { return weights.order == Order::elements && packed_unit(weights.scheme, p) != 0; }
     std::uint64_t spread() const noexcept { return packed() ? 8 / bits() : 1; }
     std::int8_t* codes() const noexcept { return reinterpret_cast<std::int8_t*>(context.scratch); }
     float* own(unsigned part) const noexcept { return context.scratch + at.first + part * at.own; }
@@ -65,6 +74,9 @@ struct Product {
         return weights.stream(Role::codes).data() + row * stride();
     }
     std::uint64_t stride() const noexcept { return p.k * bits() / 8; }
+    const std::uint8_t* stored_panel(std::uint64_t column) const noexcept {
+        return weights.stream(Role::codes).data() + column / panel * panel_bytes(p.k, bits());
+    }
     const std::uint8_t* scales() const noexcept { return weights.stream(Role::scales).data(); }
     const std::uint8_t* stored_zeros() const noexcept {  // null where symmetric
         return weights.scheme.affine ? weights.stream(Role::zeros).data() : nullptr;
@@ -90,24 +102,26 @@ struct Product {
     }
 
     // `lines` runs of `length` codes, `apart` from each other, from code `first` on: where they stand, if they are
-    // bytes, else in `room`; *step: from one to the next.
+    // bytes in this order, else in `room`; *step: from one to the next.
     const std::uint8_t* unpack(std::uint64_t first, std::uint64_t lines, std::uint64_t length, std::uint64_t apart,
                                std::uint8_t* room, std::uint64_t* step) const noexcept {
-        const Bytes from = weights.stream(Role::codes);
-        *step = bits() == 8 ? apart : length;
-        if (bits() == 8) return from.data() + first;
+        const bool in_place = bits() == 8 && weights.order == Order::elements;
+        *step = in_place ? apart : length;
+        if (in_place) return weights.stream(Role::codes).data() + first;
         for (std::uint64_t i = 0; i < lines; ++i) {
-            context.kernels->unpack_bits(from.data(), from.size(), first + i * apart, length, bits(),
-                                         room + i * length);
+            read_codes(*context.kernels, weights, first + i * apart, static_cast<std::size_t>(length),
+                       room + i * length);
         }
         return room;
     }
 
-    // Columns [n0, n0 + width), k from k0 on: panels, and of each block scales and zeros.
+    // Columns [n0, n0 + width), k from k0 on: panels, unless they stand as such, and of each block scales and zeros.
     void read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* own) const noexcept {
         auto* room = reinterpret_cast<std::uint8_t*>(own + at.codes);
         std::uint64_t step = 0;
-        if (packed()) {
+        if (p.in_panels != 0) {
+            // one by one, when they are used
+        } else if (packed()) {
             context.kernels->panel_packed_u8(bits(), packed_row(n0) + k0 * bits() / 8, stride(), width, depth,
                                              panels(own));
         } else if (p.trans_b != 0) {
@@ -139,10 +153,16 @@ struct Product {
         const std::uint8_t* zeros = stored_zeros() == nullptr ? nullptr : stored_zeros() + n0 * row_step();
         for (std::uint64_t i = 0; i < rows; ++i) {
             float* to = y + i * p.n + n0;
-            context.kernels->dots_u8s8(bits(), packed_row(n0), stride(), width, p.k, p.block_k,
-                                       codes() + i * at.row_codes, sums() + i * blocks(),
-                                       context.scratch + at.row_scales + i * blocks(), from, zeros, row_step(),
-                                       block_step(), to);
+            const std::int8_t* x = codes() + i * at.row_codes;
+            const std::int32_t* x_sums = sums() + i * blocks();
+            const float* x_scales = context.scratch + at.row_scales + i * blocks();
+            if (p.in_panels != 0) {
+                context.kernels->panel_dots_u8s8(bits(), stored_panel(n0), width / panel, p.k, p.block_k, x, x_sums,
+                                                 x_scales, from, zeros, row_step(), block_step(), to);
+            } else {
+                context.kernels->dots_u8s8(bits(), packed_row(n0), stride(), width, p.k, p.block_k, x, x_sums, x_scales,
+                                           from, zeros, row_step(), block_step(), to);
+            }
             context.kernels->affine_f32(to, width, 1.0F, 0.0F, p.bounds.low, p.bounds.high, to);
         }
     }
@@ -156,12 +176,33 @@ struct Product {
         }
     }
 
+    // The panel of columns n0 + j.. in the tile of columns from n0 and k from k0 on.
+    const std::uint8_t* panel_of(std::uint64_t n0, std::uint64_t j, std::uint64_t k0, std::uint64_t depth,
+                                 float* own) const noexcept {
+        if (p.in_panels == 0) return panels(own) + j * round_up(depth, 4);
+        const std::uint8_t* from = stored_panel(n0 + j) + group_bytes(k0, bits());
+        if (bits() == 8) return from;
+        context.kernels->spread_panel_u8(bits(), from, static_cast<std::size_t>(depth), panels(own));
+        return panels(own);
+    }
+
+    // Fetches what stands in the file as far behind k codes of a panel as a tile is long, or the same k of the next
+    // panel where that is its end. Any address may be asked for.
+    void fetch_ahead(std::uint64_t column, std::uint64_t k, std::uint64_t some) const noexcept {
+        constexpr std::uint64_t line = 64;
+        const bool last = k + p.tile_k >= p.k;
+        const std::uint8_t* from = stored_panel(last ? column + panel : column);
+        from += group_bytes(last ? k % p.tile_k : k + p.tile_k, bits());
+        for (std::uint64_t i = 0; i < group_bytes(some, bits()); i += line) __builtin_prefetch(from + i, 0, 2);
+    }
+
     // One panel of a tile, block by block.
-    void add_panel(std::uint64_t rows, std::uint64_t width, std::uint64_t k0, std::uint64_t depth,
+    void add_panel(std::uint64_t rows, std::uint64_t width, std::uint64_t column, std::uint64_t k0, std::uint64_t depth,
                    const std::uint8_t* from, const float* column_scales, const std::int32_t* zeros, const float* starts,
                    float* out) const noexcept {
         for (std::uint64_t k = k0; k < k0 + depth; k += p.block_k) {
             const std::uint64_t some = p.depth_at(k);
+            if (p.in_panels != 0) fetch_ahead(column, k, some);
             const std::uint64_t block = k / p.block_k * p.block_m;
             const bool last = k + some == p.k;
             context.kernels->gemm_u8s8(
@@ -182,8 +223,8 @@ struct Product {
             const std::uint64_t depth = smaller(p.tile_k, p.k - k0);
             read(n0, width, k0, depth, own);
             for (std::uint64_t j = 0; j < width; j += panel) {
-                const std::uint8_t* from = panels(own) + j * round_up(depth, 4);
-                add_panel(rows, smaller(panel, width - j), k0, depth, from, own + at.column_scales + j,
+                const std::uint8_t* from = panel_of(n0, j, k0, depth, own);
+                add_panel(rows, smaller(panel, width - j), n0 + j, k0, depth, from, own + at.column_scales + j,
                           reinterpret_cast<const std::int32_t*>(own + at.zeros) + j, starts, out + j);
             }
         }
@@ -225,15 +266,21 @@ bool matrix_takes_bytes(const PlanContext& context, const MatrixParams& p) noexc
 
 Status plan_byte_matrix(PlanContext& context, MatrixParams* p) noexcept {
     const Scheme& scheme = context.inputs[1].stored->scheme;
+    const TensorView& stored = *context.inputs[1].stored;
     const std::uint64_t unit = packed_unit(scheme, *p);
-    const bool dots = unit != 0 && p->m <= dots_rows && scales_in_place(*context.inputs[1].stored);
-    p->integer = dots ? 3 : 2;
     context.products = Products::s8;
     const std::uint64_t blocks = (p->k - 1) / usual_k + 1;
     const std::uint64_t even = round_up((p->k - 1) / blocks + 1, unit != 0 ? unit : 4);
     p->block_k = smaller(p->k, scheme.granularity == Granularity::group ? scheme.group_size : even);
-    p->tile_k = p->trans_b != 0 ? smaller(round_up(p->k, p->block_k), round_up(deep, p->block_k)) : p->block_k;
-    p->block_n = smaller(round_up(p->n, panel), p->trans_b != 0 ? narrow : wide);
+    p->in_panels = reads_panels(stored, *p) ? 1 : 0;
+    const bool direct =
+        p->in_panels != 0 ? multiplies_panels(*kernels()) : unit != 0 && stored.order == Order::elements;
+    const bool dots = direct && p->m <= dots_rows && scales_in_place(stored);
+    p->integer = dots ? 3 : 2;
+    const bool along = p->trans_b != 0 || p->in_panels != 0;  // codes stand along k
+    const std::uint64_t depth = round_up(p->in_panels != 0 ? shallow : deep, p->block_k);
+    p->tile_k = along ? smaller(round_up(p->k, p->block_k), depth) : p->block_k;
+    p->block_n = smaller(round_up(p->n, panel), along ? narrow : wide);
     p->block_m = smaller(p->m, most_rows);
     if (dots) {
         p->block_n = smaller(round_up(p->n, panel), dots_columns);
@@ -241,6 +288,7 @@ Status plan_byte_matrix(PlanContext& context, MatrixParams* p) noexcept {
     } else {
         p->block_n = share_matrix(context, *p);
     }
+    p->tile_panels = p->in_panels == 0 ? p->block_n / panel : scheme.bits == 8 ? 0 : 1;
     const Layout at(*p);
     context.tile_floats = dots ? 0 : context.parts * (at.own - at.panels);
     context.scratch_floats = at.first + context.parts * at.own;

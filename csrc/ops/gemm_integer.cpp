@@ -54,7 +54,7 @@ struct Product {
     // Weights of columns [n0, n0 + width), k from k0 on, as panels; their scales.
     void read(std::uint64_t n0, std::uint64_t width, std::uint64_t k0, std::uint64_t depth, float* own) const noexcept {
         auto* room = reinterpret_cast<std::uint8_t*>(own + at.codes);
-        const bool bytes = weights.view.scheme.bits == 8;
+        const bool bytes = weights.in_place();
         const bool transposed = p.trans_b != 0;
         const std::uint64_t lines = transposed ? width : depth;
         const std::uint64_t length = transposed ? depth : width;

@@ -2,10 +2,11 @@
 #pragma once
 
 #include "ops/op.h"
+#include "tensor/panels.h"
 
 namespace bitpress {
 
-// Whether a stored tensor's values are scale * integer with -128 <= integer <= 128, and its codes stand in order.
+// Whether a stored tensor's values are scale * integer with -128 <= integer <= 128.
 inline bool has_integers(const TensorView& view) noexcept {
     const Scheme& scheme = view.scheme;
     return scheme.structure == Structure::dense && scheme.values == Values::integer && !scheme.affine &&
@@ -22,13 +23,12 @@ struct IntegerCodes {
         const float stored = load_le<float>(view.stream(Role::scales).data() + 4 * index);
         return one_bit() ? stored * 0.5F : stored;
     }
-    // Codes first..first + n - 1, in place where they are bytes, else in `room`.
+    bool in_place() const noexcept { return view.scheme.bits == 8 && view.order == Order::elements; }
+    // Codes first..first + n - 1, in place where they are bytes in this order, else in `room`.
     const std::uint8_t* read(const Kernels& kernels, std::uint64_t first, std::uint64_t n,
                              std::uint8_t* room) const noexcept {
-        const Bytes packed = view.stream(Role::codes);
-        if (view.scheme.bits == 8) return packed.data() + first;
-        kernels.unpack_bits(packed.data(), packed.size(), static_cast<std::size_t>(first), static_cast<std::size_t>(n),
-                            view.scheme.bits, room);
+        if (in_place()) return view.stream(Role::codes).data() + first;
+        read_codes(kernels, view, first, static_cast<std::size_t>(n), room);
         return room;
     }
 };

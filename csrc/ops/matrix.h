@@ -9,7 +9,9 @@ struct MatrixParams {
     std::uint64_t m = 0, n = 0, k = 0;  // of one product
     std::uint64_t trans_a = 0, trans_b = 0;
     std::uint64_t block_n = 0, block_k = 0;
-    std::uint64_t tile_k = 0;  // by bytes: k of weights laid out at once, a multiple of block_k
+    std::uint64_t tile_k = 0;       // by bytes: k of weights laid out at once, a multiple of block_k
+    std::uint64_t tile_panels = 0;  // and panels of them that have a place in scratch
+    std::uint64_t in_panels = 0;    // by bytes: 1: weights stand in panels
     std::uint64_t cursor_floats = 0;
     std::uint64_t panel_floats = 0, tile_floats = 0;  // of a worker's scratch
     std::uint64_t b_rows = 0, b_columns = 0;          // the whole of b as a matrix

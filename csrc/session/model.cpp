@@ -89,6 +89,7 @@ Status Model::load_tensor(const StoredTensor& tensor, bool leave, Memory* memory
         const StoredStream stream = file_.stream(tensor.first_stream + i);
         const auto role = static_cast<unsigned>(stream.role);
         if (role >= role_count) return Status::unsupported;
+        if (stream.role == Role::codes) loaded.order = order_of(stream.layout);
         if (leave && stream.role == Role::codes && stream.coding != CodingId::raw &&
             stream.decoded_bytes >= least_left) {
             if (stream.decoded_bytes > most[role]) return Status::corrupt;

@@ -3,6 +3,7 @@
 
 #include "kernels/kernels.h"
 #include "tensor/mask.h"
+#include "tensor/panels.h"
 #include "tensor/runs.h"
 
 namespace bitpress {
@@ -54,6 +55,9 @@ void codes_block(const Kernels& k, const TensorView& view, std::uint64_t first, 
                  std::uint64_t* survivors, Code* codes) noexcept {
     const Bytes packed = view.stream(Role::codes);
     if (!is_sparse(view.scheme)) {
+        if constexpr (sizeof(Code) == 1) {
+            if (view.order != Order::elements) return read_panels(view, first, n, codes);
+        }
         unpack_block(k, packed, first, n, view.scheme.bits, codes);
         return;
     }

@@ -222,6 +222,8 @@ class kernels:
     @staticmethod
     def panel_packed_u8(isa: str, bits: int, packed: NDArray[Any], k: int) -> NDArray[Any]: ...
     @staticmethod
+    def spread_panel_u8(isa: str, bits: int, packed: NDArray[Any], k: int) -> NDArray[Any]: ...
+    @staticmethod
     def gemm_u8s8(
         isa: str,
         n: int,
@@ -251,6 +253,7 @@ class kernels:
         scales: NDArray[Any],
         zeros: NDArray[Any] | None,
         y: NDArray[Any],
+        panels: bool = False,
     ) -> None: ...
     @staticmethod
     def gemm_s16(

@@ -19,6 +19,7 @@ from .model import Model
 from .plans import LazyTensors, Plan, Reader
 from .recipe import Recipe
 from .scheme import Coded, Granularity, Scheme
+from .targets import check_target
 from .tensor import PackedTensor, TensorSpec
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def compress(
     example_inputs: Any = None,
     progress: Progress | None = None,
     resume: str | os.PathLike[str] | None = None,
+    target: str | None = None,
 ) -> Model:
     """Press a network by a recipe: int8 per channel, Huffman-coded, where none is given.
 
@@ -60,6 +62,10 @@ def compress(
     ``optimize``: fold batch norms and fuse activations of a graph; norms are not folded where the recipe is lossless,
     since that changes weights.
 
+    ``target``: the CPUs that the file is laid out for: "generic" (the default), "x86-64-v3" (AVX2), "x86-64-v4"
+    (AVX-512) or "armv8". Matrices of 2-, 4- and 8-bit codes then stand as those CPUs multiply them; every CPU runs the
+    file, with the same results.
+
     Weights that an ONNX file holds as integer codes (DequantizeLinear of constants, the operators that multiply codes,
     MatMulNBits) are taken over: the same codes, scales and zero points, under the coding of the rule that names them.
 
@@ -71,6 +77,8 @@ def compress(
     or operator that bitpress does not have, CalibrationError for inputs that do not fit the network, FormatError for a
     file of another kind, OSError where it cannot be read.
     """
+    if target is not None:
+        check_target(target)
     if recipe is None:
         recipe = Recipe.int() if calibration is None else Recipe.feedback()
     opened = open_source(source, example_inputs)
@@ -96,7 +104,7 @@ def compress(
     metadata = {key: value for key, value in getattr(opened, "metadata", {}).items() if key != "format"}
     in_memory = not isinstance(source, str | os.PathLike)
     packed: Mapping[str, PackedTensor] = {name: tensors[name] for name in tensors} if in_memory else tensors
-    return Model(packed, graph, {**metadata, **recipe.metadata})
+    return Model(packed, graph, {**metadata, **recipe.metadata}, target)
 
 
 def _optimized(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from .container import Base, Container, open_container, write
 from .graph import Graph
 from .graph_bytes import encode
+from .targets import orders_for
 from .tensor import PackedTensor, TensorSpec
 
 __all__ = ["Model", "load"]
@@ -17,17 +18,27 @@ __all__ = ["Model", "load"]
 
 @dataclass(frozen=True)
 class Model:
-    """What a file holds. ``tensors`` may be lazy: each is made when asked for."""
+    """What a file holds. ``tensors`` may be lazy: each is made when asked for.
+
+    ``target``: which CPUs it is laid out for when it is saved: "generic", "x86-64-v3", "x86-64-v4" or "armv8"; None:
+    as the file that it was loaded from, else generic.
+    """
 
     tensors: Mapping[str, PackedTensor]
     graph: Graph | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
 
     def specs(self) -> list[TensorSpec]:
-        """What each tensor is, in order; lazy tensors are asked, not made."""
+        """What each tensor is, in order; lazy tensors are asked, not made. SchemeError for a target that is none."""
         if isinstance(self.tensors, _Announced):
-            return self.tensors.specs()
-        return [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in self.tensors.items()]
+            specs = self.tensors.specs()
+        else:
+            specs = [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in self.tensors.items()]
+        if self.target is None:
+            return specs
+        orders = orders_for(self.target, self.graph, specs)
+        return [replace(spec, order=orders[spec.name]) for spec in specs]
 
     def save(self, path: str | os.PathLike[str], *, base: Any = None) -> None:
         """Write the model to one file: whole, or not at all. The same model gives the same bytes.
@@ -67,7 +78,7 @@ class _Stored(Mapping[str, PackedTensor]):
 
     def specs(self) -> list[TensorSpec]:
         return [
-            TensorSpec(name, record.dtype, record.shape, self._container.scheme(name))
+            TensorSpec(name, record.dtype, record.shape, self._container.scheme(name), record.order)
             for name, record in self._container.tensors.items()
         ]
 

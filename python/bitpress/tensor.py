@@ -26,6 +26,7 @@ from .dtypes import (
 )
 from .errors import CorruptError, FormatError, SchemeError, ShapeError, UnsupportedError
 from .masks import check_groups, pack_mask, stored_mask, unpack_mask
+from .panels import Order
 from .scheme import Bounded, Codebook, Coded, Granularity, Integer, Keep, Numbers, Scheme, Structure
 from .tensor_report import Report
 
@@ -57,6 +58,7 @@ class TensorSpec:
     dtype: str  # safetensors' name
     shape: tuple[int, ...]
     scheme: Scheme = field(default_factory=Scheme)
+    order: Order = Order.ELEMENTS  # of its codes in the file
 
     @property
     def elements(self) -> int:
@@ -297,7 +299,8 @@ def pack(array: npt.ArrayLike, scheme: Scheme | None = None, *, name: str | None
     except UnsupportedError as error:
         raise UnsupportedError(f"{label}: {error}") from None
     data = array_bytes(source)
-    if source.flags.writeable and np.shares_memory(source, np.asarray(data)) and _keeps(scheme):
+    kept = scheme is None or (isinstance(scheme.values, Keep) and not scheme.is_sparse)
+    if kept and source.flags.writeable and np.shares_memory(source, np.asarray(data)):
         data = memoryview(bytes(data))
     return pack_bytes(data, dtype, source.shape, scheme or Scheme(), name=label)
 
@@ -327,10 +330,6 @@ def pack_bytes(
     return PackedTensor(
         dtype, tuple(shape), scheme, {Role(role): memoryview(stream) for role, stream in streams.items()}
     )
-
-
-def _keeps(scheme: Scheme | None) -> bool:
-    return scheme is None or (isinstance(scheme.values, Keep) and not scheme.is_sparse)
 
 
 def _pack_kept(view: memoryview, dtype: str, shape: tuple[int, ...], scheme: Scheme, name: str) -> Mapping[int, Buffer]:

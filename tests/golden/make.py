@@ -19,6 +19,7 @@ from bitpress.container import Base, write
 from bitpress.dtypes import DTYPES, stored_bytes
 from bitpress.graph import Body, Graph, Node, Value
 from bitpress.graph_bytes import encode
+from bitpress.panels import Order
 from bitpress.tensor import PackedTensor, TensorSpec, pack_bytes
 
 
@@ -46,8 +47,12 @@ def store(
     graph: bytes = b"",
     metadata: dict[str, str] | None = None,
     base: dict[str, PackedTensor] | None = None,
+    orders: dict[str, Order] | None = None,
 ) -> None:
-    specs = [TensorSpec(name, t.dtype, t.shape, t.scheme) for name, t in tensors.items()]
+    told = orders or {}
+    specs = [
+        TensorSpec(name, t.dtype, t.shape, t.scheme, told.get(name, Order.ELEMENTS)) for name, t in tensors.items()
+    ]
     write(path, specs, tensors.values(), graph=graph, metadata=metadata, base=Base(base) if base else None)
 
 
@@ -252,9 +257,26 @@ def bounded(path: Path) -> None:
     store(path, tensors)
 
 
+def panels(path: Path) -> None:
+    """Matrices in panels, of rows and of columns, raw and coded; beside them one that is not."""
+    tensors, orders = {}, {}
+    for bits in (2, 4, 8):
+        for order, shape in ((Order.ROW_PANELS, (32, 48)), (Order.COLUMN_PANELS, (64, 16))):
+            for coding in ("raw", "huffman", "rans"):
+                name = f"{bits} {order.name.lower()} {coding}"
+                scheme = bp.Scheme.int(bits, axis=1 - shape[0] // 64, symmetric=bits != 4, coding=coding)
+                tensors[name], orders[name] = bp.pack(weights(shape, 70 + bits), scheme), order
+    tensors["groups"] = bp.pack(weights((16, 64), 80), bp.Scheme.int(4, group_size=32))
+    orders["groups"] = Order.ROW_PANELS
+    tensors["by elements"] = tensors["8 row_panels raw"]
+    tensors["empty"] = bp.pack(np.zeros((0, 32), np.float32), bp.Scheme.int(8))
+    orders["empty"] = Order.ROW_PANELS
+    store(path, tensors, orders=orders)
+
+
 FILES: dict[str, Callable[[Path], None]] = {
     f"{make.__name__}.safetensors": make
-    for make in (none, plain, schemes, sparse, coded, rows, network, bodies, delta, bounded)
+    for make in (none, plain, schemes, sparse, coded, rows, network, bodies, delta, bounded, panels)
 }
 
 

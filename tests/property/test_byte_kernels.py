@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bitpress import _core
 from bitpress.reference import integer_kernels as oracle
+from bitpress.reference.panels import stand_in_panels
 
 ISAS = _core.isas()
 seeds = st.integers(0, 2**32 - 1)
@@ -85,6 +86,17 @@ def test_panel_packed(isa: str, bits: int, width: int, blocks: int, extra: int, 
 
 
 @pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("bits", [2, 4])
+@settings(max_examples=30, deadline=None)
+@given(groups=st.integers(0, 20), seed=seeds)
+def test_spread_panel(isa: str, bits: int, groups: int, seed: int) -> None:
+    k = groups * 32 // bits
+    codes = np.random.default_rng(seed).integers(0, 1 << bits, (16, k), np.uint8)
+    stored = np.frombuffer(stand_in_panels(codes, bits), np.uint8)
+    assert np.array_equal(_core.kernels.spread_panel_u8(isa, bits, stored, k), oracle.pack_quads(codes.T))
+
+
+@pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
 @settings(max_examples=60, deadline=None)
 @given(
@@ -122,7 +134,7 @@ def test_gemm(
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize(("bits", "panels"), [(2, False), (4, False), (2, True), (4, True), (8, True)])
 @settings(max_examples=40, deadline=None)
 @given(
     rows=st.integers(0, 35),
@@ -132,9 +144,12 @@ def test_gemm(
     affine=st.booleans(),
     seed=seeds,
 )
-def test_dots(isa: str, bits: int, rows: int, units: int, block: int, extreme: bool, affine: bool, seed: int) -> None:
+def test_dots(
+    isa: str, bits: int, panels: bool, rows: int, units: int, block: int, extreme: bool, affine: bool, seed: int
+) -> None:
     random = np.random.default_rng(seed)
-    unit = 256 // bits
+    unit = (32 if panels else 256) // bits
+    rows = rows // 16 * 16 if panels else rows
     k, block = units * unit, block * unit
     x = random.integers(-127, 128, k).astype(np.int8)
     codes = random.integers(0, 1 << bits, (rows, k), np.uint8)
@@ -153,6 +168,9 @@ def test_dots(isa: str, bits: int, rows: int, units: int, block: int, extreme: b
         part = x[None, first : first + block]
         want = oracle.gemm(want, part, weights, scales[:, index], x_scales[index : index + 1], -np.inf, np.inf)
     given_zeros = zeros if affine else None
-    packed, order = pack(codes, bits), in_order(x, 8 // bits)
-    _core.kernels.dots_u8s8(isa, bits, packed, k, block, order, sums, x_scales, scales, given_zeros, y)
+    if panels:
+        packed, order = np.frombuffer(stand_in_panels(codes, bits), np.uint8).reshape(rows, k * bits // 8), x
+    else:
+        packed, order = pack(codes, bits), in_order(x, 8 // bits)
+    _core.kernels.dots_u8s8(isa, bits, packed, k, block, order, sums, x_scales, scales, given_zeros, y, panels)
     assert np.array_equal(y, want[0])

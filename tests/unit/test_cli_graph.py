@@ -69,3 +69,21 @@ def test_a_plan_says_what_a_run_takes() -> None:
     value = 512 * 64 * 4
     assert 2 * value <= memory.live <= memory.arena < 3 * value
     assert session.plan().memory.arena < memory.arena
+
+
+@pytest.mark.parametrize("target", [None, "generic", "armv8"])
+def test_a_target_is_written_and_shown(target: str | None, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    from onnx_models import model, node
+
+    tensors = {"w": np.random.default_rng(1).standard_normal((64, 48), np.float32)}
+    onnx.save(model([node("MatMul", "x w", "y")], {"x": (3, 64)}, ["y"], tensors), tmp_path / "net.onnx")
+    options = ["--target", target] if target else []
+    assert call("compress", tmp_path / "net.onnx", "-o", tmp_path / "net.bp", "--coding", "raw", *options)[0] == 0
+    status, out = call("inspect", tmp_path / "net.bp", "--json")
+    assert status == 0
+    laid_out = target == "armv8"
+    assert json.loads(out)["tensors"][0]["in_panels"] == laid_out
+    assert json.loads(out)["targets"] == (["x86-64-v3", "x86-64-v4", "armv8"] if laid_out else ["generic"])
+    status, out = call("inspect", tmp_path / "net.bp")
+    assert status == 0 and ("1 tensor in panels" in out) == laid_out

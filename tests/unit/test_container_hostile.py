@@ -176,7 +176,7 @@ HOSTILE: dict[str, tuple[Edit, str]] = {
     "a stream inside the manifest": (lambda f: move_stream(f, 0, -5000), "a stream is not in its place"),
     "swapped streams": (lambda f: (move_stream(f, 1, 8), move_stream(f, 2, -8)), "a stream is not in its place"),
     "an unknown coding": (lambda f: set_stream_byte(f, 0, 14, 5), "'aa': unknown coding"),
-    "an unknown layout": (lambda f: set_stream_byte(f, 0, 15, 4), "'aa': unknown layout"),
+    "an unknown layout": (lambda f: set_stream_byte(f, 0, 15, 6), "'aa': unknown layout"),
     "a bounded layout of what is not": (lambda f: set_stream_byte(f, 0, 15, 3), "'aa': a layout or coding"),
     "codes where there are none": (lambda f: set_stream_byte(f, 0, 15, 1), "'aa': a layout of codes"),
     "wide codes where there are none": (lambda f: set_stream_byte(f, 0, 15, 2), "'aa': a layout of codes"),

@@ -67,6 +67,23 @@ static void panels_of(const uint8_t* packed, size_t stride, size_t width, size_t
     }
 }
 
+template <unsigned bits>
+static void spread_of(const uint8_t* packed, size_t k, uint8_t* panel) noexcept {
+    constexpr size_t half = 2 * panel_columns;  // bytes of a quad
+    const __m256i mask = _mm256_set1_epi8((1 << bits) - 1);
+    for (size_t p = 0; p < k; p += 32 / bits, packed += 2 * half) {
+        __m256i word[2] = {load(packed), load(packed + half)};
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 8 / bits; ++i, panel += 2 * half) {
+#pragma GCC unroll 2
+            for (size_t v = 0; v < 2; ++v) {
+                _mm256_storeu_si256(reinterpret_cast<__m256i*>(panel + v * half), _mm256_and_si256(word[v], mask));
+                word[v] = _mm256_srli_epi16(word[v], bits);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 void quantize_row_s8(const float* x, size_t k, size_t spread, int8_t* codes, float* scale, int32_t* sum) noexcept {
@@ -167,6 +184,14 @@ void panel_packed_u8(unsigned bits, const uint8_t* packed, size_t stride, size_t
                 panel[at / 4 * (4 * panel_columns) + (j - whole) * 4 + at % 4] = static_cast<uint8_t>(value);
             }
         }
+    }
+}
+
+void spread_panel_u8(unsigned bits, const uint8_t* packed, size_t k, uint8_t* panel) noexcept {
+    if (bits == 4) {
+        spread_of<4>(packed, k, panel);
+    } else {
+        spread_of<2>(packed, k, panel);
     }
 }
 

@@ -101,6 +101,22 @@ static void panels_of(const uint8_t* packed, size_t stride, size_t width, size_t
     }
 }
 
+template <unsigned bits>
+static void spread_of(const uint8_t* packed, size_t k, uint8_t* panel) noexcept {
+    constexpr size_t quad = 4 * panel_columns;  // bytes of one
+    constexpr size_t ahead = 32 * quad;         // the next page too, which the hardware does not foresee
+    const __m512i mask = _mm512_set1_epi8((1 << bits) - 1);
+    for (size_t p = 0; p < k; p += 32 / bits, packed += quad) {
+        _mm_prefetch(reinterpret_cast<const char*>(packed + ahead), _MM_HINT_T0);
+        __m512i word = _mm512_loadu_si512(packed);
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 8 / bits; ++i, panel += quad) {
+            store(panel, _mm512_and_si512(word, mask));
+            word = _mm512_srli_epi16(word, bits);
+        }
+    }
+}
+
 }  // namespace
 
 void quantize_row_s8(const float* x, size_t k, size_t spread, int8_t* codes, float* scale, int32_t* sum) noexcept {
@@ -179,6 +195,14 @@ void panel_packed_u8(unsigned bits, const uint8_t* packed, size_t stride, size_t
         panels_of<4>(packed, stride, width, k, panels);
     } else {
         panels_of<2>(packed, stride, width, k, panels);
+    }
+}
+
+void spread_panel_u8(unsigned bits, const uint8_t* packed, size_t k, uint8_t* panel) noexcept {
+    if (bits == 4) {
+        spread_of<4>(packed, k, panel);
+    } else {
+        spread_of<2>(packed, k, panel);
     }
 }
 

@@ -157,6 +157,35 @@ struct Sixteen {
         }
     }
 
+    // The sums of one panel (16 columns in quads) over k from `first` to `end`.
+    [[gnu::always_inline]] __m512i panel_sums(size_t first, size_t end) const noexcept {
+        constexpr size_t ahead = 64 * 64;  // bytes: the next page too, which the hardware does not foresee
+        constexpr size_t shifts = 8 / bits;
+        const __m512i mask = _mm512_set1_epi8(static_cast<char>((1U << bits) - 1U));
+        const uint8_t* from = of.packed + row / dots_rows * of.stride + 2 * first * bits;
+        __m512i sums[4] = {};
+        for (size_t p = first; p < end; p += 4 * shifts, from += 64) {
+            _mm_prefetch(reinterpret_cast<const char*>(from + ahead), _MM_HINT_T0);
+            __m512i word = _mm512_loadu_si512(from);
+#pragma GCC unroll 4
+            for (size_t i = 0; i < shifts; ++i) {
+                int quad = 0;
+                memcpy(&quad, of.x + p + 4 * i, sizeof quad);
+                const __m512i codes = bits == 8 ? word : _mm512_and_si512(word, mask);
+                sums[i] = _mm512_dpbusd_epi32(sums[i], codes, _mm512_set1_epi32(quad));
+                if (i + 1 < shifts) word = _mm512_srli_epi16(word, bits);
+            }
+        }
+        return _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
+    }
+
+    void run_panel() noexcept {
+        for (size_t first = 0, b = 0; first < of.k; first += of.block, ++b) {
+            if (b % dots_rows == 0) read_scales(b);
+            finish(b, panel_sums(first, of.k - first < of.block ? of.k : first + of.block));
+        }
+    }
+
     __m512i zeros(size_t b) const noexcept {
         if (of.zeros == nullptr) return _mm512_set1_epi32(1 << (bits - 1));
         alignas(64) int32_t of_rows[dots_rows] = {};
@@ -234,6 +263,15 @@ static void all_dots(const Dots& of, size_t rows, float* y) noexcept {
     }
 }
 
+template <unsigned bits>
+static void all_panels(const Dots& of, size_t count, float* y) noexcept {
+    for (size_t row = 0; row < count * dots_rows; row += dots_rows) {
+        Sixteen<bits> dots(of, row, dots_rows, y + row);
+        dots.run_panel();
+        _mm512_storeu_ps(y + row, dots.result);
+    }
+}
+
 }  // namespace
 
 void gemm_u8s8(size_t m, size_t n, size_t quads, unsigned, const int8_t* a, size_t lda, const int32_t* sums,
@@ -262,6 +300,19 @@ void dots_u8s8(unsigned bits, const uint8_t* packed, size_t stride, size_t rows,
         all_dots<4>(of, rows, y);
     } else {
         all_dots<2>(of, rows, y);
+    }
+}
+
+void panel_dots_u8s8(unsigned bits, const uint8_t* packed, size_t count, size_t k, size_t block, const int8_t* x,
+                     const int32_t* sums, const float* x_scales, const float* scales, const uint8_t* zeros,
+                     size_t row_step, size_t block_step, float* y) noexcept {
+    const Dots of = {packed, 2 * k * bits, k, block, x, sums, x_scales, scales, zeros, row_step, block_step};
+    if (bits == 8) {
+        all_panels<8>(of, count, y);
+    } else if (bits == 4) {
+        all_panels<4>(of, count, y);
+    } else {
+        all_panels<2>(of, count, y);
     }
 }
 

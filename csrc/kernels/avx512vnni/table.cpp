@@ -11,8 +11,10 @@ void fill(Kernels& table) noexcept {
     table.panel_columns_u8 = panel_columns_u8;
     table.panel_rows_u8 = panel_rows_u8;
     table.panel_packed_u8 = panel_packed_u8;
+    table.spread_panel_u8 = spread_panel_u8;
     table.gemm_u8s8 = gemm_u8s8;
     table.dots_u8s8 = dots_u8s8;
+    table.panel_dots_u8s8 = panel_dots_u8s8;
 }
 
 }  // namespace bitpress::avx512vnni

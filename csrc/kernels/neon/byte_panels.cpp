@@ -115,4 +115,17 @@ void panel_packed_u8(unsigned bits, const uint8_t* packed, size_t stride, size_t
     scalar::panel_packed_u8(bits, packed + whole * stride, stride, width - whole, k, panels + whole * k);
 }
 
+void spread_panel_u8(unsigned bits, const uint8_t* packed, size_t k, uint8_t* panel) noexcept {
+    constexpr size_t quad = 4 * panel_columns;  // bytes of one
+    const uint8x16_t mask = vdupq_n_u8(static_cast<uint8_t>((1U << bits) - 1U));
+    for (size_t p = 0; p < k; p += 32 / bits, packed += quad) {
+        uint8x16_t word[4];
+        for (size_t v = 0; v < 4; ++v) word[v] = vld1q_u8(packed + 16 * v);
+        for (unsigned shift = 0; shift < 8; shift += bits, panel += quad) {
+            const int8x16_t down = vdupq_n_s8(static_cast<int8_t>(-static_cast<int>(shift)));
+            for (size_t v = 0; v < 4; ++v) vst1q_u8(panel + 16 * v, vandq_u8(vshlq_u8(word[v], down), mask));
+        }
+    }
+}
+
 }  // namespace bitpress::neon

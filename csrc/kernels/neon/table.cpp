@@ -50,6 +50,7 @@ void fill(Kernels& table) noexcept {
     table.quantize_row_s8 = quantize_row_s8;
     table.panel_columns_u8 = panel_columns_u8;
     table.panel_packed_u8 = panel_packed_u8;
+    table.spread_panel_u8 = spread_panel_u8;
     table.gemm_u8s8 = gemm_u8s8;
     table.dots_u8s8 = dots_u8s8;
     table.gemm_f32 = gemm_f32;

@@ -69,6 +69,16 @@ void panel_packed_u8(unsigned bits, const uint8_t* packed, size_t stride, size_t
     }
 }
 
+void spread_panel_u8(unsigned bits, const uint8_t* packed, size_t k, uint8_t* panel) noexcept {
+    constexpr size_t quads = 4 * panel_columns;  // bytes of one
+    for (size_t p = 0; p < k; p += 32 / bits, packed += quads) {
+        for (unsigned shift = 0; shift < 8; shift += bits, panel += quads) {
+            for (size_t j = 0; j < quads; ++j)
+                panel[j] = static_cast<uint8_t>(packed[j] >> shift & ((1U << bits) - 1U));
+        }
+    }
+}
+
 void gemm_u8s8(size_t m, size_t n, size_t quads, unsigned bits, const int8_t* a, size_t lda, const int32_t* sums,
                const uint8_t* panels, const int32_t* zeros, const float* column_scales, const float* row_scales,
                const float* starts, float* c, size_t ldc, float low, float high) noexcept {
@@ -93,6 +103,24 @@ void dots_u8s8(unsigned bits, const uint8_t* packed, size_t stride, size_t rows,
             int32_t sum = -(zeros == nullptr ? 1 << (bits - 1U) : int{zeros[at]}) * sums[b];
             for (size_t p = first; p < k && p < first + block; ++p) {
                 sum += static_cast<int>(code(packed + j * stride, bits, p)) * x[place(p, 8 / bits)];
+            }
+            y[j] += static_cast<float>(sum) * scales[at] * x_scales[b];
+        }
+    }
+}
+
+void panel_dots_u8s8(unsigned bits, const uint8_t* packed, size_t count, size_t k, size_t block, const int8_t* x,
+                     const int32_t* sums, const float* x_scales, const float* scales, const uint8_t* zeros,
+                     size_t row_step, size_t block_step, float* y) noexcept {
+    const size_t group = 32 / bits;
+    for (size_t j = 0; j < count * panel_columns; ++j) {
+        const uint8_t* column = packed + j / panel_columns * (2 * k * bits) + j % panel_columns * 4;
+        for (size_t first = 0, b = 0; first < k; first += block, ++b) {
+            const size_t at = j * row_step + b * block_step;
+            int32_t sum = -(zeros == nullptr ? 1 << (bits - 1U) : int{zeros[at]}) * sums[b];
+            for (size_t p = first; p < k && p < first + block; ++p) {
+                const unsigned byte = column[p / group * (4 * panel_columns) + p % 4];
+                sum += static_cast<int>(byte >> p % group / 4 * bits & ((1U << bits) - 1U)) * x[p];
             }
             y[j] += static_cast<float>(sum) * scales[at] * x_scales[b];
         }

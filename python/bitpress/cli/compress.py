@@ -35,6 +35,7 @@ bitpress compress tuned.safetensors -o tuned.bp --lossless --base model.safetens
 bitpress compress net.onnx -o net.bp --bits 4 --calibration inputs.npz
 bitpress compress net.onnx -o net.bp --bits 4 --calibration photos --mean 127 --std 128
 bitpress compress net.onnx -o net.bp --size 2.1MB --calibration inputs.npz
+bitpress compress net.onnx -o net.bp --bits 4 --coding raw --target x86-64-v4
 bitpress compress net.onnx -o net.bp --recipe recipe.json"""
 
 
@@ -67,6 +68,15 @@ class Bound(str, enum.Enum):
     ABSOLUTE = "absolute"
     RELATIVE = "relative"
     RANGE = "range"
+
+
+class Target(str, enum.Enum):
+    """CPUs that a file is laid out for."""
+
+    GENERIC = "generic"
+    X86_64_V3 = "x86-64-v3"
+    X86_64_V4 = "x86-64-v4"
+    ARMV8 = "armv8"
 
 
 class Per(str, enum.Enum):
@@ -278,6 +288,10 @@ def command(
         Path | None,
         typer.Option(help="Hold kept weights as what they differ by from this file, where that is smaller."),
     ] = None,
+    target: Annotated[
+        Target | None,
+        typer.Option(help="The CPUs that weights are laid out for; all run the file.  [default: generic]"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace OUTPUT even if bitpress did not write it.")] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
@@ -324,8 +338,8 @@ def command(
         existing(source)
     if base is not None:
         existing(base, "base")
-    target = output_path(output, source, *([base] if base is not None else []))
-    if not force and not _is_ours(target):
+    path = output_path(output, source, *([base] if base is not None else []))
+    if not force and not _is_ours(path):
         raise UsageProblem(f"{output}: is there and not a bitpress file: --force replaces it")
     from bitpress import compress
     from bitpress.report.survey import survey_of
@@ -339,10 +353,17 @@ def command(
         with steps("allotting") as step:
             chosen = allocate(source, nbytes, calibration=inputs, recipe=base_recipe, progress=step)
     with steps("calibrating") as step:
-        made = compress(source, chosen, calibration=inputs, progress=step, resume=resume)
-    _save(made, target, base)
+        made = compress(
+            source,
+            chosen,
+            calibration=inputs,
+            progress=step,
+            resume=resume,
+            target=None if target is None else target.value,
+        )
+    _save(made, path, base)
     seconds = time.perf_counter() - start
-    _show(survey_of(target), source, output, seconds, json)
+    _show(survey_of(path), source, output, seconds, json)
 
 
 def _show(survey: Survey, source: Path, output: Path, seconds: float, json: bool) -> None:

@@ -171,6 +171,9 @@ def _facts(survey: Survey) -> dict[str, str]:
         "ratio": f"{survey.ratio:.2f} times smaller than the {human(survey.source_nbytes)} they were",
         "overhead": parts,
     }
+    if survey.panels:
+        count = f"{survey.panels} tensor{'s' if survey.panels > 1 else ''} in panels"
+        lines["laid out"] = f"for {', '.join(survey.targets)}: {count}, which other products unpack in every run"
     if survey.graph is not None:
         for label, values in (("inputs", survey.graph.inputs), ("outputs", survey.graph.outputs)):
             lines[label] = ", ".join(f"{name} ({dtype} {shape})" for name, dtype, shape in values)

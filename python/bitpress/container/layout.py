@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..dtypes import DTYPES
+from ..panels import Order
 from ..scheme import Codebook, Coded, Integer, Numbers, Scheme, Structure
 from ..tensor import Role
 
@@ -38,7 +39,7 @@ class StreamRecord:
     decoded: int  # bytes when its coding is undone
     offset: int = 0
     checksum: int = 0
-    layout: int = 0  # 1, 2: it holds codes, which are packed when the coding is undone; 3: a bounded frame
+    layout: int = 0  # 1, 2: it holds codes, packed when the coding is undone; 3: a bounded frame; 4, 5: panels
 
     @property
     def large(self) -> bool:
@@ -57,6 +58,7 @@ class TensorRecord:
     survivors: int
     streams: list[StreamRecord] = field(default_factory=list)
     delta: tuple[int, int] | None = None  # how it is held against its base, and the base's checksum
+    order: Order = Order.ELEMENTS  # of its codes
 
     @property
     def bounded(self) -> bool:

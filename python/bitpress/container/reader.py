@@ -15,6 +15,7 @@ from ..codings import CODING_NUMBERS, decode_codes, decode_stream
 from ..errors import BitpressError, CorruptError, FormatError, UnsupportedError
 from ..graph import Graph, Value
 from ..graph_bytes import decode
+from ..panels import Order, from_panels
 from ..scheme import Scheme
 from ..tensor import PackedTensor, Role
 from .base import Base, Delta
@@ -203,12 +204,15 @@ class Container:
         return text if text.startswith(self.name) else f"{self.name}: tensor {name!r}: {text.removeprefix(f'{name}: ')}"
 
     def decoded(self, name: str, stream: StreamRecord) -> memoryview:
-        """One of a tensor's streams with its coding undone; where it is raw or a bounded frame, a view of the file."""
+        """One of a tensor's streams, coding and panels undone; a raw one or a bounded frame is a view of the file."""
         stored = self.stored(name, stream.role)
+        tensor = self.tensors[name]
+        if stream.role == Role.CODES and tensor.order:
+            raw = stored if stream.coding == RAW else decode_stream(stored, stream.coding, stream.decoded)
+            return from_panels(raw, tensor.scheme[2], tensor.shape, tensor.order)
         if stream.coding == RAW or stream.layout == BOUNDED_LAYOUT:
             return stored
         if stream.layout:
-            tensor = self.tensors[name]
             return memoryview(decode_codes(stored, stream.coding, tensor.scheme[2], tensor.codes))
         return memoryview(decode_stream(stored, stream.coding, stream.decoded))
 
@@ -218,6 +222,8 @@ class Container:
         for number in range(first, first + count):
             role, coding, offset, stored, decoded, _, _, checksum, layout = self._native.stream(number)
             tensor.streams.append(StreamRecord(Role(role), coding, stored, decoded, offset, checksum, layout))
+            if layout in (Order.ROW_PANELS, Order.COLUMN_PANELS):
+                tensor.order = Order(layout)
         self.tensors[name] = tensor
         self._first_stream[name] = first
 

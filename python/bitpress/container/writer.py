@@ -12,6 +12,7 @@ from .. import _core
 from ..codings import CODING_NUMBERS, encode_codes, encode_stream
 from ..dtypes import DTYPES
 from ..errors import SchemeError, ShapeError, UnsupportedError
+from ..panels import has_order, to_panels
 from ..scheme import Bounded, Scheme, Structure
 from ..tensor import PackedTensor, Role, TensorSpec
 from . import manifest
@@ -50,11 +51,11 @@ def write(
 ) -> None:
     """Write a file: ``items`` gives the tensors that ``specs`` announces, in that order, one at a time.
 
-    A tensor's scheme says which coding its streams get; one that does not make a stream shorter is left out. At most
-    one large stream is in memory at a time. ``path`` is either as it was or the whole new file; an exception of the
-    iterator passes through. ``graph``: the bytes of docs/format.md, section 6. ``metadata``: strings by name, not
-    ``format``. ``base``: what dense, kept tensors under a coding are held against where that is smaller; the file then
-    needs it to be read.
+    A tensor's scheme says which coding its streams get; one that does not make a stream shorter is left out. Codes
+    stand in the spec's order. At most one large stream is in memory at a time. ``path`` is either as it was or the
+    whole new file; an exception of the iterator passes through. ``graph``: the bytes of docs/format.md, section 6.
+    ``metadata``: strings by name, not ``format``. ``base``: what dense, kept tensors under a coding are held against
+    where that is smaller; the file then needs it to be read.
 
     Raises ValueError for names, metadata or items that cannot be stored (ShapeError, SchemeError where it is theirs),
     OSError where the disk refuses.
@@ -122,8 +123,10 @@ def _blank(spec: TensorSpec) -> TensorRecord:
         sizes = _core.stream_sizes(DTYPES[spec.dtype].number, tuple(spec.shape), decoded, stored)
     except (ValueError, OverflowError) as error:
         raise SchemeError(f"tensor {spec.name!r}: {spec.dtype} {list(spec.shape)} as {spec.scheme}: {error}") from None
+    if not has_order(spec.shape, spec.scheme, spec.order):
+        raise SchemeError(f"tensor {spec.name!r}: {list(spec.shape)} as {spec.scheme} does not fill panels")
     streams = [StreamRecord(role, RAW, sizes[role], sizes[role]) for role in roles_of(spec.scheme)]
-    return TensorRecord(spec.name, spec.dtype, tuple(spec.shape), scheme, stored, streams)
+    return TensorRecord(spec.name, spec.dtype, tuple(spec.shape), scheme, stored, streams, order=spec.order)
 
 
 def _matched(
@@ -237,6 +240,9 @@ class _Output:
         stored: Any = data
         if tensor.bounded:
             record.coding, record.layout = CODING_NUMBERS["rans"], BOUNDED_LAYOUT
+        elif record.role == Role.CODES and tensor.order:
+            record.layout = tensor.order
+            record.coding, stored = encode_stream(to_panels(data, tensor.scheme[2], tensor.shape, tensor.order), coding)
         elif record.role == Role.CODES:
             bits = tensor.scheme[2]
             record.coding, record.layout, stored = encode_codes(data, coding, bits, tensor.codes, _codes_a_row(tensor))

@@ -13,6 +13,7 @@ from typing import Any
 from bitpress.codings import CODING_NUMBERS
 from bitpress.container import Container, open_container
 from bitpress.dtypes import DTYPES
+from bitpress.targets import TARGETS
 
 __all__ = ["GraphSummary", "StreamLine", "Survey", "TensorLine", "survey_of"]
 
@@ -38,6 +39,7 @@ class TensorLine:
     shape: tuple[int, ...]
     scheme: str
     streams: tuple[StreamLine, ...]
+    in_panels: bool = False
 
     @property
     def elements(self) -> int:
@@ -121,6 +123,16 @@ class Survey:
         return self.source_nbytes / self.nbytes if self.nbytes else 0.0
 
     @property
+    def panels(self) -> int:
+        """How many tensors stand in panels."""
+        return sum(tensor.in_panels for tensor in self.tensors)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The CPUs that the file is laid out for: all where no tensor stands in panels."""
+        return TARGETS[1:] if self.panels else TARGETS[:1]
+
+    @property
     def build_options(self) -> tuple[str, ...]:
         """What CMake is told to build the C library for files like this one, and for nothing else (docs/c.md)."""
         operators = sorted(self.graph.operators) if self.graph else []
@@ -151,6 +163,7 @@ class Survey:
             "source_bytes": self.source_nbytes,
             "ratio": round(self.ratio, 4),
             "elements": self.elements,
+            "targets": list(self.targets),
             "bits_per_weight": round(8 * self.nbytes / self.elements, 4) if self.elements else None,
             "tensor_bytes": self.tensor_nbytes,
             "graph_bytes": self.graph_nbytes,
@@ -166,6 +179,7 @@ class Survey:
                     "shape": list(tensor.shape),
                     "dtype": tensor.dtype,
                     "scheme": tensor.scheme,
+                    "in_panels": tensor.in_panels,
                     "elements": tensor.elements,
                     "bytes": tensor.nbytes,
                     "source_bytes": tensor.source_nbytes,
@@ -199,7 +213,8 @@ def _scheme(container: Container, name: str, streams: Sequence[StreamLine]) -> s
     """The scheme in words, with the codings that its streams really have."""
     codings = dict.fromkeys(stream.coding for stream in streams if stream.coding != "raw")
     delta = ["delta"] if name in container.deltas else []
-    return " + ".join([str(container.scheme(name).with_coding("raw")), *delta, *codings])
+    panels = ["panels"] if container.tensors[name].order else []
+    return " + ".join([str(container.scheme(name).with_coding("raw")), *delta, *panels, *codings])
 
 
 def _manifest_nbytes(container: Container, header: int) -> int:
@@ -216,7 +231,8 @@ def survey_of(path: str | os.PathLike[str]) -> Survey:
             streams = tuple(
                 StreamLine(s.role.name.lower(), CODINGS[s.coding], s.stored, s.decoded) for s in record.streams
             )
-            tensors.append(TensorLine(name, record.dtype, record.shape, _scheme(container, name, streams), streams))
+            scheme = _scheme(container, name, streams)
+            tensors.append(TensorLine(name, record.dtype, record.shape, scheme, streams, bool(record.order)))
         graph_nbytes = container.graph.nbytes
         return Survey(
             os.fspath(path),

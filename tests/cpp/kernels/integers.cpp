@@ -217,6 +217,16 @@ void check_panel_packed_u8(const Trial& t) noexcept {
     t.same("panels", panels, all);
 }
 
+void check_spread_panel_u8(const Trial& t) noexcept {
+    const unsigned bits = t.random.one_in(2) ? 2 : 4;
+    const std::size_t k = t.random.below(40) * 32 / bits;
+    const std::uint8_t* packed = t.bytes(2 * k * bits);
+    const auto codes = t.out<std::uint8_t>(panel * k);
+    t.plain.spread_panel_u8(bits, packed, k, codes.plain);
+    t.isa.spread_panel_u8(bits, packed, k, codes.isa);
+    t.same("panel", codes, panel * k);
+}
+
 void check_gemm_u8s8(const Trial& t) noexcept {
     const Ends e = draw_ends(t);
     const auto bits = static_cast<unsigned>(2 + t.random.below(7));
@@ -244,21 +254,24 @@ void check_gemm_u8s8(const Trial& t) noexcept {
     t.same_floats("c", e.c.plain, e.c.isa, matrix(e.m, e.n, e.ldc));
 }
 
-void check_dots_u8s8(const Trial& t) noexcept {
-    const unsigned bits = t.random.one_in(2) ? 2 : 4;
-    const std::size_t unit = 256 / bits;
-    const std::size_t rows = t.random.below(14), k = t.random.below(10) * unit;
-    const std::size_t block = unit * (1 + t.random.below(512 / unit));
+// What meets `rows` rows of k codes in blocks, and where the results go.
+struct DotsWith {
+    std::int8_t* x;
+    std::int32_t* sums;
+    const float *x_scales, *scales;
+    const std::uint8_t* zeros;
+    std::size_t row_step, block_step;
+    Two<float> y;
+};
+
+DotsWith draw_dots(const Trial& t, unsigned bits, std::size_t rows, std::size_t k, std::size_t block,
+                   std::size_t extreme) noexcept {
     const std::size_t blocks = (k + block - 1) / block;
-    const std::size_t stride = k * bits / 8 + t.random.below(4);
-    std::uint8_t* packed = t.bytes(matrix(rows, k * bits / 8, stride));
     auto* x = t.room<std::int8_t>(k);
-    const std::size_t extreme = t.random.below(8);
     for (std::size_t p = 0; p < k; ++p) {
         const int code = static_cast<int>(t.random.below(255)) - 127;
         x[p] = static_cast<std::int8_t>(extreme == 0 ? 127 : extreme == 1 ? -127 : code);
     }
-    for (std::size_t i = 0; extreme < 2 && i < matrix(rows, k * bits / 8, stride); ++i) packed[i] = 255;
     auto* sums = t.room<std::int32_t>(blocks);
     for (std::size_t b = 0; b < blocks; ++b) {
         sums[b] = 0;
@@ -273,11 +286,40 @@ void check_dots_u8s8(const Trial& t) noexcept {
     const std::uint8_t* zeros = t.random.one_in(2) ? t.bytes(n_scales, std::size_t{1} << bits) : nullptr;
     const auto y = t.out<float>(rows);
     for (std::size_t j = 0; j < rows; ++j) y.plain[j] = y.isa[j] = t.random.unit();
-    t.plain.dots_u8s8(bits, packed, stride, rows, k, block, x, sums, x_scales, scales, zeros, row_step, block_step,
-                      y.plain);
-    t.isa.dots_u8s8(bits, packed, stride, rows, k, block, x, sums, x_scales, scales, zeros, row_step, block_step,
-                    y.isa);
-    t.same_floats("y", y.plain, y.isa, rows);
+    return {x, sums, x_scales, scales, zeros, row_step, block_step, y};
+}
+
+void check_dots_u8s8(const Trial& t) noexcept {
+    const unsigned bits = t.random.one_in(2) ? 2 : 4;
+    const std::size_t unit = 256 / bits;
+    const std::size_t rows = t.random.below(14), k = t.random.below(10) * unit;
+    const std::size_t block = unit * (1 + t.random.below(512 / unit));
+    const std::size_t stride = k * bits / 8 + t.random.below(4);
+    const std::size_t extreme = t.random.below(8);
+    std::uint8_t* packed = t.bytes(matrix(rows, k * bits / 8, stride));
+    for (std::size_t i = 0; extreme < 2 && i < matrix(rows, k * bits / 8, stride); ++i) packed[i] = 255;
+    const DotsWith d = draw_dots(t, bits, rows, k, block, extreme);
+    t.plain.dots_u8s8(bits, packed, stride, rows, k, block, d.x, d.sums, d.x_scales, d.scales, d.zeros, d.row_step,
+                      d.block_step, d.y.plain);
+    t.isa.dots_u8s8(bits, packed, stride, rows, k, block, d.x, d.sums, d.x_scales, d.scales, d.zeros, d.row_step,
+                    d.block_step, d.y.isa);
+    t.same_floats("y", d.y.plain, d.y.isa, rows);
+}
+
+void check_panel_dots_u8s8(const Trial& t) noexcept {
+    const unsigned bits = 2U << t.random.below(3);
+    const std::size_t unit = 32 / bits;
+    const std::size_t count = t.random.below(4), k = t.random.below(100) * unit;
+    const std::size_t block = unit * (1 + t.random.below(512 / unit));
+    const std::size_t extreme = t.random.below(8);
+    std::uint8_t* packed = t.bytes(count * 2 * k * bits);
+    for (std::size_t i = 0; extreme < 2 && i < count * 2 * k * bits; ++i) packed[i] = 255;
+    const DotsWith d = draw_dots(t, bits, count * panel, k, block, extreme);
+    t.plain.panel_dots_u8s8(bits, packed, count, k, block, d.x, d.sums, d.x_scales, d.scales, d.zeros, d.row_step,
+                            d.block_step, d.y.plain);
+    t.isa.panel_dots_u8s8(bits, packed, count, k, block, d.x, d.sums, d.x_scales, d.scales, d.zeros, d.row_step,
+                          d.block_step, d.y.isa);
+    t.same_floats("y", d.y.plain, d.y.isa, count * panel);
 }
 
 }  // namespace bitpress::test
