@@ -18,7 +18,7 @@ from .methods import Sensitivity, magnitude, method
 from .model import Model
 from .plans import LazyTensors, Plan, Reader
 from .recipe import Recipe
-from .scheme import Coded, Granularity, Scheme
+from .scheme import Coded, Granularity, Scheme, Structure
 from .targets import check_target
 from .tensor import PackedTensor, TensorSpec
 
@@ -59,8 +59,8 @@ def compress(
     ``sensitivity``: what the outputs feel of each layer, by its weight's name (`bitpress.torch.sensitivity`);
     rate-aware rounding then weighs layers, outputs and embeddings by it.
 
-    ``optimize``: fold batch norms and fuse activations of a graph; norms are not folded where the recipe is lossless,
-    since that changes weights.
+    ``optimize``: fold batch norms and fuse activations of a graph, and hold what MatMul reads as bitmaps transposed
+    ([outputs, inputs]); norms are not folded where the recipe is lossless, since that changes weights.
 
     ``target``: the CPUs that the file is laid out for: "generic" (the default), "x86-64-v3" (AVX2), "x86-64-v4"
     (AVX-512) or "armv8". Matrices of 2-, 4- and 8-bit codes then stand as those CPUs multiply them; every CPU runs the
@@ -117,6 +117,7 @@ def _optimized(
             raise SchemeError("channels and low rank are for networks, such as an ONNX file, that may be optimized")
         return source.graph, source.read, described
     from .passes import optimize as run_passes
+    from .passes.sparse import hold_transposed
 
     graph, arrays = run_passes(source.graph, _Arrays(source), fold=not recipe.is_lossless, fixed=fixed)
     if recipe.channels:
@@ -130,7 +131,20 @@ def _optimized(
     for name in arrays.computed:
         array = arrays[name]
         described[name] = TensorSpec(name, dtype_of(array), array.shape)
+    graph, arrays, turned = hold_transposed(graph, arrays, _sparse_matrices(graph, described, recipe) - fixed)
+    described.update({name: replace(described[name], shape=described[name].shape[::-1]) for name in turned})
     return graph, arrays.__getitem__, {name: described[name] for name in arrays}
+
+
+def _sparse_matrices(graph: Graph, described: Mapping[str, TensorSpec], recipe: Recipe) -> set[str]:
+    """Second inputs of MatMul that are matrices of which the recipe makes bitmaps."""
+    found = set()
+    for name in {node.inputs[1] for node in graph.nodes if node.op == "MatMul"} & described.keys():
+        spec = described[name]
+        rule = recipe.rule_for(name, spec.shape, spec.dtype, "MatMul") if len(spec.shape) == 2 else None
+        if rule is not None and rule.scheme.structure is Structure.BITMAP:
+            found.add(name)
+    return found
 
 
 class _Arrays(Mapping[str, np.ndarray]):
