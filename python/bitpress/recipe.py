@@ -26,6 +26,11 @@ Score = Literal["magnitude", "wanda", "sparsegpt"]
 Shape = tuple[int, ...]
 # Operators whose weights carry a network's size: what Recipe.int presses where there is a graph.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather")
+# What Recipe.rate takes for whose weights (bench/results/README.md).
+RATE_SETTINGS: dict[tuple[str, ...], dict[str, Any]] = {
+    ("Conv", "ConvTranspose", "Gemm"): {"shrink": 0.5, "damp": 2.0, "temper": 0.0},
+    ("", "MatMul", "Gather"): {"shrink": 0.1, "damp": 0.02, "temper": 0.5},
+}
 
 
 @dataclass(frozen=True)
@@ -280,9 +285,9 @@ class Recipe:
         cls,
         rate: float = 0.01,
         *,
-        shrink: float = 0.4,
-        damp: float = 0.01,
-        temper: float = 0.5,
+        shrink: float | None = None,
+        damp: float | None = None,
+        temper: float | None = None,
         correct: bool = True,
         inputs: Inputs = "exact",
         biases: builtins.int | None = 10,
@@ -292,15 +297,24 @@ class Recipe:
     ) -> Recipe:
         """Rate-aware rounding, for the smallest file: ``compress`` needs calibration.
 
-        ``rate`` is that of `Rule`, alike for all layers; `bitpress.allocate` finds one for each. Matrices and
-        convolutions get one step each, in 15-bit codes that only an entropy coding makes small. Biases of Conv and Gemm
-        are held in ``biases`` bits (None: as they are) after they are corrected.
+        ``rate`` is that of `Rule`, alike for all layers: 0.03 to 0.1 where `bitpress.torch.sensitivity` tells what a
+        network's outputs feel (bench/results/README.md); without it `bitpress.allocate` finds one for each layer.
+        Matrices and convolutions get one step each, in 15-bit codes that only an entropy coding makes small. Biases of
+        Conv and Gemm are held in ``biases`` bits (None: as they are) after they are corrected.
+
+        ``shrink``, ``damp`` and ``temper`` of None are what was best on real networks: 0.5, 2 and 0 for Conv,
+        ConvTranspose and Gemm, whose inputs are many positions of few images; 0.1, 0.02 and 0.5 for MatMul and Gather,
+        whose inputs are tokens.
         """
-        rule = replace(cls.int(15, min_elements=min_elements).rules[0], channel=False, method="rate", rate=rate)
-        rule = replace(rule, scheme=Scheme.int(15, coding=coding), shrink=shrink, damp=damp)
-        rule = replace(rule, correct=correct, inputs=inputs, temper=temper)
-        held = Rule("*", Scheme.int(biases or 8, coding=coding), op=("Conv", "Gemm"), min_elements=16)
-        return cls((rule,) if biases is None else (rule, held), ignore)
+        weights = cls.int(15, min_elements=min_elements).rules[0]
+        weights = replace(weights, scheme=Scheme.int(15, coding=coding), channel=False, method="rate", rate=rate)
+        weights = replace(weights, correct=correct, inputs=inputs)
+        given = {"shrink": shrink, "damp": damp, "temper": temper}
+        settings = {word: value for word, value in given.items() if value is not None}
+        rules = [replace(weights, op=ops, **(usual | settings)) for ops, usual in RATE_SETTINGS.items()]
+        if biases is not None:
+            rules.append(Rule("*", Scheme.int(biases, coding=coding), op=("Conv", "Gemm"), min_elements=16))
+        return cls(tuple(rules), ignore)
 
     @classmethod
     def lossless(cls, *, coding: Coding = "planes", ignore: tuple[str, ...] = ()) -> Recipe:

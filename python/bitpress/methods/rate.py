@@ -124,7 +124,8 @@ class _Side:
         upper = feedback.factor(known, shrink, damp, order)
         root = np.linalg.inv(upper)
         unit = root / np.diagonal(root, axis1=1, axis2=2)[:, None, :]
-        return cls(order, unit, np.take_along_axis(1 / np.diagonal(upper, axis1=1, axis2=2) ** 2, back, 1))
+        cost = 1 / np.diagonal(upper, axis1=1, axis2=2) ** 2 / (1 + damp)  # so that a rate is worth as much at any damp
+        return cls(order, unit, np.take_along_axis(cost, back, 1))
 
     def repeated(self, blocks: int) -> _Side:
         """That of each part, where each group has so many."""
