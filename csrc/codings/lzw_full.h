@@ -24,8 +24,8 @@ class FullDictionary {
     // Lays the strings out. False where they find no place, or not soon: chance does not do that, a forged input can.
     bool build() noexcept;
 
-    // Calls take(word, end) for the strings of `in` one after another, the first beginning at `begin`: those of a stretch
-    // of it, or as long as take returns true. Returns the end of the last one.
+    // Calls take(word, end) for the strings of `in` one after another, the first beginning at `begin`: those of a
+    // stretch of it, or as long as take returns true. Returns the end of the last one.
     template <class Take>
     std::size_t strings(Bytes in, std::size_t begin, Take take) noexcept {
         if (in.size() - begin < lane_count * least_stretch) return one_lane(in, begin, take);
