@@ -71,30 +71,30 @@ bool FullDictionary::build() noexcept {
 
 // Each lane takes `stretch` bytes, a byte in turn and without a branch: where strings end cannot be foretold.
 void FullDictionary::search(const std::uint8_t* in, std::uint32_t stretch) noexcept {
-    std::uint32_t* found[lane_count];
-    Node node[lane_count];
+    std::uint32_t base[lane_count];
+    std::size_t count[lane_count];
     for (unsigned k = 0; k < lane_count; ++k) {
-        found[k] = found_[k];
-        node[k] = literal(in[k * stretch]);
+        base[k] = literal_[in[k * stretch]];
+        count[k] = 0;
+        found_[k][0] = 1u << max_log;
     }
     const std::uint32_t most = slots_ - 1;
     for (std::uint32_t i = 1; i < stretch; ++i) {
 #pragma GCC unroll 4
         for (unsigned k = 0; k < lane_count; ++k) {
             const std::uint32_t byte = in[k * stretch + i];
-            *found[k] = i << max_log | node[k].slot;
-            const std::uint32_t slot = node[k].base ^ byte;
-            const std::uint32_t base = slot_[slot] ^ byte << 24;
+            const std::uint32_t slot = base[k] ^ byte;
+            const std::uint32_t longer = slot_[slot] ^ byte << 24;
             // All ones where the string ends.
-            const std::uint32_t ends = 0u - static_cast<std::uint32_t>(base > most);
-            node[k].base = base ^ ((base ^ literal_[byte]) & ends);
-            node[k].slot = slot ^ ((slot ^ byte) & ends);
-            found[k] += ends & 1;
+            const std::size_t ends = std::size_t{0} - static_cast<std::size_t>(longer > most);
+            base[k] = longer ^ ((longer ^ literal_[byte]) & static_cast<std::uint32_t>(ends));
+            count[k] -= ends;
+            found_[k][count[k]] = (i + 1) << max_log | slot;
         }
     }
     for (unsigned k = 0; k < lane_count; ++k) {
-        count_[k] = static_cast<std::uint32_t>(found[k] - found_[k]);
-        open_[k] = node[k];
+        count_[k] = static_cast<std::uint32_t>(count[k]);
+        open_[k] = base[k];
     }
 }
 

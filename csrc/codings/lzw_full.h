@@ -32,24 +32,25 @@ class FullDictionary {
         const std::size_t share = (in.size() - begin) / lane_count;
         const auto stretch = static_cast<std::uint32_t>(share < most_stretch ? share : most_stretch);
         search(in.data() + begin, stretch);
-        std::uint32_t at[lane_count] = {};  // of each lane, how many of its strings end before `begin`
+        std::uint32_t at[lane_count] = {};  // of each lane, its first string that begins at `begin` or later
         const std::size_t base = begin;
         for (unsigned k = 0;;) {
             for (; at[k] < count_[k]; ++at[k]) {
-                const std::uint32_t found = found_[k][at[k]];
-                begin = base + k * stretch + (found >> max_log);
-                if (!take(word_[found & (slots_ - 1)], begin)) return begin;
+                const std::size_t end = base + k * stretch + end_of(k, at[k]);
+                const std::uint32_t word = end - begin == 1 ? in[begin] : word_[slot_of(k, at[k])];
+                begin = end;
+                if (!take(word, end)) return end;
             }
-            Node node = open_[k];
-            std::size_t end = base + (k + 1) * stretch;
+            const std::size_t all = base + (k + 1) * stretch;
+            Node node = {open_[k], all - begin == 1 ? in[begin] : slot_of(k, count_[k])};
             // On alone, until a string begins where one of another lane does.
-            for (;;) {
+            for (std::size_t end = all;;) {
                 while (end < in.size() && extend(&node, in[end])) ++end;
                 begin = end;
-                if (!take(word_[node.slot], begin) || begin == in.size()) return begin;
-                k = static_cast<unsigned>((begin - base) / stretch);
-                if (k >= lane_count) return begin;
-                if (meets(k, static_cast<std::uint32_t>(begin - base - k * stretch), &at[k])) break;
+                if (!take(word_[node.slot], end) || end == in.size()) return end;
+                k = static_cast<unsigned>((end - base) / stretch);
+                if (k >= lane_count) return end;
+                if (meets(k, static_cast<std::uint32_t>(end - base - k * stretch), &at[k])) break;
                 node = literal(in[end++]);
             }
         }
@@ -61,7 +62,7 @@ class FullDictionary {
     static constexpr std::uint32_t most_slots = 1u << max_log;
     static constexpr std::size_t least_stretch = 256, most_stretch = 4096;
     static constexpr std::uint32_t empty = ~0u;
-    static_assert(most_stretch << max_log <= 1ull << 32);
+    static_assert((most_stretch + 1) << max_log <= 1ull << 32);
 
     struct Node {
         std::uint32_t base, slot;
@@ -78,11 +79,14 @@ class FullDictionary {
 
     void search(const std::uint8_t* in, std::uint32_t stretch) noexcept;
 
-    // Whether a string of lane k begins at `begin`; *at: the first one that ends after it.
+    std::uint32_t end_of(unsigned k, std::uint32_t i) const noexcept { return found_[k][i] >> max_log; }
+    std::uint32_t slot_of(unsigned k, std::uint32_t i) const noexcept { return found_[k][i] & (most_slots - 1); }
+
+    // Whether a string of lane k begins at `begin`; *at: the first one that does so or later.
     bool meets(unsigned k, std::uint32_t begin, std::uint32_t* at) const noexcept {
         if (begin == 0) return true;
-        while (*at < count_[k] && (found_[k][*at] >> max_log) < begin) ++*at;
-        if (*at == count_[k] || (found_[k][*at] >> max_log) != begin) return false;
+        while (*at < count_[k] && end_of(k, *at) < begin) ++*at;
+        if (*at == count_[k] || end_of(k, *at) != begin) return false;
         ++*at;
         return true;
     }
@@ -100,11 +104,12 @@ class FullDictionary {
     std::uint32_t find_base(const std::uint16_t* children, std::uint32_t count, std::uint32_t* tries) noexcept;
 
     std::uint32_t words_, slots_;
-    std::uint32_t cursor_;                           // where places are looked for
-    std::uint32_t count_[lane_count];                // strings of each lane that have ended
-    Node open_[lane_count];                          // and the one that has not
-    std::uint32_t literal_[256];                     // bases of single bytes
-    std::uint32_t found_[lane_count][most_stretch];  // where a string ends in its lane's stretch << max_log | its slot
+    std::uint32_t cursor_;             // where places are looked for
+    std::uint32_t count_[lane_count];  // strings of each lane that have ended
+    std::uint32_t open_[lane_count];   // and the base of the one that has not
+    std::uint32_t literal_[256];       // bases of single bytes
+    // By lane and string: where in the stretch it ends << max_log | its slot, or anything where it is a single byte.
+    std::uint32_t found_[lane_count][most_stretch];
     std::uint32_t slot_[most_slots];
     std::uint16_t word_[most_slots];                                  // by slot
     std::uint64_t filled_[most_slots / 64], taken_[most_slots / 64];  // slots; bases; a bit each

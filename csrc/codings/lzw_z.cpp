@@ -1,7 +1,7 @@
 #include "codings/lzw_z.h"
 
-#include "codings/bits.h"
 #include "codings/frame.h"
+#include "codings/lzw_codes.h"
 #include "codings/lzw_dictionary.h"
 
 namespace bitpress::lzw {
@@ -40,13 +40,13 @@ class Widths {
 };
 
 // Writes codes and the zeros that fill up groups.
-class CodeWriter {
+class GroupWriter {
   public:
-    CodeWriter(std::uint8_t* begin, std::uint8_t* end) noexcept : bits_(begin, end) {}
+    explicit GroupWriter(std::uint8_t* begin) noexcept : codes_(begin) {}
 
     void put(std::uint32_t code, unsigned width) noexcept {
-        bits_.put(code, width);
-        bits_.flush();
+        codes_.put(code, width);
+        codes_.flush();
         position_ += width;
     }
     void end_group(unsigned width) noexcept {
@@ -58,10 +58,10 @@ class CodeWriter {
         group_ = position_;
     }
     std::size_t bytes() const noexcept { return position_ / 8; }  // whole ones
-    std::uint8_t* finish() noexcept { return bits_.finish(); }
+    std::uint8_t* finish() noexcept { return codes_.finish(); }
 
   private:
-    BitWriter bits_;
+    CodeWriter<false> codes_;
     std::size_t position_ = 0, group_ = 0;
 };
 
@@ -104,7 +104,7 @@ class ZEncoder {
     ZEncoder(Bytes in, unsigned bits, MutableBytes out, ZDictionaries& dictionaries) noexcept
         : in_(in),
           out_(out.data()),
-          writer_(out.data(), out.data() + out.size()),
+          writer_(out.data()),
           widths_(bits, true),
           growing_(dictionaries.growing),
           full_(dictionaries.full) {}
@@ -182,7 +182,7 @@ class ZEncoder {
 
     Bytes in_;
     const std::uint8_t* out_;
-    CodeWriter writer_;
+    GroupWriter writer_;
     Widths widths_;
     ClearRule rule_;
     EncodeDictionary& growing_;
@@ -230,7 +230,7 @@ Status z_rules(Bytes in, Rules* rules) noexcept {
 
 std::size_t z_bound(std::size_t n) noexcept {
     // At most 16 bits a byte; at most one clear and eight filled-up groups of 16 bytes each check_gap bytes.
-    return z_head_bytes + 2 * n + (n / check_gap + 1) * 160;
+    return z_head_bytes + 2 * n + (n / check_gap + 1) * 160 + code_slack;
 }
 
 Status z_encode(Bytes in, unsigned bits, MutableBytes out, MutableBytes workspace, std::size_t* written) noexcept {
