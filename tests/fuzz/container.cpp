@@ -74,6 +74,7 @@ void walk(const File& file) {
         for (std::uint32_t k = 0; k < tensor.stream_count; ++k) {
             const StoredStream stream = file.stream(tensor.first_stream + k);
             require(stream.tensor == i, "a stream of another tensor");
+            if (stream.role == Role::codes) view.order = order_of(stream.layout);
             whole = decode(stream, &decoded, &view.streams[static_cast<int>(stream.role)]) && whole;
         }
         if (whole) use(tensor, view);

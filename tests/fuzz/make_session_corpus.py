@@ -1,4 +1,5 @@
-"""Writes tests/fuzz/corpus/session: small networks that between them hold every operator and scheme.
+"""Writes tests/fuzz/corpus/session (and container/panels): small networks that between them hold every operator and
+scheme.
 
 Run it after a change of the format: PYTHONPATH=python:tests/unit python tests/fuzz/make_session_corpus.py
 """
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 from graph_file import BodySpec, GraphFile, NodeSpec
 
+from bitpress.container.writer import write
+from bitpress.panels import Order
 from bitpress.scheme import Scheme
-from bitpress.tensor import PackedTensor, pack
+from bitpress.tensor import PackedTensor, TensorSpec, pack
 
-HERE = Path(__file__).parent / "corpus" / "session"
+CORPUS = Path(__file__).parent / "corpus"
 
 
 def weights(*shape: int, scheme: Scheme | None = None) -> PackedTensor:
@@ -183,11 +186,33 @@ def networks() -> dict[str, GraphFile]:
     }  # fmt: skip
 
 
+def write_panels(path: Path) -> None:
+    """Matrices whose codes stand in panels, of every width of theirs, coded and not."""
+    nodes = [
+        NodeSpec("Gemm", ["x", "rows8", "b"], ["a"], {"transB": 1}),
+        NodeSpec("MatMul", ["a", "columns4"], ["c"]),
+        NodeSpec("Gemm", ["c", "rows2"], ["y"], {"transB": 1}),
+    ]
+    rows8, columns4 = weights(16, 4, scheme=Scheme.int(8, axis=0)), weights(16, 16, scheme=Scheme.int(4, coding="rans"))
+    rows2 = weights(16, 16, scheme=Scheme.int(2, symmetric=False))
+    bias = pack(np.linspace(1, -0.5, 16, dtype=np.float32), Scheme())  # the last byte asks for 8-bit activations
+    tensors = {"rows8": rows8, "columns4": columns4, "rows2": rows2, "b": bias}
+    orders = [Order.ROW_PANELS, Order.COLUMN_PANELS, Order.ROW_PANELS, Order.ELEMENTS]
+    specs = [
+        TensorSpec(name, tensor.dtype, tensor.shape, tensor.scheme, order)
+        for (name, tensor), order in zip(tensors.items(), orders, strict=True)
+    ]
+    write(path, specs, tensors.values(), graph=GraphFile({"x": (-1, 4)}, ["y"], nodes, tensors).section())
+
+
 def main() -> None:
     """See the module."""
-    HERE.mkdir(parents=True, exist_ok=True)
+    folder = CORPUS / "session"
+    folder.mkdir(parents=True, exist_ok=True)
     for name, network in networks().items():
-        (HERE / name).write_bytes(network.bytes())
+        (folder / name).write_bytes(network.bytes())
+    write_panels(folder / "panels")
+    write_panels(CORPUS / "container" / "panels")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ TensorView described(Input& in) {
         view.scheme.vector = in.byte() % 9;
         if (view.scheme.bits > 9) view.scheme.bits -= 8;
     }
+    if (view.shape.rank == 2 && kinds >= 64) {  // some that are no whole panels
+        view.order = static_cast<Order>(kinds >> 6 & 3) == Order::row_panels ? Order::row_panels : Order::column_panels;
+        for (unsigned k = 0; k < 2; ++k) view.shape.dims[k] = view.shape.dims[k] / 2 % 4 * 16 + view.shape.dims[k] / 39;
+    }
     if (view.scheme.granularity == Granularity::axis) view.scheme.axis = in.byte() % 6;
     if (view.scheme.granularity == Granularity::group) view.scheme.group_size = in.byte();
     return view;
