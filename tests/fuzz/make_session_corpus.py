@@ -186,8 +186,10 @@ def networks() -> dict[str, GraphFile]:
     }  # fmt: skip
 
 
-def write_panels(path: Path) -> None:
-    """Matrices whose codes stand in panels, of every width of theirs, coded and not."""
+def write_panels(path: Path, last: float) -> None:
+    """Matrices whose codes stand in panels, of every width of theirs, coded and not. ``last``: the last number, of
+    whose first byte the fuzzer makes the number of rows, and with it whether activations have 8 bits.
+    """
     nodes = [
         NodeSpec("Gemm", ["x", "rows8", "b"], ["a"], {"transB": 1}),
         NodeSpec("MatMul", ["a", "columns4"], ["c"]),
@@ -195,7 +197,7 @@ def write_panels(path: Path) -> None:
     ]
     rows8, columns4 = weights(16, 4, scheme=Scheme.int(8, axis=0)), weights(16, 16, scheme=Scheme.int(4, coding="rans"))
     rows2 = weights(16, 16, scheme=Scheme.int(2, symmetric=False))
-    bias = pack(np.linspace(1, -0.5, 16, dtype=np.float32), Scheme())  # the last byte asks for 8-bit activations
+    bias = pack(np.linspace(1, last, 16, dtype=np.float32), Scheme())
     tensors = {"rows8": rows8, "columns4": columns4, "rows2": rows2, "b": bias}
     orders = [Order.ROW_PANELS, Order.COLUMN_PANELS, Order.ROW_PANELS, Order.ELEMENTS]
     specs = [
@@ -211,8 +213,9 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, network in networks().items():
         (folder / name).write_bytes(network.bytes())
-    write_panels(folder / "panels")
-    write_panels(CORPUS / "container" / "panels")
+    for name, last in ("panels", 0.5), ("panels_bytes", -0.5), ("panels_rows", -0.03125):
+        write_panels(folder / name, last)
+    write_panels(CORPUS / "container" / "panels", 0.5)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ void run(const Session& session) {
     }
 }
 
-// Shapes: what the graph says; what it leaves open is 1, 2 or 3. `choice` also picks what is computed with.
+// Shapes: what the graph says; what it leaves open is 1 to 5. `choice` also picks what is computed with.
 void plan_and_run(const Model& model, std::uint8_t choice) {
     static std::int64_t dims[max_node_links][max_rank];
     static InputShape shapes[max_node_links];
@@ -73,7 +73,7 @@ void plan_and_run(const Model& model, std::uint8_t choice) {
     for (std::size_t i = 0; i < graph.inputs().size(); ++i) {
         const GraphValue& value = graph.inputs()[i];
         for (std::size_t d = 0; d < value.dims.size(); ++d) {
-            dims[i][d] = value.dims[d] == -1 ? 1 + (choice + d) % 3 : value.dims[d];
+            dims[i][d] = value.dims[d] == -1 ? 1 + (choice + d) % 5 : value.dims[d];
         }
         shapes[i] = {static_cast<unsigned>(value.dims.size()), dims[i]};
     }
