@@ -78,8 +78,9 @@ class Lzw:
     ``compress``, as ncompress writes and reads them. ``tiff``: a strip or tile of a TIFF file (compression 5). ``gif``:
     the image data of a GIF file, from the byte that tells the code size to the empty sub-block.
 
-    Sources: Welch, "A technique for high-performance data compression" (1984); ncompress 4.2; Page, "Continuous inspection
-    schemes" (1954), for when to clear; the TIFF 6.0 specification, section 13; the GIF89a specification, appendix F.
+    Sources: Welch, "A technique for high-performance data compression" (1984); ncompress 4.2; Page, "Continuous
+    inspection schemes" (1954), for when to clear; the TIFF 6.0 specification, section 13; the GIF89a specification,
+    appendix F.
     """
 
     def encode(
