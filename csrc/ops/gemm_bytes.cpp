@@ -17,7 +17,7 @@ constexpr std::uint64_t most_rows = 512;     // of activations at once
 constexpr std::uint64_t wide = 512;          // columns of weights at once, where a line of codes is of columns
 constexpr std::uint64_t narrow = 32;         // where it is of k: then some thousand k, so that lines are read far on
 constexpr std::uint64_t deep = 1024;         // that many; both ways tiles of weights are 32 to 256 KiB
-constexpr std::uint64_t shallow = 256;       // of what stands in panels: a panel's bytes stay in the nearest cache
+constexpr std::uint64_t shallow = 128;       // of what stands in panels: its bytes stay in the nearest cache
 constexpr std::uint64_t dots_columns = 64;   // that one worker takes at a time then
 constexpr std::uint64_t quantized_rows = 8;  // that one worker quantizes at a time
 constexpr std::uint64_t dots_rows = 3;       // up to here rows of activations one by one are faster
@@ -186,23 +186,12 @@ struct Product {
         return panels(own);
     }
 
-    // Fetches what stands in the file as far behind k codes of a panel as a tile is long, or the same k of the next
-    // panel where that is its end. Any address may be asked for.
-    void fetch_ahead(std::uint64_t column, std::uint64_t k, std::uint64_t some) const noexcept {
-        constexpr std::uint64_t line = 64;
-        const bool last = k + p.tile_k >= p.k;
-        const std::uint8_t* from = stored_panel(last ? column + panel : column);
-        from += group_bytes(last ? k % p.tile_k : k + p.tile_k, bits());
-        for (std::uint64_t i = 0; i < group_bytes(some, bits()); i += line) __builtin_prefetch(from + i, 0, 2);
-    }
-
     // One panel of a tile, block by block.
-    void add_panel(std::uint64_t rows, std::uint64_t width, std::uint64_t column, std::uint64_t k0, std::uint64_t depth,
+    void add_panel(std::uint64_t rows, std::uint64_t width, std::uint64_t k0, std::uint64_t depth,
                    const std::uint8_t* from, const float* column_scales, const std::int32_t* zeros, const float* starts,
                    float* out) const noexcept {
         for (std::uint64_t k = k0; k < k0 + depth; k += p.block_k) {
             const std::uint64_t some = p.depth_at(k);
-            if (p.in_panels != 0) fetch_ahead(column, k, some);
             const std::uint64_t block = k / p.block_k * p.block_m;
             const bool last = k + some == p.k;
             context.kernels->gemm_u8s8(
@@ -224,7 +213,7 @@ struct Product {
             read(n0, width, k0, depth, own);
             for (std::uint64_t j = 0; j < width; j += panel) {
                 const std::uint8_t* from = panel_of(n0, j, k0, depth, own);
-                add_panel(rows, smaller(panel, width - j), n0 + j, k0, depth, from, own + at.column_scales + j,
+                add_panel(rows, smaller(panel, width - j), k0, depth, from, own + at.column_scales + j,
                           reinterpret_cast<const std::int32_t*>(own + at.zeros) + j, starts, out + j);
             }
         }

@@ -15,6 +15,7 @@ __all__ = ["TARGETS", "check_target", "orders_for"]
 # Families of CPUs. All but the first multiply bytes by vectors, and read the same panels of 16 outputs by 4 inputs: a
 # register of AVX-512, two of AVX2, four of NEON.
 TARGETS = ("generic", "x86-64-v3", "x86-64-v4", "armv8")
+_SPREADS = ("x86-64-v4",)  # where codes of 2 and 4 bits become bytes faster from panels than from rows
 _MOST_GROUP = 512  # weights that share a scale, which a block of a product holds
 
 
@@ -32,14 +33,18 @@ def orders_for(target: str, graph: Graph | None, specs: Sequence[TensorSpec]) ->
     """
     check_target(target)
     readers = {} if graph is None or target == "generic" else graph.consumers()
-    return {spec.name: _order(spec, readers.get(spec.name, [])) for spec in specs}
+    return {spec.name: _order(target, spec, readers.get(spec.name, [])) for spec in specs}
 
 
-def _order(spec: TensorSpec, readers: Sequence[Node]) -> Order:
+def _order(target: str, spec: TensorSpec, readers: Sequence[Node]) -> Order:
     wanted = {_wanted(spec.name, node) for node in readers}
     if len(wanted) != 1:
         return Order.ELEMENTS
     order = wanted.pop()
+    values = spec.scheme.values
+    narrow = isinstance(values, Integer) and values.bits < 8
+    if narrow and order is Order.ROW_PANELS and target not in _SPREADS:  # packed rows are as fast there, or faster
+        return Order.ELEMENTS
     return order if _fits(spec, order) else Order.ELEMENTS
 
 

@@ -36,15 +36,23 @@ static void tile(const Product& of, size_t row, const Columns& with, float* c) n
         sums[i] = common ? _mm512_set1_epi32(-with.zero * of.sums[row + i]) : _mm512_setzero_si512();
     }
     const int8_t* a = of.a + row * of.lda;
-    for (size_t q = 0; q < of.quads; ++q) {
-        const __m512i b = _mm512_loadu_si512(with.panel + q * 4 * panel_columns);
+    const auto add = [&](size_t q) {
+        const uint8_t* from = with.panel + q * 4 * panel_columns;
+        _mm_prefetch(reinterpret_cast<const char*>(from + 64 * 64), _MM_HINT_T0);  // panels in a file come from memory
+        const __m512i b = _mm512_loadu_si512(from);
 #pragma GCC unroll 12
         for (size_t i = 0; i < rows; ++i) {
             int quad = 0;
             memcpy(&quad, a + i * of.lda + 4 * q, sizeof quad);
             sums[i] = _mm512_dpbusd_epi32(sums[i], b, _mm512_set1_epi32(quad));
         }
+    };
+    size_t q = 0;
+    for (; q + 4 <= of.quads; q += 4) {  // turns are few enough for their end to be foreseen
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; ++i) add(q + i);
     }
+    for (; q < of.quads; ++q) add(q);
 #pragma GCC unroll 12
     for (size_t i = 0; i < rows; ++i) {
         float* out = c + (row + i) * of.ldc;

@@ -173,7 +173,7 @@ def _facts(survey: Survey) -> dict[str, str]:
     }
     if survey.panels:
         count = f"{survey.panels} tensor{'s' if survey.panels > 1 else ''} in panels"
-        lines["laid out"] = f"for {', '.join(survey.targets)}: {count}, which other products unpack in every run"
+        lines["laid out"] = f"{count}, for products of bytes by vectors; all others unpack them in every run"
     if survey.graph is not None:
         for label, values in (("inputs", survey.graph.inputs), ("outputs", survey.graph.outputs)):
             lines[label] = ", ".join(f"{name} ({dtype} {shape})" for name, dtype, shape in values)

@@ -13,7 +13,6 @@ from typing import Any
 from bitpress.codings import CODING_NUMBERS
 from bitpress.container import Container, open_container
 from bitpress.dtypes import DTYPES
-from bitpress.targets import TARGETS
 
 __all__ = ["GraphSummary", "StreamLine", "Survey", "TensorLine", "survey_of"]
 
@@ -128,11 +127,6 @@ class Survey:
         return sum(tensor.in_panels for tensor in self.tensors)
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """The CPUs that the file is laid out for: all where no tensor stands in panels."""
-        return TARGETS[1:] if self.panels else TARGETS[:1]
-
-    @property
     def build_options(self) -> tuple[str, ...]:
         """What CMake is told to build the C library for files like this one, and for nothing else (docs/c.md)."""
         operators = sorted(self.graph.operators) if self.graph else []
@@ -163,7 +157,7 @@ class Survey:
             "source_bytes": self.source_nbytes,
             "ratio": round(self.ratio, 4),
             "elements": self.elements,
-            "targets": list(self.targets),
+            "panels": self.panels,
             "bits_per_weight": round(8 * self.nbytes / self.elements, 4) if self.elements else None,
             "tensor_bytes": self.tensor_nbytes,
             "graph_bytes": self.graph_nbytes,
