@@ -71,7 +71,7 @@ Floats gather_panel(const std::string& isa, const Floats& x, const Offsets& offs
 
 Floats binary(const std::string& isa, unsigned op, const Floats& a, const Floats& b, std::size_t n, float low,
               float high) {
-    need(op < 4 && (count(a) == n || count(a) == 1) && (count(b) == n || count(b) == 1));
+    need(op < 6 && (count(a) == n || count(a) == 1) && (count(b) == n || count(b) == 1));
     Floats y(static_cast<py::ssize_t>(n));
     named(isa).binary_f32(op, a.data(), count(a) == n ? 1 : 0, b.data(), count(b) == n ? 1 : 0, y.mutable_data(), n,
                           low, high);

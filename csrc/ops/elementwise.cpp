@@ -50,11 +50,11 @@ Status run_binary(const RunContext& context) noexcept {
     });
 }
 
-constexpr Operator binary(Status (*run)(const RunContext&) noexcept) noexcept {
+constexpr Operator binary(Status (*run)(const RunContext&) noexcept, std::uint64_t keys = clip_keys) noexcept {
     return {
         .min_inputs = 2,
         .max_inputs = 2,
-        .keys = clip_keys,
+        .keys = keys,
         .flags = op_in_place | op_empty,
         .param_bytes = sizeof(BinaryParams),
         .plan = plan_binary,
@@ -193,6 +193,8 @@ const Operator op_Add = binary(run_binary<0>);
 const Operator op_Sub = binary(run_binary<1>);
 const Operator op_Mul = binary(run_binary<2>);
 const Operator op_Div = binary(run_binary<3>);
+const Operator op_Max = binary(run_binary<4>, 0);
+const Operator op_Min = binary(run_binary<5>, 0);
 
 const Operator op_Relu = unary(run_affine, plan_relu);
 const Operator op_Clip = unary(run_affine, plan_clip, clip_keys);

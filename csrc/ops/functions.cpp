@@ -163,6 +163,8 @@ constexpr Function function_Add = {2, number_types, 0, add, add_integer, add_int
 constexpr Function function_Sub = {2, number_types, 0, subtract, subtract_integer, subtract_integer, {}, 0};
 constexpr Function function_Mul = {2, number_types, 0, multiply, multiply_integer, multiply_integer, {}, 0};
 constexpr Function function_Div = {2, number_types, 0, divide, divide_integer, divide_natural, {}, 0};
+constexpr Function function_Max = {2, number_types, 0, most, most_of<std::int64_t>, most_of<std::uint64_t>, {}, 0};
+constexpr Function function_Min = {2, number_types, 0, least, least_of<std::int64_t>, least_of<std::uint64_t>, {}, 0};
 constexpr Function function_Relu = {1, number_types, 0, rectify, rectify_integer, first_, {}, 0};
 constexpr std::uint32_t f64_type = type_bit(Dtype::f64);
 constexpr Function function_Clip = {1, f64_type, 0, clip, nullptr, nullptr, {-HUGE_VAL, HUGE_VAL}, clip_keys};
@@ -185,6 +187,8 @@ const Function& function_of(OpId op) noexcept {
         case OpId::Sub: return function_Sub;
         case OpId::Mul: return function_Mul;
         case OpId::Div: return function_Div;
+        case OpId::Max: return function_Max;
+        case OpId::Min: return function_Min;
         case OpId::Relu: return function_Relu;
         case OpId::Clip: return function_Clip;
         case OpId::Sigmoid: return function_Sigmoid;

@@ -117,7 +117,7 @@ def test_gather_panel(isa: str, offsets: list[int], n: int, more: int, seed: int
 
 @pytest.mark.parametrize("isa", ISAS)
 @settings(max_examples=80, deadline=None)
-@given(op=st.integers(0, 3), n=sizes, single=st.sampled_from(["", "a", "b", "ab"]), clip=bounds, seed=seeds)
+@given(op=st.integers(0, 5), n=sizes, single=st.sampled_from(["", "a", "b", "ab"]), clip=bounds, seed=seeds)
 def test_binary(isa: str, op: int, n: int, single: str, clip: tuple[float, float], seed: int) -> None:
     a = floats(seed, 1 if "a" in single else n)
     b = floats(seed + 1, 1 if "b" in single else n)

@@ -10,7 +10,10 @@ static __m256 apply(__m256 a, __m256 b) noexcept {
     if (op == 0) return _mm256_add_ps(a, b);
     if (op == 1) return _mm256_sub_ps(a, b);
     if (op == 2) return _mm256_mul_ps(a, b);
-    return _mm256_div_ps(a, b);
+    if (op == 3) return _mm256_div_ps(a, b);
+    // The second where they are equal or one is NaN.
+    const __m256 found = op == 4 ? _mm256_max_ps(a, b) : _mm256_min_ps(a, b);
+    return _mm256_blendv_ps(found, a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
 }
 
 template <unsigned op>
@@ -41,7 +44,9 @@ void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size
         case 0: binary<0>(a, a_step, b, b_step, y, n, to); break;
         case 1: binary<1>(a, a_step, b, b_step, y, n, to); break;
         case 2: binary<2>(a, a_step, b, b_step, y, n, to); break;
-        default: binary<3>(a, a_step, b, b_step, y, n, to); break;
+        case 3: binary<3>(a, a_step, b, b_step, y, n, to); break;
+        case 4: binary<4>(a, a_step, b, b_step, y, n, to); break;
+        default: binary<5>(a, a_step, b, b_step, y, n, to); break;
     }
 }
 

@@ -9,7 +9,9 @@ static float32x4_t apply(float32x4_t a, float32x4_t b) noexcept {
     if (op == 0) return vaddq_f32(a, b);
     if (op == 1) return vsubq_f32(a, b);
     if (op == 2) return vmulq_f32(a, b);
-    return vdivq_f32(a, b);
+    if (op == 3) return vdivq_f32(a, b);
+    const uint32x4_t first = vorrq_u32(op == 4 ? vcgtq_f32(a, b) : vcltq_f32(a, b), vmvnq_u32(vceqq_f32(a, a)));
+    return vbslq_f32(first, a, b);
 }
 
 template <unsigned op>
@@ -39,7 +41,9 @@ void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size
         case 0: binary<0>(a, a_step, b, b_step, y, n, to); break;
         case 1: binary<1>(a, a_step, b, b_step, y, n, to); break;
         case 2: binary<2>(a, a_step, b, b_step, y, n, to); break;
-        default: binary<3>(a, a_step, b, b_step, y, n, to); break;
+        case 3: binary<3>(a, a_step, b, b_step, y, n, to); break;
+        case 4: binary<4>(a, a_step, b, b_step, y, n, to); break;
+        default: binary<5>(a, a_step, b, b_step, y, n, to); break;
     }
 }
 

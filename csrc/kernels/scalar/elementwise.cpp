@@ -21,7 +21,9 @@ void binary_f32(unsigned op, const float* a, size_t a_step, const float* b, size
             case 0: result = left + right; break;
             case 1: result = left - right; break;
             case 2: result = left * right; break;
-            default: result = left / right; break;
+            case 3: result = left / right; break;
+            case 4: result = left > right || __builtin_isnan(left) ? left : right; break;
+            default: result = left < right || __builtin_isnan(left) ? left : right; break;
         }
         y[i] = clip(result, low, high);
     }

@@ -112,8 +112,8 @@ def gather_panel(x: Array, offsets: Array, n: int, room: int, fill: float) -> Ar
 
 
 def binary(op: int, a: Array, b: Array, n: int, low: float, high: float) -> Array:
-    """clip(a op b) in float32; op: 0 add, 1 subtract, 2 multiply, 3 divide."""
-    function = (np.add, np.subtract, np.multiply, np.divide)[op]
+    """clip(a op b) in float32; op: 0 add, 1 subtract, 2 multiply, 3 divide, 4 the greater, 5 the less."""
+    function = (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum)[op]
     with np.errstate(all="ignore"):
         result = np.broadcast_to(function(a, b, dtype=np.float32), n)
     return np.array([clip(value, float(np.float32(low)), float(np.float32(high))) for value in result], np.float32)

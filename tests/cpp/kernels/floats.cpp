@@ -189,7 +189,7 @@ void check_gather_panel_f32(const Trial& t) noexcept {
 void check_binary_f32(const Trial& t) noexcept {
     const std::size_t n = t.size(80);
     const std::size_t a_step = t.random.below(2), b_step = t.random.below(2);
-    const auto op = static_cast<unsigned>(t.random.below(4));
+    const auto op = static_cast<unsigned>(t.random.below(6));
     const Bounds to = draw_bounds(t);
     const float* a = t.floats(a_step == 0 ? 1 : n, Draw::any);
     const float* b = t.floats(b_step == 0 ? 1 : n, Draw::any);
