@@ -39,7 +39,7 @@ PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
     ("dtypes", "_core"),
     ("scheme", "operators"),
     ("runs", "masks", "panels", "bounded", "recipe_words", "tensor_report"),
-    ("codebooks",),
+    ("codebooks", "rule"),
     ("tensor", "codings", "graph", "recipe", "bitpack"),
     ("lzw_formats", "graph_bytes", "targets"),
     ("codecs",),

@@ -93,6 +93,7 @@ def compress(
     }
     _rank_models(plans, read)
     tensors = LazyTensors(plans, read)
+    tensors.share_books()
     if _is_calibrated(plans, graph, calibration):
         assert graph is not None
         from .calibrate import press_layers, read_data  # only where it is asked for: it takes a while to import
@@ -113,8 +114,10 @@ def _optimized(
     """The graph to be stored, what reads its tensors, and what they are before any scheme; ``fixed`` ones stay so."""
     described = {name: TensorSpec(name, spec.dtype, spec.shape) for name, spec in source.tensors.items()}
     if source.graph is None or not optimize:
-        if recipe.channels or recipe.low_rank:
-            raise SchemeError("channels and low rank are for networks, such as an ONNX file, that may be optimized")
+        if recipe.channels or recipe.low_rank or recipe.equalize:
+            raise SchemeError(
+                "channels, equalize and low rank are for networks, such as an ONNX file, that may be optimized"
+            )
         return source.graph, source.read, described
     from .passes import optimize as run_passes
     from .passes.sparse import hold_transposed
@@ -124,6 +127,10 @@ def _optimized(
         from .passes.channels import cut_channels
 
         graph, arrays = cut_channels(graph, arrays, recipe.channels, ignore=recipe.ignore, fixed=fixed)
+    if recipe.equalize:
+        from .passes.equalize import equalize
+
+        graph, arrays = equalize(graph, arrays, ignore=recipe.ignore, fixed=fixed)
     if recipe.low_rank:
         from .passes.low_rank import split_products
 

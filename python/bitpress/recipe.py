@@ -5,25 +5,19 @@ from __future__ import annotations
 import builtins
 import fnmatch
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from .dtypes import FLOATS
 from .errors import SchemeError
-from .recipe_words import PLAIN_WORDS, WORDS, parsed, parts_of, scheme_of, scheme_words
-from .scheme import Bound, Bounded, Coded, Coding, Keep, Pattern, Scheme, Structure
+from .recipe_words import PASSES, PLAIN_WORDS, WORDS, parsed, parts_of, scheme_of
+from .rule import Inputs, Range, Rule, Scope, Score, Shape
+from .scheme import Bound, Coding, Pattern, Scheme
 
 __all__ = ["Recipe", "Rule"]
 
-Scope = Literal["tensor", "model"]
-Range = Literal["minmax", "mse", "output"]
-Inputs = Literal["exact", "pressed"]
-Score = Literal["magnitude", "wanda", "sparsegpt"]
-Shape = tuple[int, ...]
 # Operators whose weights carry a network's size: what Recipe.int presses where there is a graph.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather")
 # What Recipe.rate takes for whose weights (bench/results/README.md).
@@ -34,136 +28,11 @@ RATE_SETTINGS: dict[tuple[str, ...], dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Tensors whose name matches ``pattern`` (shell wildcards), and whose consumer is ``op`` where given, get a scheme.
-
-    ``op``: an operator's name or several; the empty name stands for "no graph tells". ``min_elements``, ``min_rank``:
-    smaller tensors are not matched. Codes and pruning match floating tensors only (F16, BF16, F32, F64).
-    ``channel``: a scheme per axis takes the axis of the output channels, as the consumer reads the tensor (0 where no
-    graph tells). ``sparsity``: the share of smallest magnitudes that is set to zero first, of each tensor, or of all
-    that the rule matches together where ``scope`` is ``"model"``. ``threshold``: magnitudes below it are set to zero.
-    ``score``: what weights are ranked by: "magnitude", or by what calibration knows of the layer's inputs ("wanda",
-    "sparsegpt": `bitpress.methods`). The scheme's N:M or blocks tell which go together; N:M needs the sparsity 1 - N/M.
-    ``method`` names the file in ``methods/`` that picks the codes: "round", "feedback" or "rate", of which the last two
-    need calibration, or "kmeans", for codebooks.
-    ``range``: what a scale spans: all of its weights ("minmax"), or the part that a search finds best for the weights
-    ("mse") or for the layer's output ("output", which needs calibration). ``shrink`` (0..1) and ``damp`` (of feedback):
-    how far the inputs' second moments are taken toward their diagonal, and the share of its mean that is added to it.
-    ``correct``: the layer's bias takes what its mean output has moved by (needs calibration). ``inputs``: the moments
-    of a layer are of the network as it came ("exact"), or with every earlier layer "pressed".
-    ``rate`` (of the method): what one bit a weight may cost, as a share of the variance of the layer's output; of the
-    network's, where `bitpress.torch.sensitivity` is given. ``temper`` (0..1): the power to which an output's share in
-    what the network feels is taken then: few gradients overstate how outputs differ.
-    """
-
-    pattern: str
-    scheme: Scheme
-    op: str | tuple[str, ...] | None = None
-    min_elements: int = 0
-    min_rank: int = 0
-    channel: bool = False
-    sparsity: float | None = None
-    threshold: float | None = None
-    scope: Scope = "tensor"
-    score: Score = "magnitude"
-    method: str = "round"
-    range: Range = "minmax"
-    shrink: float = 0.0
-    damp: float = 0.01
-    correct: bool = False
-    inputs: Inputs = "exact"
-    rate: float = 0.0
-    temper: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not self.pattern:
-            raise SchemeError("a rule needs a pattern, such as '*.weight'")
-        if self.sparsity is not None and not 0 <= self.sparsity <= 1:
-            raise SchemeError(f"sparsity must be 0..1, not {self.sparsity}")
-        if self.threshold is not None and not 0 <= self.threshold < math.inf:
-            raise SchemeError(f"threshold must be a number of 0 or more, not {self.threshold}")
-        if self.sparsity is not None and self.threshold is not None:
-            raise SchemeError("give sparsity or threshold, not both")
-        if self.scope not in ("tensor", "model"):
-            raise SchemeError(f"scope must be tensor or model, not {self.scope!r}")
-        if self.score not in ("magnitude", "wanda", "sparsegpt"):
-            raise SchemeError(f"score must be magnitude, wanda or sparsegpt, not {self.score!r}")
-        if self.sparsity is None and self.score != "magnitude":
-            raise SchemeError(f"score {self.score} needs a sparsity")
-        self._check_pattern()
-        if self.range not in ("minmax", "mse", "output"):
-            raise SchemeError(f"range must be minmax, mse or output, not {self.range!r}")
-        if self.inputs not in ("exact", "pressed"):
-            raise SchemeError(f"inputs must be exact or pressed, not {self.inputs!r}")
-        for word in ("shrink", "temper"):
-            if not 0 <= getattr(self, word) <= 1:
-                raise SchemeError(f"{word} must be 0..1, not {getattr(self, word)}")
-        for word in ("damp", "rate"):
-            if not 0 <= getattr(self, word) < math.inf:
-                raise SchemeError(f"{word} must be a number of 0 or more, not {getattr(self, word)}")
-
-    def _check_pattern(self) -> None:
-        structure = self.scheme.structure
-        if structure not in (Structure.NM, Structure.BLOCK) and self.score == "magnitude":
-            return
-        if self.scope == "model":
-            raise SchemeError("N:M, blocks and scores of a layer's inputs rank each tensor alone: scope tensor")
-        if structure is Structure.NM and self.sparsity is not None:
-            kept, group = self.scheme.pattern
-            if abs(self.sparsity - (1 - kept / group)) > 1e-6:
-                raise SchemeError(f"{kept}:{group} has the sparsity {1 - kept / group:g}, not {self.sparsity}")
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether it needs to know the inputs of a layer."""
-        coded = isinstance(self.scheme.values, Coded)
-        return self.score != "magnitude" or (
-            coded and (self.method in ("feedback", "rate") or self.range == "output" or self.correct)
-        )
-
-    @property
-    def is_bounded(self) -> bool:
-        """Whether every element stays within a bound."""
-        return isinstance(self.scheme.values, Bounded)
-
-    @property
-    def prunes(self) -> bool:
-        """Whether it sets weights to zero."""
-        return self.sparsity is not None or self.threshold is not None
-
-    @property
-    def is_lossless(self) -> bool:
-        """Whether every tensor comes back bit for bit."""
-        return isinstance(self.scheme.values, Keep) and not self.prunes
-
-    def matches(self, name: str, shape: Shape, dtype: str, op: str) -> bool:
-        """Whether it is for this tensor; ``op`` is empty where no graph tells."""
-        ops = (self.op,) if isinstance(self.op, str) else self.op
-        return (
-            fnmatch.fnmatchcase(name, self.pattern)
-            and math.prod(shape) >= self.min_elements
-            and len(shape) >= self.min_rank
-            and (ops is None or op in ops)
-            and (self.is_lossless or dtype in (("F32", "F64") if self.is_bounded else FLOATS))
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The rule in the words of ``Recipe.from_dict``."""
-        return {"pattern": self.pattern, **scheme_words(self.scheme, channel=self.channel), **self._words()}
-
-    def _words(self) -> dict[str, Any]:
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in self._rest().items()}
-
-    def _rest(self) -> dict[str, Any]:
-        defaults = {name: item.default for name, item in self.__dataclass_fields__.items()}
-        return {key: getattr(self, key) for key in PLAIN_WORDS if getattr(self, key) != defaults[key]}
-
-
-@dataclass(frozen=True)
 class Recipe:
     """Ordered rules; the first that matches decides. What none matches, or ``ignore`` names, is stored as it is.
 
     ``channels``: the share of whole channels, neurons and heads that is cut out of the graph first (`passes.channels`).
+    ``equalize``: scales then move between layers until the channels of each span alike (`passes.equalize`).
     ``low_rank``: the share of a matrix' sum of squares that two thin ones must keep where they are smaller
     (`passes.low_rank`); 0: none is split.
     """
@@ -173,6 +42,7 @@ class Recipe:
     metadata: dict[str, str] = field(default_factory=dict)
     channels: float = 0.0
     low_rank: float = 0.0
+    equalize: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_rank <= 1:
@@ -242,19 +112,21 @@ class Recipe:
         range: Range = "minmax",
         correct: bool = False,
         sparsity: float | None = None,
+        shared: bool = False,
         coding: Coding = "huffman",
         **words: Any,
     ) -> Recipe:
         """Shared weights (`Codebook`), by k-means: ``Recipe.int`` with a table a tensor for steps.
 
         Entries are not scaled unless ``axis`` or ``group_size`` is given. ``range`` "output" weighs errors by what they
-        do to a layer's output, and ``correct`` its biases; both need calibration. ``words`` are the others of
+        do to a layer's output, and ``correct`` its biases; both need calibration. ``shared``: one book for all tensors.
+        ``words`` are the others of
         ``Recipe.int``. Tensors that vectors do not divide are refused: ``ignore`` them.
         """
         plain = cls.int(8, axis=axis, group_size=group_size, sparsity=sparsity, coding=coding, **words)
         book = Scheme.codebook(bits, vector=vector, axis=axis, group_size=group_size).values
         scheme = replace(plain.rules[0].scheme, values=book)
-        settings: dict[str, Any] = {"method": "kmeans", "range": range, "correct": correct}
+        settings: dict[str, Any] = {"method": "kmeans", "range": range, "correct": correct, "shared": shared}
         rules = (replace(rule, scheme=scheme, channel=False, **settings) for rule in plain.rules)
         return cls(tuple(rules), plain.ignore)
 
@@ -338,7 +210,8 @@ class Recipe:
     @property
     def is_lossless(self) -> bool:
         """Whether every tensor comes back bit for bit."""
-        return not self.channels and not self.low_rank and all(rule.is_lossless for rule in self.rules)
+        shapes = self.channels or self.low_rank or self.equalize
+        return not shapes and all(rule.is_lossless for rule in self.rules)
 
     def rule_for(self, name: str, shape: Shape, dtype: str = "F32", op: str = "") -> Rule | None:
         """The first rule for a tensor of this name, shape, dtype and consumer; None where it is stored as it is."""
@@ -352,29 +225,29 @@ class Recipe:
             "rules": [rule.to_dict() for rule in self.rules],
             "ignore": list(self.ignore),
             "metadata": dict(self.metadata),
-            **{word: share for word in ("channels", "low_rank") if (share := getattr(self, word))},
+            **{word: value for word in PASSES if (value := getattr(self, word))},
         }
 
     @classmethod
     def from_dict(cls, document: Any) -> Recipe:
         """A recipe from plain dicts and lists: ``{"rules": [...], "ignore": [patterns], "metadata": {...},
-        "channels": share, "low_rank": share}``.
+        "channels": share, "low_rank": share, "equalize": true}``.
 
         A rule's words: ``pattern`` (needed), ``op``, ``min_elements``, ``min_rank``; ``lossless``; or ``bounded`` (an
         error) and ``bound`` ("absolute" (the default), "relative" or "range"); or ``bits``, ``symmetric`` (or
         ``codebook``, ``vector``), ``per`` ("tensor" (a codebook's default), "channel" (otherwise) or "group"),
         ``axis``, ``group_size``; ``sparse``, ``nm`` ("2:4") or ``block`` ("8x8"); ``sparsity``, ``threshold``,
-        ``scope``, ``score``; ``coding``; ``method``, ``range``, ``shrink``, ``damp``, ``correct``, ``inputs``,
-        ``rate``, ``temper``. SchemeError names the rule and what is wrong.
+        ``scope``, ``score``; ``coding``; ``method``, ``range``, ``percentile``, ``shrink``, ``damp``, ``correct``,
+        ``inputs``, ``rate``, ``temper``; ``shared``. SchemeError names the rule and what is wrong.
         """
-        rules, ignore, metadata, shares = parts_of(document)
+        rules, ignore, metadata, passes = parts_of(document)
         read = []
         for index, rule in enumerate(rules):
             try:
                 read.append(_rule(rule))
             except SchemeError as error:
                 raise SchemeError(f"rule {index}: {error}") from None
-        return cls(tuple(read), ignore, metadata, **shares)
+        return cls(tuple(read), ignore, metadata, **passes)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Recipe:
@@ -388,7 +261,7 @@ class Recipe:
         """Write it as JSON, a line a rule, to be read, edited and opened by ``from_file``."""
         document = self.to_dict()
         rules = ",\n".join(f"    {json.dumps(rule)}" for rule in document["rules"])
-        rest = f'  "ignore": {json.dumps(document["ignore"])},\n  "metadata": {json.dumps(document["metadata"])}'
+        rest = ",\n".join(f"  {json.dumps(word)}: {json.dumps(document[word])}" for word in document if word != "rules")
         Path(path).write_text(f'{{\n  "rules": [\n{rules}\n  ],\n{rest}\n}}\n', "utf-8")
 
 

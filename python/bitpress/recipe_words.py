@@ -10,14 +10,15 @@ from typing import Any
 from .errors import SchemeError
 from .scheme import Bounded, Codebook, Coded, Granularity, Integer, Scheme, Structure, split_coding
 
-__all__ = ["PLAIN_WORDS", "WORDS", "parsed", "parts_of", "pattern_of", "scheme_of", "scheme_words"]
+__all__ = ["PASSES", "PLAIN_WORDS", "WORDS", "parsed", "parts_of", "pattern_of", "scheme_of", "scheme_words"]
 
 MAX_BYTES = 10_000_000  # a recipe file is read whole
 
 PLAIN_WORDS = (
     *("op", "min_elements", "min_rank", "sparsity", "threshold", "scope", "score"),
-    *("method", "range", "shrink", "damp", "correct", "inputs", "rate", "temper"),
+    *("method", "range", "percentile", "shrink", "damp", "correct", "inputs", "rate", "temper", "shared"),
 )
+PASSES: dict[str, tuple[type, ...]] = {"channels": (int, float), "low_rank": (int, float), "equalize": (bool,)}
 WORDS: dict[str, tuple[type, ...]] = {
     "pattern": (str,),
     "op": (str, list),
@@ -43,12 +44,14 @@ WORDS: dict[str, tuple[type, ...]] = {
     "coding": (str,),
     "method": (str,),
     "range": (str,),
+    "percentile": (int, float),
     "shrink": (int, float),
     "damp": (int, float),
     "correct": (bool,),
     "inputs": (str,),
     "rate": (int, float),
     "temper": (int, float),
+    "shared": (bool,),
 }
 
 
@@ -155,13 +158,16 @@ def scheme_of(words: Mapping[str, Any]) -> tuple[Scheme, bool]:
     return scheme, per == "channel" and "axis" not in words
 
 
-def parts_of(document: Any) -> tuple[list[Any], tuple[str, ...], dict[str, str], dict[str, float]]:
-    """Rules, what is ignored, metadata, and shares by name, of a recipe's document; SchemeError where it is none."""
+def parts_of(document: Any) -> tuple[list[Any], tuple[str, ...], dict[str, str], dict[str, Any]]:
+    """Rules, what is ignored, metadata, and what is done to the graph, by word, of a recipe's document; SchemeError
+    where it is none.
+    """
     if not isinstance(document, Mapping):
         raise SchemeError("a recipe must be an object with rules")
-    unknown = set(map(str, document)) - {"rules", "ignore", "metadata", "channels", "low_rank"}
+    known = ("rules", "ignore", "metadata", *PASSES)
+    unknown = set(map(str, document)) - set(known)
     if unknown:
-        raise SchemeError(f"unknown key {min(unknown)!r}; known: rules, ignore, metadata, channels, low_rank")
+        raise SchemeError(f"unknown key {min(unknown)!r}; known: {', '.join(known)}")
     rules, ignore, metadata = document.get("rules", []), document.get("ignore", []), document.get("metadata", {})
     if not isinstance(rules, list) or not isinstance(ignore, list):
         raise SchemeError("rules and ignore must be lists")
@@ -169,11 +175,11 @@ def parts_of(document: Any) -> tuple[list[Any], tuple[str, ...], dict[str, str],
         raise SchemeError("ignore must be a list of texts")
     if not isinstance(metadata, Mapping) or not all(isinstance(x, str) for pair in metadata.items() for x in pair):
         raise SchemeError("metadata must be an object of texts")
-    shares = {word: document[word] for word in ("channels", "low_rank") if word in document}
-    for word, share in shares.items():
-        if isinstance(share, bool) or not isinstance(share, int | float):
-            raise SchemeError(f"{word} must be a number")
-    return rules, tuple(ignore), dict(metadata), {word: float(share) for word, share in shares.items()}
+    passes = {word: document[word] for word in PASSES if word in document}
+    for word, value in passes.items():
+        if isinstance(value, bool) is not (PASSES[word] == (bool,)) or not isinstance(value, PASSES[word]):
+            raise SchemeError(f"{word} must be {'true or false' if PASSES[word] == (bool,) else 'a number'}")
+    return rules, tuple(ignore), dict(metadata), passes
 
 
 def parsed(path: Path) -> Any:

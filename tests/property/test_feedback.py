@@ -95,7 +95,7 @@ def test_equals_rounding_where_the_hessian_is_diagonal(case: tuple) -> None:
         assert packed(w, scheme, statistics=statistics, shrink=1.0).streams == rounded.streams
 
 
-@given(cases(), st.sampled_from(["minmax", "mse", "output"]))
+@given(cases(), st.sampled_from(["minmax", "percentile", "mse", "output"]))
 def test_deterministic_and_on_the_grid(case: tuple, how: str) -> None:
     w, scheme, statistics = case
     once = packed(w, scheme, statistics=statistics, range=how, shrink=0.3)
@@ -138,6 +138,27 @@ def test_grids_are_the_formats(case: tuple) -> None:
     np.testing.assert_array_equal(np.where(rounded.mask(), codes, 0), rounded.codes())
 
 
+@given(cases(), st.sampled_from([0.01, 50, 90, 99.9, 100]))
+def test_a_percentile_leaves_outliers_out(case: tuple, percent: float) -> None:
+    w, scheme, statistics = case
+    values = scheme.values
+    index = scale_index(w.shape, values)
+    found = packed(w, scheme, nearest, range="percentile", percentile=percent)
+    mask = found.mask()
+    for number in np.unique(index):
+        chosen = w[(index == number) & mask]
+        if chosen.size:
+            inside = oracle.without_outliers(chosen, percent, symmetric=values.symmetric)
+            scale, zero = oracle.steps(inside, values.bits, symmetric=values.symmetric)
+            assert found.scales().reshape(-1)[number] == scale
+            if not values.symmetric:
+                assert found.zeros().reshape(-1)[number] == zero
+    if percent == 100:
+        assert found.streams == packed(w, scheme, nearest).streams
+    fed = packed(w, scheme, range="percentile", percentile=percent, statistics=statistics)
+    np.testing.assert_array_equal(fed.scales(), found.scales())
+
+
 @given(cases())
 def test_a_searched_range_is_never_worse_than_the_whole(case: tuple) -> None:
     w, scheme, statistics = case
@@ -158,7 +179,7 @@ def test_every_float_and_what_is_refused() -> None:
         tensor = feedback.pack(w.astype(dtype).tobytes(), name, w.shape, scheme, settings=known)
         assert tensor.unpack().dtype == dtype
     wrong = np.full((8, 12), np.nan, np.float32)
-    for settings in (known, Settings(range="mse"), replace(known, range="output")):
+    for settings in (known, Settings(range="mse"), Settings(range="percentile"), replace(known, range="output")):
         with pytest.raises(bp.SchemeError, match="w: NaN or infinity"):
             feedback.pack(wrong.tobytes(), "F32", wrong.shape, scheme, name="w", settings=settings)
     with pytest.raises(bp.SchemeError, match="statistics of"):

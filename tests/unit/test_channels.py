@@ -213,3 +213,15 @@ def test_what_a_body_reads_stays() -> None:
     shapes = {name: array.shape for name, array in tensors.items()}
     assert groups_of(Graph(inputs, (Value("y"), Value("k")), nodes), shapes) == []
     assert len(groups_of(Graph(inputs, (Value("y"),), (nodes[0], nodes[2])), shapes)) == 1
+
+
+def test_channels_that_a_convolution_reads_as_pixels_stay() -> None:
+    """Heads on the axis of rows, before a convolution whose channels are as many positions."""
+    tensors = weights(w=(6, 32), c=(5, 8, 1, 1))
+    nodes = (
+        Node("MatMul", "w", ("x", "w"), ("h",)),
+        Node("Reshape", "r", ("h",), ("k",), {"shape": (0, 0, 8, 4)}),
+        Node("Conv", "c", ("k", "c"), ("y",)),
+    )
+    graph = Graph((Value("x", "F32", (2, 8, 6)),), (Value("y", "F32", (2, 5, 8, 4)),), nodes)
+    assert groups_of(graph, {name: array.shape for name, array in tensors.items()}) == []

@@ -129,7 +129,7 @@ def test_shared_weights_stay_shared() -> None:
 
 
 @pytest.mark.parametrize("how", ["exact", "pressed"])
-@pytest.mark.parametrize("range", ["minmax", "mse", "output"])
+@pytest.mark.parametrize("range", ["minmax", "percentile", "mse", "output"])
 def test_dead_constant_and_thin_layers(how: Any, range: Any) -> None:
     dead = np.zeros((16, 3, 3, 3), np.float32)
     dead[:4] = chain()[1]["a"][:4]

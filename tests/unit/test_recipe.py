@@ -101,3 +101,11 @@ def test_files_that_are_no_recipe(text: bytes, tmp_path: Path) -> None:
     path.write_bytes(text)
     with pytest.raises(bp.SchemeError, match=r"r\.json: not (JSON|UTF-8)"):
         bp.Recipe.from_file(path)
+
+
+def test_a_percentile_is_a_share() -> None:
+    for wrong in (0, -1, 100.5, float("nan")):
+        with pytest.raises(bp.SchemeError, match="percentile must be above 0 and at most 100"):
+            bp.Rule("*", bp.Scheme.int(4), range="percentile", percentile=wrong)
+    rule = bp.Rule("*", bp.Scheme.int(4), range="percentile", percentile=99.5)
+    assert bp.Recipe.from_dict(bp.Recipe((rule,)).to_dict()).rules == (rule,)

@@ -58,6 +58,8 @@ def pack(
     mask = None if stored is None else layout.matrices(stored)
     if settings.range == "minmax":
         grid = grids.min_max(w, index, values, name)
+    elif settings.range == "percentile":
+        grid = grids.percentile(w, index, values, settings.percentile, mask, name)
     else:
         weight = None
         if settings.range == "output":  # what an error costs when the columns after it have made good what they can

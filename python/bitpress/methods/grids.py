@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..errors import SchemeError
 from ..scheme import Integer
 
-__all__ = ["FACTORS", "Grid", "min_max", "search"]
+__all__ = ["FACTORS", "Grid", "min_max", "percentile", "search"]
 
 Floats = npt.NDArray[np.float32]
 SMALLEST = np.float32(2.0**-126)
@@ -54,6 +54,44 @@ class Grid:
 def min_max(x: Floats, index: npt.NDArray[np.intp], values: Integer, name: str = "tensor") -> Grid:
     """The grid that docs/format.md picks for elements (any shape) whose scales have these numbers (same shape)."""
     low, high = _ranges(x, index, name)
+    return _grid(low, high, values, name)
+
+
+def percentile(
+    x: Floats,
+    index: npt.NDArray[np.intp],
+    values: Integer,
+    percent: float,
+    mask: npt.NDArray[np.bool_] | None,
+    name: str = "tensor",
+) -> Grid:
+    """The grid of each scale's range without its outliers: ``percent`` (above 0, up to 100) of the elements lie inside.
+
+    Of n elements (those that ``mask`` stores, where not all are) ``floor((1 - percent / 100) n)`` are outliers: of a
+    symmetric grid the greatest magnitudes, of an affine one half of them, rounded down, at each end. The range ends at
+    the element next to them, and holds 0.
+    """
+    if not np.isfinite(x).all():
+        raise SchemeError(f"{name}: NaN or infinity cannot be an integer code")
+    flat, elements = np.ascontiguousarray(index).reshape(-1), x.reshape(-1)
+    count = int(flat.max(initial=-1)) + 1
+    if mask is not None:
+        flat, elements = flat[mask.reshape(-1)], elements[mask.reshape(-1)]
+    if values.symmetric:
+        elements = np.abs(elements)
+    order = np.lexsort((elements, flat)) if count > 1 else np.argsort(elements)
+    ordered = elements[order]
+    sizes = np.bincount(flat, minlength=count)
+    ends = np.cumsum(sizes)
+    gone = np.floor((100 - percent) / 100 * sizes + 1e-9).astype(np.int64)
+    some = sizes > 0
+    low, high = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    if values.symmetric:
+        high[some] = ordered[(ends - 1 - np.minimum(gone, sizes - 1))[some]]
+    else:
+        inside = np.minimum(gone // 2, (sizes - 1) // 2)
+        low[some] = np.minimum(ordered[(ends - sizes + inside)[some]], 0)
+        high[some] = np.maximum(ordered[(ends - 1 - inside)[some]], 0)
     return _grid(low, high, values, name)
 
 

@@ -155,11 +155,13 @@ class Settings:
     statistics: Statistics | None = None
     rate: float = 0.0
     temper: float = 0.5
+    percentile: float = 99.9
+    book: npt.NDArray[np.float32] | None = None  # [entries, vector], where the rule's tensors share one
 
     @classmethod
     def of(cls, rule: Rule, statistics: Statistics | None = None) -> Settings:
         """Those of a rule."""
-        return cls(rule.range, rule.shrink, rule.damp, statistics, rule.rate, rule.temper)
+        return cls(rule.range, rule.shrink, rule.damp, statistics, rule.rate, rule.temper, rule.percentile)
 
 
 PLAIN = Settings()

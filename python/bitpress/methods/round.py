@@ -1,8 +1,9 @@
 """Round to nearest: each element alone, to the code whose value is nearest; ties to the even code.
 
-The range of each run of elements sets its scale (docs/format.md, section 4), or, with ``range`` "mse" or "output", a
-search over narrower ranges (Banner et al. 2019, arXiv:1810.05723, search instead of fit): that of the least squared
-error of the weights, or of the layer's output as far as each input's strength alone tells it.
+The range of each run of elements sets its scale (docs/format.md, section 4), or, with ``range`` "percentile", that of
+all but its outliers (McKinstry et al. 2018, arXiv:1809.04191); or, with "mse" or "output", a search over narrower
+ranges (Banner et al. 2019, arXiv:1810.05723, search instead of fit): that of the least squared error of the weights, or
+of the layer's output as far as each input's strength alone tells it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ def pack(
     if settings.range == "output" and statistics is not None:
         weight = statistics.strength(shape).reshape(rows)
     mask = stored_mask(x.reshape(shape), scheme, name)
-    grid = grids.search(x, index, values, weight, None if mask is None else mask.reshape(rows), name)
+    stored = None if mask is None else mask.reshape(rows)
+    if settings.range == "percentile":
+        grid = grids.percentile(x, index, values, settings.percentile, stored, name)
+    else:
+        grid = grids.search(x, index, values, weight, stored, name)
     codes: Codes = grid.codes(x, grid.scales[index], grid.zeros[index]).astype(values.code_dtype)
     return PackedTensor.from_codes(
         codes.reshape(shape), grid.scales, scheme, zeros=grid.stored_zeros, mask=mask, dtype=dtype

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ..graph import Graph, Node
 
-__all__ = ["Group", "Part", "groups_of"]
+__all__ = ["Group", "Label", "Part", "Walk", "groups_of"]
 
 Shape = tuple[int, ...]
 SAME = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSigmoid"})
@@ -74,7 +74,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class _Label:
+class Label:
     """The units of a value: ``rank`` is the value's, or 0 where it is not known."""
 
     _group: Group
@@ -83,50 +83,63 @@ class _Label:
 
     @property
     def group(self) -> Group:
+        """Whose units they are by now."""
         return self._group.found
 
-    def at(self, axis: int, rank: int, span: int | None = None) -> _Label:
+    def at(self, axis: int, rank: int, span: int | None = None) -> Label:
         """The same units on another value's axis."""
-        return _Label(self.group, self.group.add(Part("", axis, self.part.span if span is None else span)), rank)
+        return Label(self.group, self.group.add(Part("", axis, self.part.span if span is None else span)), rank)
 
 
 def groups_of(graph: Graph, shapes: Mapping[str, Shape]) -> list[Group]:
     """The groups of two units or more that can be cut; ``shapes``: of the stored tensors."""
-    walk = _Walk(graph, shapes)
-    for index, node in enumerate(graph.nodes):
-        walk.visit(index, node)
-    for value in graph.outputs:
-        walk.freeze(value.name)
-    found = {id(group.found): group.found for group in walk.groups}
-    return [group for group in found.values() if not group.frozen and group.count > 1]
+    return [group for group in Walk(graph, shapes).found() if group.count > 1]
 
 
-class _Walk:
+class Walk:
+    """The walk over a graph that finds the groups: a method an operator gives the label of its output, or None."""
+
     def __init__(self, graph: Graph, shapes: Mapping[str, Shape]) -> None:
         self.graph, self.shapes = graph, shapes
         self.readers = {name: len(nodes) for name, nodes in graph.consumers().items()}
-        self.labels: dict[str, _Label] = {}
+        self.labels: dict[str, Label] = {}
         self.groups: list[Group] = []
 
+    def found(self) -> list[Group]:
+        """The groups that are understood whole."""
+        for index, node in enumerate(self.graph.nodes):
+            self.visit(index, node)
+        for value in self.graph.outputs:
+            self.freeze(value.name)
+        found = {id(group.found): group.found for group in self.groups}
+        return [group for group in found.values() if not group.frozen]
+
     def visit(self, index: int, node: Node) -> None:
-        rule = _RULES.get(node.op)
-        made = None if rule is None else rule(self, index, node)
+        """Label the output of a node, or freeze what it reads."""
+        made = self.label(index, node)
         if made is None:
             for name in node.reads:
                 self.freeze(name)
         else:
             self.labels[node.outputs[0]] = made
 
+    def label(self, index: int, node: Node) -> Label | None:
+        """What is known of a node's output."""
+        rule = _RULES.get(node.op)
+        return None if rule is None else rule(self, index, node)
+
     def freeze(self, name: str) -> None:
+        """Let the units of a value stay as they are."""
         if name in self.labels:
             self.labels[name].group.frozen = True
 
-    def fresh(self, count: int, axis: int, rank: int) -> _Label:
+    def fresh(self, count: int, axis: int, rank: int) -> Label:
+        """The label of a new group of so many units on an axis."""
         group = Group(count)
         self.groups.append(group)
-        return _Label(group, group.add(Part("", axis, 1)), rank)
+        return Label(group, group.add(Part("", axis, 1)), rank)
 
-    def cut(self, label: _Label, name: str, axis: int, *, reads: bool = False) -> None:
+    def cut(self, label: Label, name: str, axis: int, *, reads: bool = False) -> None:
         """The stored tensor is cut along with the units; frozen where its axis does not hold them."""
         group, shape = label.group, self.shapes.get(name, ())
         span = label.part.span
@@ -137,11 +150,12 @@ class _Walk:
         else:
             group.add(Part(name, axis, span, reads))
 
-    def bias(self, label: _Label, node: Node, place: int) -> None:
+    def bias(self, label: Label, node: Node, place: int) -> None:
+        """The bias of a layer, where it has one."""
         if len(node.inputs) > place and node.inputs[place]:
             self.constant(label, node.inputs[place])
 
-    def constant(self, label: _Label, name: str) -> None:
+    def constant(self, label: Label, name: str) -> None:
         """A stored tensor that is broadcast against the value."""
         shape = self.shapes.get(name)
         if shape is None:
@@ -151,19 +165,22 @@ class _Walk:
 
     # -- operators: the label of the output, or None where the units are not followed (which freezes the inputs)
 
-    def same(self, index: int, node: Node) -> _Label | None:
+    def same(self, index: int, node: Node) -> Label | None:
+        """Element by element: the units of the first input."""
         return self.labels.get(node.inputs[0])
 
-    def softmax(self, index: int, node: Node) -> _Label | None:
+    def softmax(self, index: int, node: Node) -> Label | None:
+        """Over another axis than the units'."""
         label = self.labels.get(node.inputs[0])
         axis = int(node.attributes.get("axis", -1))  # type: ignore[arg-type]
         if label is None or not label.rank:
             return None
         return None if (axis if axis < 0 else axis - label.rank) == label.part.axis else label
 
-    def conv(self, index: int, node: Node) -> _Label | None:
+    def conv(self, index: int, node: Node) -> Label | None:
+        """Channels in, channels out; those of a depthwise one stay who they are."""
         label, shape = self.labels.get(node.inputs[0]), self.shapes.get(node.inputs[1])
-        if shape is None:
+        if shape is None or (label is not None and label.part.axis != 1 - len(shape)):
             return None
         rank, groups = len(shape), node.attributes.get("group", 1)
         weight = node.inputs[1]
@@ -182,14 +199,16 @@ class _Walk:
             self.cut(made, node.inputs[2], -1)
         return made
 
-    def gemm(self, index: int, node: Node) -> _Label | None:
+    def gemm(self, index: int, node: Node) -> Label | None:
+        """A product with a stored matrix, either way round."""
         label, shape = self.labels.get(node.inputs[0]), self.shapes.get(node.inputs[1])
         if shape is None or len(shape) != 2 or node.attributes.get("transA", 0):
             return None
         outputs, inputs = (-2, -1) if node.attributes.get("transB", 0) else (-1, -2)
         return self.product(label, node, outputs, inputs, 2)
 
-    def matmul(self, index: int, node: Node) -> _Label | None:
+    def matmul(self, index: int, node: Node) -> Label | None:
+        """A product with a stored matrix; or of values, whose units are the matrices' number."""
         label, other = (self.labels.get(name) for name in node.inputs[:2])
         shape = self.shapes.get(node.inputs[1])
         if shape is not None and len(shape) == 2:
@@ -201,7 +220,8 @@ class _Walk:
         label.group.merge(other.group)
         return label
 
-    def product(self, label: _Label | None, node: Node, outputs: int, inputs: int, rank: int) -> _Label:
+    def product(self, label: Label | None, node: Node, outputs: int, inputs: int, rank: int) -> Label:
+        """The units of a stored matrix' outputs; ``outputs`` and ``inputs`` are its axes."""
         weight = node.inputs[1]
         if label is not None:
             if label.part.axis == -1:
@@ -213,7 +233,8 @@ class _Walk:
         self.bias(made, node, 2)
         return made
 
-    def binary(self, index: int, node: Node) -> _Label | None:
+    def binary(self, index: int, node: Node) -> Label | None:
+        """Units of two values that are added or multiplied are one."""
         labels = [self.labels.get(name) for name in node.inputs[:2]]
         first, second = labels
         if first is not None and second is not None:
@@ -230,20 +251,24 @@ class _Walk:
         known = self.graph.value(other).shape  # of a computed value: one for all units, or the walk ends here
         return label if known is not None and (len(known) < -label.part.axis or known[label.part.axis] == 1) else None
 
-    def batch_norm(self, index: int, node: Node) -> _Label | None:
+    def batch_norm(self, index: int, node: Node) -> Label | None:
+        """Four numbers a channel."""
         label = self.labels.get(node.inputs[0])
-        if label is not None:
-            for name in node.inputs[1:5]:
-                self.cut(label, name, -1)
+        if label is None or label.part.axis != 1 - label.rank:
+            return None
+        for name in node.inputs[1:5]:
+            self.cut(label, name, -1)
         return label
 
-    def flatten(self, index: int, node: Node) -> _Label | None:
+    def flatten(self, index: int, node: Node) -> Label | None:
+        """Channels to features, some of each."""
         label = self.labels.get(node.inputs[0])
         if label is None or label.part.axis != 1 - label.rank or node.attributes.get("axis", 1) != 1:
             return None
         return label if label.rank == 2 else label.at(-1, 2, 0)
 
-    def reshape(self, index: int, node: Node) -> _Label | None:
+    def reshape(self, index: int, node: Node) -> Label | None:
+        """Features to heads and back, and what flattens."""
         label, shape = self.labels.get(node.inputs[0]), node.attributes.get("shape")
         if label is None or not isinstance(shape, tuple | list):
             return None
@@ -268,14 +293,16 @@ class _Walk:
                 return made
         return None
 
-    def transpose(self, index: int, node: Node) -> _Label | None:
+    def transpose(self, index: int, node: Node) -> Label | None:
+        """The axis moves."""
         label, perm = self.labels.get(node.inputs[0]), node.attributes.get("perm")
         if label is None or not isinstance(perm, tuple | list) or label.rank not in (0, len(perm)):
             return None
         rank = len(perm)
         return label.at(list(perm).index(rank + label.part.axis) - rank, rank)
 
-    def mean(self, index: int, node: Node) -> _Label | None:
+    def mean(self, index: int, node: Node) -> Label | None:
+        """Over other axes than the units'."""
         label, axes = self.labels.get(node.inputs[0]), node.attributes.get("axes")
         if label is None or not isinstance(axes, tuple | list) or not label.rank:
             return None
@@ -287,16 +314,16 @@ class _Walk:
         return label.at(label.part.axis + sum(place > label.part.axis for place in places), label.rank - len(places))
 
 
-_RULES: dict[str, Callable[[_Walk, int, Node], _Label | None]] = {
-    **dict.fromkeys(SAME, _Walk.same),
-    **dict.fromkeys(BINARY, _Walk.binary),
-    "Softmax": _Walk.softmax,
-    "Conv": _Walk.conv,
-    "Gemm": _Walk.gemm,
-    "MatMul": _Walk.matmul,
-    "BatchNormalization": _Walk.batch_norm,
-    "Flatten": _Walk.flatten,
-    "Reshape": _Walk.reshape,
-    "Transpose": _Walk.transpose,
-    "ReduceMean": _Walk.mean,
+_RULES: dict[str, Callable[[Walk, int, Node], Label | None]] = {
+    **dict.fromkeys(SAME, Walk.same),
+    **dict.fromkeys(BINARY, Walk.binary),
+    "Softmax": Walk.softmax,
+    "Conv": Walk.conv,
+    "Gemm": Walk.gemm,
+    "MatMul": Walk.matmul,
+    "BatchNormalization": Walk.batch_norm,
+    "Flatten": Walk.flatten,
+    "Reshape": Walk.reshape,
+    "Transpose": Walk.transpose,
+    "ReduceMean": Walk.mean,
 }

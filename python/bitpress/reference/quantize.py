@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["dequantize", "quantize", "scale_index", "steps"]
+__all__ = ["dequantize", "quantize", "scale_index", "steps", "without_outliers"]
 
 Floats = npt.NDArray[np.float32]
 SMALLEST = np.float32(2.0**-126)
@@ -41,6 +43,17 @@ def steps(values: Floats, bits: int, *, symmetric: bool) -> tuple[np.float32, np
     levels = 2**bits - 1
     scale = max((high - low) / np.float32(levels), SMALLEST)
     return np.float32(scale), np.float32(min(np.rint(-low / scale), levels))
+
+
+def without_outliers(values: Floats, percent: float, *, symmetric: bool) -> Floats:
+    """The elements [n >= 1] in rising order (of magnitude, where symmetric) that span a range of ``percent``."""
+    share = 1 - Fraction(str(percent)) / 100
+    ordered = np.array(sorted(values.tolist(), key=abs if symmetric else None), np.float32)
+    gone = min(int(share * len(ordered)), len(ordered) - 1)
+    if symmetric:
+        return ordered[: len(ordered) - gone]
+    inside = min(gone // 2, (len(ordered) - 1) // 2)
+    return ordered[inside : len(ordered) - inside]
 
 
 def quantize(x: Floats, scale: Floats, zero: Floats, low: int, high: int) -> npt.NDArray[np.uint8 | np.uint16]:
