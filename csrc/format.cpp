@@ -19,7 +19,8 @@ bool reserved_name(Bytes name) noexcept {
     return starts_with(name, "bitpress.") || (name.size() == strlen(metadata_key) && starts_with(name, metadata_key));
 }
 
-unsigned roles_of(const Scheme& scheme, Role (&roles)[max_streams]) noexcept {
+unsigned roles_of(const StoredTensor& tensor, Role (&roles)[max_streams]) noexcept {
+    const Scheme& scheme = tensor.scheme;
     unsigned count = 0;
     const bool coded = scheme.values != Values::keep;
     const bool book = scheme.values == Values::codebook;
@@ -28,7 +29,7 @@ unsigned roles_of(const Scheme& scheme, Role (&roles)[max_streams]) noexcept {
     const bool scaled = coded && (!book || scheme.granularity != Granularity::tensor);
     if (scaled) roles[count++] = Role::scales;
     if (book) {
-        roles[count++] = Role::codebook;
+        if (!tensor.shares) roles[count++] = Role::codebook;
     } else if (scheme.affine) {
         roles[count++] = Role::zeros;
     }
@@ -38,7 +39,7 @@ unsigned roles_of(const Scheme& scheme, Role (&roles)[max_streams]) noexcept {
 // Numbers of a tensor before its streams' stored lengths.
 unsigned fixed_numbers(const StoredTensor& tensor) noexcept {
     return tensor.shape.rank + (tensor.scheme.granularity == Granularity::group ? 1U : 0U) +
-           (tensor.scheme.values == Values::codebook ? 1U : 0U) +
+           (tensor.scheme.values == Values::codebook ? 1U : 0U) + (tensor.shares ? 1U : 0U) +
            structure_numbers(static_cast<unsigned>(tensor.scheme.structure));
 }
 
@@ -85,6 +86,8 @@ StoredTensor File::tensor(std::uint32_t index) const noexcept {
         out.scheme.group_size = static_cast<std::uint32_t>(number(first_number++));
     }
     if (out.scheme.values == Values::codebook) out.scheme.vector = static_cast<std::uint8_t>(number(first_number++));
+    out.shares = (p[19] & shared_flag) != 0;
+    if (out.shares) out.book = static_cast<std::uint32_t>(number(first_number++));
     if (has_pattern(p[17] >> 4)) {
         const std::uint64_t pattern = number(first_number++);
         out.scheme.pattern[0] = static_cast<std::uint16_t>(pattern);
@@ -106,7 +109,7 @@ Status File::streams_of(std::uint32_t index, const StoredTensor& tensor, Streams
     std::uint64_t decoded[role_count];
     BP_TRY(stream_sizes(tensor.dtype, tensor.shape, tensor.scheme, tensor.survivors, decoded));
     Role roles[max_streams] = {};
-    out->count = roles_of(tensor.scheme, roles);
+    out->count = roles_of(tensor, roles);
     out->numbers_end = load_le<std::uint32_t>(tensors_.data() + index * tensor_bytes + 4) + fixed_numbers(tensor);
     for (unsigned k = 0; k < out->count; ++k) {
         const std::uint8_t* p = streams_.data() + (tensor.first_stream + k) * stream_bytes;
@@ -142,6 +145,11 @@ StoredStream File::stream(std::uint32_t index) const noexcept {
     const std::uint64_t padding = with_padding(s.kind, s.stored) - s.stored;
     return {s.role,      s.coding, file_.subspan(s.offset, s.stored),   s.decoded, s.frame,    s.layout,
             s.code_bits, s.offset, static_cast<std::uint32_t>(padding), low,       s.checksum, s.kind == large};
+}
+
+StoredStream File::shared_book(const StoredTensor& tensor) const noexcept {
+    const StoredTensor owner = this->tensor(tensor.book);
+    return stream(owner.first_stream + owner.stream_count - 1);  // the last of its roles
 }
 
 Delta File::delta(std::uint32_t index) const noexcept {

@@ -39,6 +39,8 @@ struct StoredTensor {
     std::uint64_t survivors = 0;  // elements stored: all of a dense tensor's
     std::uint32_t first_stream = 0;
     std::uint32_t stream_count = 0;
+    bool shares = false;  // its codebook is that of the tensor `book`, which stands before it
+    std::uint32_t book = 0;
     bool bounded = false;  // its elements, kept from here on, are within a bound of what they were
     bool plain = false;    // stands under its own name, dtype and shape (docs/format.md, "Names in the JSON")
 };
@@ -73,6 +75,8 @@ class File {
     std::uint32_t stream_count() const noexcept { return stream_count_; }
     StoredTensor tensor(std::uint32_t index) const noexcept;  // index < tensor_count()
     StoredStream stream(std::uint32_t index) const noexcept;  // index < stream_count()
+    // The codebook of a tensor that shares another's.
+    StoredStream shared_book(const StoredTensor& tensor) const noexcept;
     // The tensor of this name, in O(log tensor_count()).
     bool find(std::span<const char> name, std::uint32_t* index) const noexcept;
     // Whether a stream and its padding are what was stored, for a file opened with Check::none.

@@ -66,6 +66,7 @@ class Tensor:
     group: int
     survivors: int
     vector: int = 0  # elements an entry of its codebook; 0: it has none
+    book: int | None = None  # which tensor's codebook it shares
     streams: list[Stream] = field(default_factory=list)
     data: bytes = b""  # the elements, decoded
     decoded: dict[str, bytes] = field(default_factory=dict)
@@ -116,6 +117,8 @@ def read(data: bytes) -> File:
             must(not any(padding), "padding")
             must(xxh64(stored + padding) == stream.checksum, f"checksum of {tensor.name}")
             tensor.decoded[stream.role] = undo(stored, stream)
+        if tensor.book is not None:
+            tensor.decoded["codebook"] = tensors[tensor.book].decoded["codebook"]
         tensor.data = elements_of(tensor)
     graph = list_graph(sections[6][1], [tensor.name for tensor in tensors]) if 6 in sections else []
     return File({tensor.name: tensor for tensor in tensors}, metadata, graph, deltas)
@@ -155,6 +158,7 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
     records = list(struct.iter_unpack("<IIIIBBBB", sections[1][1]))
     names = sections[4][1]
     next_name = next_number = next_stream = 0
+    done: list[Tensor] = []
     for index, (name_at, number, first, _, dtype, shape_byte, value_byte, flag_byte) in enumerate(records):
         must((name_at, number, first) == (next_name, next_number, next_stream), "records follow each other")
         next_name = records[index + 1][0] if index + 1 < len(records) else len(names)
@@ -172,17 +176,18 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
         must(values != 5 or (shape_byte >> 4 == 0 and TYPES[dtype][0] in ("F32", "F64")), "bounded values of this type")
         must(values not in (3, 4) or TYPES[dtype][0] in ("F16", "BF16", "F32", "F64"), "codes of this type")
         granularity, axis, rank = flag_byte >> 1 & 3, flag_byte >> 3 & 7, shape_byte & 15
-        must(granularity <= 2 and flag_byte >> 6 == 0, "granularity")
+        shares = flag_byte >> 6
+        must(granularity <= 2 and shares <= (values == 4), "granularity")
         must(axis < rank if granularity == 1 else axis == 0, "axis")
         structure = shape_byte >> 4
-        more = (granularity == 2) + (values == 4) + (structure >= 2) + (structure in (1, 3))
+        more = (granularity == 2) + (values == 4) + shares + (structure >= 2) + (structure in (1, 3))
         must(number + rank + more <= len(numbers), "numbers")
         shape = numbers[number : number + rank]
         must(product(shape) < 1 << 63, "shape")
         next_number = number + rank + more
         group = numbers[number + rank] if granularity == 2 else 0
         must(granularity != 2 or 1 <= group < 1 << 32, "group size")
-        pattern = read_pattern(structure, numbers[number + rank + (granularity == 2) + (values == 4) :])
+        pattern = read_pattern(structure, numbers[number + rank + (granularity == 2) + (values == 4) + shares :])
         must(structure != 2 or product(shape) % pattern[1] == 0, "groups of N:M")
         must(not sum(pattern) or code_bits != 1 or flag_byte & 1 or values != 3, "one symmetric bit has no zero")
         survivors = numbers[next_number - 1] if structure in (1, 3) else product(shape)
@@ -204,7 +209,10 @@ def read_tensors(sections: dict[int, tuple[int, bytes]]) -> Iterator[Tensor]:
             group,
             survivors,
             vector,
+            numbers[number + rank + (granularity == 2) + 1] if shares else None,
         )
+        check_book(tensor, done)
+        done.append(tensor)
         must(not structure or code_bits or tensor.bits % 8 == 0, "a mask of elements that are not whole bytes")
         for role, decoded in lengths(tensor):
             must(next_stream < len(streams), "streams")
@@ -243,6 +251,16 @@ def read_panels(tensor: Tensor, role: str, rows: bool) -> tuple[int, int, bool, 
     return outputs, inputs, rows, bits
 
 
+def check_book(tensor: Tensor, before: list[Tensor]) -> None:
+    """Whose codebook it has: that of a tensor before with one of its own, of as many entries of the same size."""
+    if tensor.book is None:
+        return
+    must(tensor.book < len(before), "a codebook of a tensor that is not before")
+    owner = before[tensor.book]
+    must(owner.book is None and owner.elements > 0 and tensor.elements > 0, "a codebook that is not there")
+    must((owner.code_bits, owner.vector) == (tensor.code_bits, tensor.vector), "a codebook of another size")
+
+
 def read_pattern(structure: int, numbers: list[int]) -> tuple[int, int]:
     """N and M, or rows and columns of a block."""
     if structure < 2:
@@ -268,7 +286,7 @@ def lengths(tensor: Tensor) -> Iterator[tuple[str, int]]:
         yield "scales", 4 * count
         if tensor.affine:
             yield "zeros", count * (2 if tensor.code_bits > 8 else 1)
-    if tensor.vector:
+    if tensor.vector and tensor.book is None:
         yield "codebook", 4 * tensor.vector * 2**tensor.code_bits if tensor.elements else 0
 
 

@@ -65,7 +65,7 @@ py::tuple tensor_record(const Opened& opened, std::uint32_t index) {
                        static_cast<int>(t.scheme.granularity), t.scheme.axis, t.scheme.group_size, t.scheme.vector,
                        t.scheme.pattern[0], t.scheme.pattern[1]);
     return py::make_tuple(text_of(t.name), static_cast<int>(t.dtype), shape, scheme, t.survivors, t.first_stream,
-                          t.stream_count, t.plain);
+                          t.stream_count, t.plain, t.shares ? py::object(py::int_(t.book)) : py::none());
 }
 
 py::tuple stream_record(const Opened& opened, std::uint32_t index) {
@@ -83,7 +83,7 @@ void register_format(py::module_& module) {
         .def_property_readonly("tensor_count", [](const Opened& o) { return o.file.tensor_count(); })
         .def_property_readonly("stream_count", [](const Opened& o) { return o.file.stream_count(); })
         .def("tensor", &tensor_record, py::arg("index"),
-             "(name, dtype, shape, scheme, survivors, first stream, stream count, plain)")
+             "(name, dtype, shape, scheme, survivors, first stream, stream count, plain, whose codebook it shares)")
         .def("stream", &stream_record, py::arg("index"),
              "(role, coding, offset, stored, decoded, padding, large, checksum, layout)")
         .def(

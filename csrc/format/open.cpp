@@ -185,7 +185,7 @@ struct File::Reader {
             return refuse(Status::corrupt, "fields that a codebook does not have", i);
         }
         if (granularity > 2) return refuse(Status::unsupported, "unknown granularity", i);
-        if (p[19] >> 6 != 0) return refuse(Status::corrupt, "a zero field is not zero", i);
+        if (p[19] >> 6 > (values == 4 ? 1U : 0U)) return refuse(Status::corrupt, "a zero field is not zero", i);
         if (granularity == 1 ? axis >= rank : axis != 0) return refuse(Status::corrupt, "no such axis", i);
         return Status::ok;
     }
@@ -216,9 +216,11 @@ struct File::Reader {
         const unsigned values = p[18] & 15U;
         const bool book = values == 4;
         const bool grouped = (p[19] >> 1 & 3U) == 2;
+        const unsigned shares = (p[19] & shared_flag) != 0 ? 1 : 0;
         const bool scaled = values == 3 || (book && (p[19] >> 1 & 3U) != 0);
-        const unsigned fixed = rank + (grouped ? 1U : 0U) + (book ? 1U : 0U) + structure_numbers(structure);
-        const unsigned stream_count = 1U + (sparse ? 1U : 0U) + (scaled ? 1U : 0U) + (p[19] & 1U) + (book ? 1U : 0U);
+        const unsigned fixed = rank + (grouped ? 1U : 0U) + (book ? 1U : 0U) + shares + structure_numbers(structure);
+        const unsigned stream_count =
+            1U + (sparse ? 1U : 0U) + (scaled ? 1U : 0U) + (p[19] & 1U) + (book ? 1U - shares : 0U);
         if (fixed > out.number_count() - at->number) return refuse(Status::corrupt, "too few numbers", i);
         if (stream_count > out.stream_count_ - at->stream) return refuse(Status::corrupt, "too few streams", i);
         if (grouped && out.number(at->number + rank) - 1 >= 0xFFFFFFFFU) {
@@ -227,7 +229,8 @@ struct File::Reader {
         if (book && out.number(at->number + rank + (grouped ? 1U : 0U)) - 1 >= (sparse ? 1U : 8U)) {
             return refuse(Status::corrupt, "the vectors of its codebook are not of 1 to 8 elements", i);
         }
-        const std::uint64_t pattern_at = at->number + rank + (grouped ? 1U : 0U) + (book ? 1U : 0U);
+        if (shares != 0) BP_TRY(shared(i, at->number + rank + (grouped ? 1U : 0U) + 1));
+        const std::uint64_t pattern_at = at->number + rank + (grouped ? 1U : 0U) + (book ? 1U : 0U) + shares;
         if (has_pattern(structure) && out.number(pattern_at) >> 32 != 0) {
             return refuse(Status::corrupt, "the numbers of its N:M or blocks are too large", i);
         }
@@ -237,11 +240,26 @@ struct File::Reader {
         return Status::ok;
     }
 
+    // The number at this index tells a tensor before, which has a codebook of its own and of the same make.
+    Status shared(std::uint32_t i, std::uint64_t number) noexcept {
+        if (out.number(number) >= i)
+            return refuse(Status::corrupt, "the codebook of a tensor that is not before it", i);
+        const auto index = static_cast<std::uint32_t>(out.number(number));
+        const std::uint8_t* p = out.tensors_.data() + i * tensor_bytes;
+        const std::uint8_t* owner = out.tensors_.data() + index * tensor_bytes;
+        const StoredTensor tensor = out.tensor(index);
+        std::uint64_t elements = 0;
+        const bool fits = owner[18] == p[18] && !tensor.shares && out.number(number - 1) == tensor.scheme.vector &&
+                          element_count(tensor.shape, &elements) == Status::ok && elements != 0;
+        return fits ? Status::ok : refuse(Status::corrupt, "the codebook of a tensor that has none such", i);
+    }
+
     // Shape and lengths of a tensor whose record's ranges were checked.
     Status lengths(std::uint32_t i, Streams* streams, std::uint64_t (&total)[class_count]) noexcept {
         const StoredTensor tensor = out.tensor(i);
         std::uint64_t elements = 0;
         if (element_count(tensor.shape, &elements) != Status::ok) return refuse(Status::too_large, "its shape", i);
+        if (tensor.shares && elements == 0) return refuse(Status::corrupt, "a codebook of no elements", i);
         if (tensor.survivors > elements) return refuse(Status::corrupt, "more survivors than elements", i);
         const Status status = out.streams_of(i, tensor, streams);
         if (status == Status::bad_argument) return refuse(Status::corrupt, "no such scheme, or not of its shape", i);

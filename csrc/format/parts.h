@@ -18,6 +18,7 @@ constexpr std::uint64_t delta_bytes = 16;
 constexpr unsigned max_sections = 16;
 constexpr std::uint64_t offset_mask = (std::uint64_t{1} << 48) - 1;
 constexpr unsigned max_streams = 4;     // of one tensor
+constexpr unsigned shared_flag = 64;    // of a record's last byte: a number tells whose codebook it has
 constexpr unsigned bounded_values = 5;  // in a record: kept from here on, but for StoredTensor::bounded
 
 enum Section : unsigned {

@@ -102,6 +102,14 @@ Status Model::load_tensor(const StoredTensor& tensor, bool leave, Memory* memory
         }
         BP_TRY(load_stream(stream, most[role], memory, workspace, &loaded.streams[role]));
     }
+    if (tensor.shares) {
+        const StoredStream stream = file_.shared_book(tensor);
+        Bytes& book = loaded.streams[static_cast<unsigned>(Role::codebook)];
+        book = stream.stored;  // raw ones are counted where they belong
+        if (stream.coding != CodingId::raw) {
+            BP_TRY(load_stream(stream, most[static_cast<unsigned>(Role::codebook)], memory, workspace, &book));
+        }
+    }
     if (view != nullptr) *view = loaded;
     return memory->counting() || !whole ? Status::ok : validate(loaded);  // what is not whole, decode() validates
 }
@@ -151,6 +159,8 @@ Status Model::stream_bytes(std::uint64_t* most) const noexcept {
             std::uint8_t* unused = nullptr;
             if (stream.coding != CodingId::raw) BP_TRY(counter.take(stream.decoded_bytes, &unused));
         }
+        std::uint8_t* unused = nullptr;
+        if (tensor.shares) BP_TRY(counter.take(file_.shared_book(tensor).decoded_bytes, &unused));
         *most = counter.needed() > *most ? counter.needed() : *most;
     }
     return Status::ok;

@@ -8,6 +8,7 @@ rises with the bits. Entries of vectors: product quantization (Jegou, Douze and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,13 @@ from .errors import SchemeError
 from .runs import scale_index
 from .scheme import Codebook
 
-__all__ = ["Clusters", "cluster"]
+__all__ = ["Clusters", "cluster", "learned"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 ROUNDS = 30  # of Lloyd, for each size of the book
 SAMPLE = 1 << 16  # vectors that the entries of longer tensors are learned from
+SHARED = 1 << 22  # vectors that the entries of a shared book are learned from
 PIECE = 1 << 14  # vectors that look for their entries at a time: 32 MiB of distances
 SMALLEST = np.float32(2.0**-126)
 
@@ -43,14 +45,58 @@ def cluster(
     *,
     weight: npt.NDArray[np.floating] | None = None,
     mask: npt.NDArray[np.bool_] | None = None,
+    book: Floats | None = None,
     name: str = "tensor",
 ) -> Clusters:
     """The codebook of a tensor (any shape, finite): of least sum of ``weight * error**2``, as far as k-means finds it.
 
     ``weight``: what an error costs, in the tensor's shape (or broadcast to it), 0 or more; all ones by default.
-    ``mask``: the elements that are stored, where not all are; the others' code is 0. A run's scale is its greatest
-    magnitude. SchemeError for NaN or infinity, and where vectors do not divide the elements.
+    ``mask``: the elements that are stored, where not all are; the others' code is 0. ``book``: to be taken as it is,
+    one that ``learned`` gave. A run's scale is its greatest magnitude. SchemeError for NaN or infinity, and where
+    vectors do not divide the elements.
     """
+    scales, flat, costs = _vectors_of(x, values, weight, name)
+    chosen = slice(None) if mask is None else mask.reshape(-1)
+    kept, kept_costs = flat[chosen], None if costs is None else costs[chosen]
+    codes = np.zeros(len(flat), np.uint8)
+    if not len(kept):
+        none = np.zeros((2**values.bits, values.vector), np.float32)
+        return Clusters(none if book is None or not x.size else book, codes, scales)
+    entries = _book(kept, kept_costs, values) if book is None else book
+    if values.vector == 1:
+        codes[chosen] = _nearest_scalars(kept[:, 0], entries)
+    else:
+        codes[chosen] = _nearest(kept, kept_costs, entries.astype(np.float64))[0]
+    return Clusters(entries, codes, scales)
+
+
+def learned(
+    tensors: Iterable[tuple[str, Floats, npt.NDArray[np.bool_] | None]], values: Codebook, elements: int
+) -> Floats | None:
+    """One book for several tensors: names, elements, and which of them are stored (None: all); None for no elements.
+
+    Of more than ``SHARED`` vectors (``elements`` in all) so many are drawn, from each tensor its share, by a fixed
+    seed. Errors cost what they are in the elements, scales undone.
+    """
+    share = min(1.0, SHARED * values.vector / max(elements, 1))
+    random = np.random.default_rng(0)
+    parts: list[tuple[Doubles, Doubles | None]] = []
+    for name, x, mask in tensors:
+        _, flat, costs = _vectors_of(x, values, None, name)
+        places = np.arange(len(flat)) if mask is None else np.flatnonzero(mask.reshape(-1))
+        if share < 1:
+            places = np.sort(random.choice(places, int(np.ceil(share * len(places))), replace=False))
+        parts.append((flat[places], None if costs is None else costs[places]))
+    if not sum(len(flat) for flat, _ in parts):
+        return None
+    found = [costs for _, costs in parts if costs is not None]
+    return _book(np.concatenate([flat for flat, _ in parts]), np.concatenate(found) if found else None, values)
+
+
+def _vectors_of(
+    x: Floats, values: Codebook, weight: npt.NDArray[np.floating] | None, name: str
+) -> tuple[Floats, Doubles, Doubles | None]:
+    """Scales; the elements over them as vectors [n, vector]; and what an error of each costs (None: one)."""
     if not np.isfinite(x).all():
         raise SchemeError(f"{name}: NaN or infinity cannot be in a codebook")
     if x.size % values.vector:
@@ -66,16 +112,14 @@ def cluster(
         cost = spread**2 if weight is None else weight * spread**2
     flat = scaled.reshape(-1, values.vector)
     costs = None if cost is None else np.broadcast_to(cost, x.shape).astype(np.float64).reshape(flat.shape)
-    chosen = slice(None) if mask is None else mask.reshape(-1)
-    kept, kept_costs = flat[chosen], None if costs is None else costs[chosen]
-    codes = np.zeros(len(flat), np.uint8)
-    if not len(kept):
-        return Clusters(np.zeros((2**values.bits, values.vector), np.float32), codes, scales)
+    return scales, flat, costs
+
+
+def _book(x: Doubles, cost: Doubles | None, values: Codebook) -> Floats:
+    """The entries for vectors [n, vector]."""
     if values.vector == 1:
-        book, codes[chosen] = _scalars(kept[:, 0], None if kept_costs is None else kept_costs[:, 0], values.bits)
-    else:
-        book, codes[chosen] = _vectors(kept, kept_costs, values.bits)
-    return Clusters(book, codes, scales)
+        return _scalars(x[:, 0], None if cost is None else cost[:, 0], values.bits)
+    return _vectors(x, cost, values.bits)
 
 
 class _Line:
@@ -105,7 +149,7 @@ class _Line:
         return best, least
 
 
-def _scalars(x: Doubles, cost: Doubles | None, bits: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
+def _scalars(x: Doubles, cost: Doubles | None, bits: int) -> Floats:
     line = _Line(x, cost)
     low, high = line.x[0], line.x[-1]
     book, _ = line.rounds(np.array([x.mean()]))
@@ -115,12 +159,16 @@ def _scalars(x: Doubles, cost: Doubles | None, bits: int) -> tuple[Floats, npt.N
         grown = line.rounds(np.sort(np.concatenate([book, beside])))
         linear = line.rounds(np.linspace(low, high, size))
         book = min(grown, linear, key=lambda found: found[1])[0]
-    entries = book.astype(np.float32)
-    middles = (entries[1:].astype(np.float64) + entries[:-1]) / 2
-    return entries[:, None], np.searchsorted(middles, x).astype(np.uint8)
+    return np.asarray(book[:, None], np.float32)
 
 
-def _vectors(x: Doubles, cost: Doubles | None, bits: int) -> tuple[Floats, npt.NDArray[np.uint8]]:
+def _nearest_scalars(x: Doubles, book: Floats) -> npt.NDArray[np.uint8]:
+    """Each number's entry in a book that rises."""
+    entries = book[:, 0].astype(np.float64)
+    return np.asarray(np.searchsorted((entries[1:] + entries[:-1]) / 2, x), np.uint8)
+
+
+def _vectors(x: Doubles, cost: Doubles | None, bits: int) -> Floats:
     some: Any = slice(None)
     if len(x) > SAMPLE:
         some = np.sort(np.random.default_rng(0).choice(len(x), SAMPLE, replace=False))
@@ -133,8 +181,7 @@ def _vectors(x: Doubles, cost: Doubles | None, bits: int) -> tuple[Floats, npt.N
         book, codes = _lloyd(sample, costs, book)
     if len(x) > SAMPLE:
         book = _means(x, cost, _nearest(x, cost, book)[0], book)
-    entries = book.astype(np.float32)
-    return entries, _nearest(x, cost, entries.astype(np.float64))[0]
+    return np.asarray(book, np.float32)
 
 
 def _lloyd(x: Doubles, cost: Doubles | None, book: Doubles) -> tuple[Doubles, npt.NDArray[np.uint8]]:

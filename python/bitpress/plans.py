@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .codebooks import learned
 from .dtypes import array_bytes, from_float32, to_float32
+from .masks import stored_mask
 from .methods import Settings, Statistics, magnitude, method, pruning
 from .recipe import Rule
-from .scheme import Scheme
+from .scheme import Codebook, Scheme
 from .tensor import PackedTensor, TensorSpec, pack_bytes
 
 __all__ = ["LazyTensors", "Plan", "Reader"]
@@ -25,6 +27,7 @@ class Plan:
     spec: TensorSpec
     rule: Rule | None
     border: magnitude.Border | None = None
+    book: np.ndarray | None = None  # a codebook that it shares, [entries, vector]
     offset: np.ndarray | None = None  # to be added, float64 in the tensor's shape
     packed: PackedTensor | None = None  # where that is done already
     taken: Callable[[], PackedTensor] | None = None  # where it comes as codes, which stay
@@ -62,12 +65,36 @@ class LazyTensors(Mapping[str, PackedTensor]):
             data = array_bytes(from_float32(moved.astype(np.float32), spec.dtype))
         if rule is None:
             return pack_bytes(data, spec.dtype, spec.shape, spec.scheme, name=name)
-        if rule.prunes:
-            data = pruning.prune(
-                data, spec.dtype, spec.shape, spec.scheme, rule, border=plan.border, statistics=statistics, name=name
-            )
-        settings = Settings.of(rule, statistics)
+        data = self._pruned(plan, data, statistics)
+        settings = replace(Settings.of(rule, statistics), book=plan.book)
         return method(rule.method).pack(data, spec.dtype, spec.shape, spec.scheme, name=name, settings=settings)
+
+    def share_books(self) -> None:
+        """Learn the codebook of each rule whose tensors share one, from all of them."""
+        groups: dict[int, list[Plan]] = {}
+        for plan in self.plans.values():
+            if plan.rule is not None and plan.rule.shared:
+                groups.setdefault(id(plan.rule), []).append(plan)
+        for group in groups.values():
+            values = group[0].spec.scheme.values
+            total = sum(plan.spec.elements for plan in group)
+            book = learned(map(self._stored, group), values, total) if isinstance(values, Codebook) else None
+            for plan in group:
+                plan.book = book
+
+    def _stored(self, plan: Plan) -> tuple[str, np.ndarray, np.ndarray | None]:
+        spec = plan.spec
+        data = self._pruned(plan, self._elements(spec.name), None)
+        x = to_float32(data, spec.dtype).reshape(spec.shape)
+        return spec.name, x, stored_mask(x, spec.scheme, spec.name)
+
+    def _pruned(self, plan: Plan, data: memoryview, statistics: Statistics | None) -> memoryview:
+        spec, rule = plan.spec, plan.rule
+        if rule is None or not rule.prunes:
+            return data
+        return pruning.prune(
+            data, spec.dtype, spec.shape, spec.scheme, rule, border=plan.border, statistics=statistics, name=spec.name
+        )
 
     def _elements(self, name: str) -> memoryview:
         spec = self.plans[name].spec

@@ -77,6 +77,11 @@ void walk(const File& file) {
             if (stream.role == Role::codes) view.order = order_of(stream.layout);
             whole = decode(stream, &decoded, &view.streams[static_cast<int>(stream.role)]) && whole;
         }
+        if (tensor.shares) {
+            const StoredStream stream = file.shared_book(tensor);
+            if (tensor.book >= i || stream.role != Role::codebook) fail();
+            whole = decode(stream, &view.streams[static_cast<int>(stream.role)]) && whole;
+        }
         if (whole) use(tensor, view);
     }
     volatile std::uint32_t sum = 0;  // so that the reads are not left out

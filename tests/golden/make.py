@@ -166,6 +166,18 @@ def rows(path: Path) -> None:
     store(path, {coding: bp.pack(values, bp.Scheme.int(8, coding=coding)) for coding in ("huffman", "rans")})
 
 
+def shared(path: Path) -> None:
+    """Codebooks that several tensors share, stored once: scaled and sparse ones too, one more of other bits, one of
+    a kilobyte under a coding."""
+    rule = bp.Rule("*.w", bp.Scheme.codebook(3), method="kmeans", shared=True)
+    scaled = bp.Rule("*.s", bp.Scheme.codebook(3, axis=0, sparse=True), method="kmeans", sparsity=0.5, shared=True)
+    vectors = bp.Rule("*.v", bp.Scheme.codebook(8, vector=4, coding="rans"), method="kmeans", shared=True)
+    arrays = {f"{i}.{kind}": weights((9 + i, 8), 10 * i + ord(kind)) for i in range(3) for kind in "wsv"}
+    arrays |= {"own.w": np.zeros((0, 4), np.float32), "half.w": weights((5, 4), 50).astype(np.float16)}
+    arrays |= {f"big{i}.v": np.round(weights((64, 64), 60 + i), 1) for i in range(2)}
+    store(path, bp.compress(arrays, bp.Recipe((rule, scaled, vectors))).tensors)
+
+
 def network(path: Path) -> None:
     """A small network with its graph."""
     graph = Graph(
@@ -276,7 +288,7 @@ def panels(path: Path) -> None:
 
 FILES: dict[str, Callable[[Path], None]] = {
     f"{make.__name__}.safetensors": make
-    for make in (none, plain, schemes, sparse, coded, rows, network, bodies, delta, bounded, panels)
+    for make in (none, plain, schemes, sparse, coded, rows, shared, network, bodies, delta, bounded, panels)
 }
 
 

@@ -59,6 +59,7 @@ class TensorRecord:
     streams: list[StreamRecord] = field(default_factory=list)
     delta: tuple[int, int] | None = None  # how it is held against its base, and the base's checksum
     order: Order = Order.ELEMENTS  # of its codes
+    book: int | None = None  # which tensor before it has its codebook, where it has none of its own
 
     @property
     def bounded(self) -> bool:
@@ -119,8 +120,8 @@ class Entry:
     end: int
 
 
-def roles_of(scheme: Scheme) -> list[Role]:
-    """The streams of a scheme, in the order of the file."""
+def roles_of(scheme: Scheme, *, shares: bool = False) -> list[Role]:
+    """The streams of a scheme, in the order of the file; ``shares``: its codebook is another tensor's."""
     values = scheme.values
     roles = [Role.CODES if isinstance(values, Coded) else Role.DATA]
     if scheme.is_sparse:
@@ -128,7 +129,8 @@ def roles_of(scheme: Scheme) -> list[Role]:
     if isinstance(values, Integer):
         roles += [Role.SCALES] if values.symmetric else [Role.SCALES, Role.ZEROS]
     if isinstance(values, Codebook):
-        roles += [Role.SCALES, Role.CODEBOOK] if values.has_scales else [Role.CODEBOOK]
+        roles += [Role.SCALES] if values.has_scales else []
+        roles += [] if shares else [Role.CODEBOOK]
     return roles
 
 

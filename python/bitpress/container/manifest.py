@@ -21,6 +21,7 @@ _STREAM = struct.Struct("<QQ")
 _DELTA = struct.Struct("<IB3xQ")
 TENSORS, STREAMS, NUMBERS, NAMES, METADATA_SECTION, GRAPH, BASE = 1, 2, 3, 4, 5, 6, 19
 REQUIRED, WIDE = 1, 2
+SHARED = 64  # of a record's last byte
 DELTA_BYTES = _DELTA.size
 
 
@@ -42,6 +43,8 @@ def _numbers(tensor: TensorRecord) -> list[int]:
         numbers.append(group_size)
     if vector:
         numbers.append(vector)
+    if tensor.book is not None:
+        numbers.append(tensor.book)
     if structure in (Structure.NM, Structure.BLOCK):
         numbers.append(first | second << 16)
     if structure in (Structure.BITMAP, Structure.BLOCK):
@@ -62,7 +65,7 @@ def _sections(tensors: Sequence[TensorRecord], metadata: bytes, graph: bytes) ->
         structure, values, bits, affine, granularity, axis = tensor.scheme[:6]
         records += _TENSOR.pack(
             name_at, len(numbers), stream_at, kth, DTYPES[tensor.dtype].number, len(tensor.shape) | structure << 4,
-            values | bits % 16 << 4, affine | granularity << 1 | axis << 3,
+            values | bits % 16 << 4, affine | granularity << 1 | axis << 3 | (SHARED if tensor.book is not None else 0),
         )  # fmt: skip
         for stream in tensor.streams:
             streams += _STREAM.pack(stream.checksum, stream.offset | stream.coding << 48 | stream.layout << 56)

@@ -173,6 +173,9 @@ class Container:
         tensor = self.tensors[name]
         try:
             streams = {stream.role: self.decoded(name, stream) for stream in tensor.streams}
+            if tensor.book is not None:
+                owner = list(self.tensors)[tensor.book]
+                streams[Role.CODEBOOK] = self.decoded(owner, self.tensors[owner].streams[-1])
             packed = PackedTensor(tensor.dtype, tensor.shape, self.scheme(name), streams)
             packed.check(name)
         except CorruptError as error:
@@ -217,8 +220,8 @@ class Container:
         return memoryview(decode_stream(stored, stream.coding, stream.decoded))
 
     def _add_record(self, index: int) -> None:
-        name, dtype, shape, scheme, survivors, first, count, _ = self._native.tensor(index)
-        tensor = TensorRecord(name, DTYPE_NAMES[dtype], shape, scheme, survivors)
+        name, dtype, shape, scheme, survivors, first, count, _, book = self._native.tensor(index)
+        tensor = TensorRecord(name, DTYPE_NAMES[dtype], shape, scheme, survivors, book=book)
         for number in range(first, first + count):
             role, coding, offset, stored, decoded, _, _, checksum, layout = self._native.stream(number)
             tensor.streams.append(StreamRecord(Role(role), coding, stored, decoded, offset, checksum, layout))

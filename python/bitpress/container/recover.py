@@ -23,7 +23,7 @@ from .layout import (
     header_text,
     roles_of,
 )
-from .manifest import METADATA_SECTION, NAMES, NUMBERS, STREAMS, TENSORS, WIDE, seal
+from .manifest import METADATA_SECTION, NAMES, NUMBERS, SHARED, STREAMS, TENSORS, WIDE, seal
 from .reader import Container, map_file, parse_json
 
 __all__ = ["recover"]
@@ -121,7 +121,8 @@ def _records(sections: dict[int, bytes], length: int) -> tuple[list[TensorRecord
         kind, bits = values & 15, values >> 4
         bits = 16 if kind == 3 and bits == 0 else bits
         vector = numbers[number] if kind == 4 else 0
-        number += kind == 4
+        shares = bool(flags & SHARED)
+        number += (kind == 4) + shares
         pattern = numbers[number] if structure in (Structure.NM, Structure.BLOCK) else 0
         number += pattern != 0
         kept, of = pattern & 0xFFFF, pattern >> 16
@@ -134,7 +135,7 @@ def _records(sections: dict[int, bytes], length: int) -> tuple[list[TensorRecord
         sizes = _core.stream_sizes(dtype, shape, scheme, survivors)
         name = sections[NAMES][name_at:name_end].decode("utf-8")
         tensor = TensorRecord(name, DTYPE_NAMES[dtype], shape, scheme, survivors)
-        for role, (_, word) in zip(roles_of(Scheme.from_numbers(scheme)), streams[first:], strict=False):
+        for role, (_, word) in zip(roles_of(Scheme.from_numbers(scheme), shares=shares), streams[first:], strict=False):
             coding, layout = word >> 48 & 255, word >> 56
             stored = sizes[role] if coding == RAW else numbers[number]
             number += coding != RAW

@@ -66,9 +66,13 @@ def write(
     plan = _Plan(records, manifest.metadata_text(user), bytes(graph or b""), user, len(records) if base else 0)
     with replacing(path) as file:
         output = _Output(file, plan, base)
+        books = _Books()
         for spec, record, item in _matched(specs, plan.tensors, items):
             _check_item(spec, item)
             record.survivors = item.survivors
+            record.book = books.find(record, item, spec.scheme.coding)
+            if record.book is not None:
+                record.streams = [stream for stream in record.streams if stream.role != Role.CODEBOOK]
             for stream in record.streams:
                 output.add(record, stream, item.streams[stream.role], spec.scheme.coding)
             del item  # before the next one is made
@@ -159,6 +163,23 @@ def _codes_a_row(tensor: TensorRecord) -> int:
         return 0
     codes, rest = divmod(math.prod(tensor.shape[1:]), max(tensor.scheme[7], 1))
     return 0 if rest else codes
+
+
+class _Books:
+    """The codebooks so far: equal ones are stored once."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, int, str, bytes], int] = {}
+        self.count = 0  # of tensors so far
+
+    def find(self, record: TensorRecord, item: PackedTensor, coding: str) -> int | None:
+        """Which tensor before has this one's codebook, under the same coding."""
+        entries = bytes(item.streams.get(Role.CODEBOOK, b""))
+        number, self.count = self.count, self.count + 1
+        if not entries:
+            return None
+        owner = self.known.setdefault((record.scheme[2], record.scheme[7], coding, entries), number)
+        return None if owner == number else owner
 
 
 class _Plan:

@@ -1,6 +1,7 @@
 """Shared weights: each element takes the nearest entry of a codebook that k-means finds (`bitpress.codebooks`).
 
-With ``range`` "output" an error costs what its input's strength makes of it in the layer's output, the Hessian's
+Where a rule's tensors share a book, it is learned from all of them beforehand (``shared``), and stored once. Else, with
+``range`` "output" an error costs what its input's strength makes of it in the layer's output, the Hessian's
 diagonal (Choi, El-Khamy and Lee 2017, arXiv:1612.01543), for which calibration is needed; else all cost the same.
 """
 
@@ -27,13 +28,14 @@ def pack(
 ) -> PackedTensor:
     """Hold a tensor by a codebook (any other values as ``bitpress.pack`` does)."""
     values, statistics = scheme.values, settings.statistics
-    weighted = isinstance(values, Codebook) and settings.range == "output" and statistics is not None
-    if not weighted or dtype not in FLOATS:
+    weighted = settings.range == "output" and statistics is not None
+    plain = not weighted and settings.book is None
+    if plain or not isinstance(values, Codebook) or dtype not in FLOATS:
         return pack_bytes(data, dtype, shape, scheme, name=name)
-    assert isinstance(values, Codebook) and statistics is not None
     x = to_float32(data, dtype).reshape(shape)
     mask = stored_mask(x, scheme, name)
-    found = cluster(x, values, weight=statistics.strength(shape), mask=mask, name=name)
+    weight = statistics.strength(shape) if weighted and statistics is not None else None
+    found = cluster(x, values, weight=weight, mask=mask, book=settings.book, name=name)
     return PackedTensor.from_codes(
         found.codes, found.scales, scheme, mask=mask, book=found.book, shape=tuple(shape), dtype=dtype
     )
