@@ -165,3 +165,27 @@ def test_what_is_refused() -> None:
         bp.torch.sensitivity(network(), {"x": np.zeros((4, 3, 9, 8), np.float32)}, recipe=RECIPE)
     with pytest.raises(bp.CalibrationError, match="no rule of the recipe"):
         bp.torch.sensitivity(network(), {"x": inputs()}, recipe=bp.Recipe.int(8))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_layer_at_a_time_gives_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bitpress.train import sensitivity
+
+    make, draw = NETWORKS[name]
+    known, portions = [], []
+    whole = sensitivity._portions
+    monkeypatch.setattr(
+        sensitivity, "_portions", lambda layers: [portions.append(part) or part for part in whole(layers)]
+    )
+    for limit in (1 << 28, 1):
+        portions.clear()
+        monkeypatch.setattr(sensitivity, "GRAM_BYTES", limit)
+        known.append(bp.torch.sensitivity(make(), {"x": draw(8)}, gradients=6, recipe=RECIPE))
+        assert len(portions) == (1 if limit > 1 else len(known[0]))
+    once, again = known
+    assert list(once) == list(again)
+    for weight in once:
+        np.testing.assert_allclose(again[weight].outputs, once[weight].outputs, rtol=1e-5, atol=1e-12)
+        assert (once[weight].inputs is None) == (again[weight].inputs is None)
+        if once[weight].inputs is not None:
+            np.testing.assert_allclose(again[weight].inputs, once[weight].inputs, rtol=1e-5, atol=1e-12)

@@ -208,6 +208,7 @@ _OPERATORS: dict[str, Callable[[Node, list[Tensor]], Tensor]] = {
     **{name: _of(getattr(torch, name.lower())) for name in ("MatMul", "Add", "Sub", "Mul", "Div", "Where", "Pow")},
     **{name: _of(getattr(torch, name.lower())) for name in ("Sigmoid", "Tanh", "Relu", "Erf", "Exp", "Sqrt", "Log")},
     **{name: _of(getattr(torch, name.lower())) for name in ("Abs", "Neg", "Reciprocal")},
+    **{name: _of(getattr(torch, f"{name.lower()}imum")) for name in ("Max", "Min")},
     "Identity": _of(lambda x: x),
     "HardSwish": _of(F.hardswish),
     "Clip": _of(lambda x: x),

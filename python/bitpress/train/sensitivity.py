@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ from .interpreter import run
 
 __all__ = ["sensitivity"]
 
+GRAM_BYTES = 1 << 28
 EPSILON = 1e-10  # of the outputs' mean square: a variance below it is rounding's
 
 Doubles = npt.NDArray[np.float64]
@@ -37,23 +40,33 @@ def sensitivity(
     ``source`` and ``calibration`` are those of ``compress``; ``recipe`` says which layers there are (those that
     ``Recipe.rate`` presses by default). ``gradients``: of random projections of the outputs, over the batches in turn;
     kept of them is each layer's Gram matrix, [outputs, outputs]. Where a layer's bias can be corrected, gradients are
-    taken about the mean of its inputs. Raises UnsupportedError for an operator that has no derivative here,
-    CalibrationError for inputs that do not fit the network and outputs that do not vary.
+    taken about the mean of its inputs.
+
+    Memory holds the network, its activations for one batch, and the matrices of a few layers at a time (256 MiB, or
+    one layer's), for which the network is run anew; what was found lies in a temporary file. Raises UnsupportedError
+    for an operator that has no derivative here, CalibrationError for inputs that do not fit the network and outputs
+    that do not vary.
     """
-    model = compress(source, Recipe((Rule("*", Scheme.int(8), op="none"),)))
+    wanted = recipe or Recipe.rate()
+    model = compress(source, replace(wanted, rules=(Rule("*", Scheme.int(8), op="none"),)))
     if model.graph is None:
         raise UnsupportedError("sensitivity is that of a network, such as an ONNX file, not of tensors alone")
     data = read_data(calibration, model.graph)
     count = min(gradients, len(data))
     chosen = [data[i * len(data) // count] for i in range(count)]
-    layers = _layers(model, model.graph, recipe or Recipe.rate())
+    layers = _layers(model, model.graph, wanted)
     if not layers:
         raise CalibrationError("no rule of the recipe that matches a layer is calibrated")
-    work = _Work(model, model.graph, layers, chosen)
-    random = torch.Generator().manual_seed(seed)
-    for number in range(gradients):
-        work.add(chosen[number % count], random, first=number < count)
-    return work.results()
+    found: dict[str, Sensitivity] = {}
+    with tempfile.TemporaryFile() as file:  # what is mapped outlives it
+        work = _Work(model, model.graph, layers, chosen, file)
+        for portion in _portions(layers):
+            work.begin(portion)
+            random = torch.Generator().manual_seed(seed)  # the same projections for all
+            for number in range(gradients):
+                work.add(chosen[number % count], random, first=number < count and not found)
+            found |= work.results()
+    return found
 
 
 def _layers(model: Model, graph: Graph, recipe: Recipe) -> list[Layer]:
@@ -67,10 +80,26 @@ def _layers(model: Model, graph: Graph, recipe: Recipe) -> list[Layer]:
     return list(found.values())
 
 
+def _portions(layers: Sequence[Layer]) -> Iterator[list[Layer]]:
+    """As many layers as GRAM_BYTES holds the matrices of: sums of float64 and of squares in float32."""
+    portion: list[Layer] = []
+    size = 0
+    for layer in layers:
+        groups = layer.layout.groups
+        numbers = groups * (layer.outputs // groups) ** 2 + (layer.nbytes // 8 if layer.has_hessian else 0)
+        nbytes = 12 * numbers
+        if portion and size + nbytes > GRAM_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(layer)
+        size += nbytes
+    yield portion
+
+
 class _Work:
-    def __init__(self, model: Model, graph: Graph, layers: Sequence[Layer], data: Data) -> None:
+    def __init__(self, model: Model, graph: Graph, layers: Sequence[Layer], data: Data, file: IO[bytes]) -> None:
         self.graph = graph
-        self.layers = layers
+        self.file = file
         self.tensors = {name: torch.tensor(model.tensors[name].unpack()) for name in graph.stored()}
         self.known = measure(graph, model.tensors.__getitem__, layers, data, means_only=True)
         outputs = [(layer.node.outputs[0], layer.outputs) for layer in layers]
@@ -78,15 +107,20 @@ class _Work:
         readers = graph.consumers()
         self.centred = {layer.weight for layer in layers if layer.node.outputs[0] in biases}
         self.centred -= {name for name, nodes in readers.items() if len(nodes) > 1}
+        self.weights = sum(self.tensors[layer.weight].numel() for layer in layers)
+        self.rows: list[Doubles] = []
+
+    def begin(self, layers: Sequence[Layer]) -> None:
+        """Measure these layers from now on."""
+        self.layers = layers
         self.grams = {layer.weight: (_Gram(), _Gram()) for layer in layers}  # of outputs, of inputs
         self.inputs = 0  # how many went into them
-        self.rows: list[Doubles] = []
 
     def add(self, batch: Mapping[str, npt.NDArray[Any]], random: torch.Generator, *, first: bool) -> None:
         """A random projection of the outputs for one batch. Its inputs' parts are independent, so that their products
         vanish in the mean; ``first``: the outputs count for the variance.
         """
-        weights = {layer.weight: self.tensors[layer.weight].requires_grad_() for layer in self.layers}
+        weights = {layer.weight: self.tensors[layer.weight].detach().requires_grad_() for layer in self.layers}
         moved: dict[str, Tensor] = {}
         by_output = {layer.node.outputs[0]: layer for layer in self.layers}
 
@@ -135,19 +169,26 @@ class _Work:
         variance = float(np.square(rows - rows.mean(0)).sum(1).mean())
         if not EPSILON * float(np.square(rows).sum(1).mean()) < variance < np.inf:
             raise CalibrationError("the network's outputs do not vary over the calibration inputs, or are not finite")
-        weights = sum(self.tensors[layer.weight].numel() for layer in self.layers)
         found = {}
         for layer in self.layers:
             layout = layer.layout
             strength = self.strength(layer, self.known[layer.node.outputs[0]])[:, None, None]
-            of_outputs, of_inputs = (gram.mean(self.inputs * variance) for gram in self.grams[layer.weight])
+            of_outputs, of_inputs = (gram.mean(self.inputs * variance) for gram in self.grams.pop(layer.weight))
             if of_outputs is None:  # nothing of it reaches the outputs
                 continue
             if of_inputs is not None:
                 total = layout.summed(np.trace(of_inputs, axis1=1, axis2=2))[:, None, None]
-                of_inputs = of_inputs * np.repeat(strength / np.where(total > 0, total, 1.0), layout.blocks, 0)
-            found[layer.weight] = Sensitivity(of_outputs / strength, of_inputs, weights)
+                share = np.repeat(strength / np.where(total > 0, total, 1.0), layout.blocks, 0)
+                of_inputs = self.kept(of_inputs * share)
+            found[layer.weight] = Sensitivity(self.kept(of_outputs / strength), of_inputs, self.weights)
         return found
+
+    def kept(self, array: Doubles) -> Doubles:
+        """The same in the file, mapped into memory."""
+        at = self.file.seek(0, 2)
+        self.file.write(np.ascontiguousarray(array).data)
+        self.file.flush()
+        return np.memmap(self.file, np.float64, "c", at, array.shape)
 
     def strength(self, layer: Layer, known: Statistics) -> Doubles:
         """The mean squared length of what the layer's weights multiply, about its mean where a bias takes that."""
