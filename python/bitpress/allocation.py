@@ -1,4 +1,4 @@
-"""Bits, or a rate, for each layer: where the network's output suffers least, under a limit of the file's size."""
+"""Bits, zeros or a rate for each layer: where the network's output suffers least, under a limit of size or of error."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .compression import compress
 from .dtypes import array_bytes
 from .errors import SchemeError
 from .graph import Graph
-from .methods import Settings, Statistics, method
-from .methods.rate import share_of_chance
+from .methods import Sensitivity, Settings, Statistics, method, pruning
+from .methods.rate import entropy, share_of_chance
 from .model import Model
 from .recipe import Recipe, Rule
-from .scheme import Granularity, Integer, Scheme
+from .scheme import Granularity, Integer, Scheme, Structure
 from .session import Session
-from .tensor import PackedTensor, pack
+from .tensor import PackedTensor, Role, pack
 
 if TYPE_CHECKING:
     from .calibrate import Data, Layer
@@ -32,6 +32,8 @@ __all__ = ["allocate"]
 PROBES = 4  # runs of the network, of up to four inputs each, that a layer's effect is measured with
 HESSIAN_BYTES = 1 << 28
 RATES = tuple(1e-5 * 8.0**k for k in range(6))  # at which a rate-aware layer is pressed
+NETWORK_RATES = tuple(0.004 * 4.0**k for k in range(5))  # the same, of the network's variance
+SHARES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)  # of zeros
 BETWEEN = 12  # rates between two of them, whose bytes and errors are interpolated
 
 Progress = Callable[[str, int, int], None]
@@ -39,7 +41,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class _Choice:
-    """A layer at some bits, or some rate: bytes, and what it adds to the mean squared error of the outputs."""
+    """A layer at some bits, share of zeros or rate: bytes, and what it adds to the outputs' mean squared error."""
 
     setting: float
     nbytes: float
@@ -48,46 +50,68 @@ class _Choice:
 
 def allocate(
     source: Any,
-    nbytes: int,
+    nbytes: int | None = None,
     *,
     calibration: Any,
+    error: float | None = None,
     recipe: Recipe | None = None,
     bits: Sequence[int] = (3, 4, 5, 6, 7, 8),
+    sparsity: Sequence[float] = SHARES,
+    sensitivity: Mapping[str, Sensitivity] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Recipe:
     """A recipe of one rule a layer, whose file takes about ``nbytes``: a file to be read, edited and given to compress.
 
     Each layer that a calibrated rule of ``recipe`` matches (``Recipe.feedback()`` by default) is pressed at each number
-    of ``bits`` (with ``Recipe.rate()``: at six rates); what its error does to the network's outputs is measured at one
-    of them, that of the others follows in proportion to the layer's own error; and the bits, or the rates, are those of
-    the least sum under the limit (a Lagrange multiplier; Shoham and Gersho 1988). Sizes are the codes' entropy: those
-    of rANS, to a percent or so.
+    of ``bits``; where the rule prunes, at each ``sparsity`` (0: dense) in the rule's own bits; with ``Recipe.rate()``
+    at six rates. What its error does to the network's outputs is measured at one of them, that of the others follows in
+    proportion to the layer's own error; and the settings are those of the least sum under the limit (a Lagrange
+    multiplier; Shoham and Gersho 1988). Sizes are the entropy of codes and masks: those of rANS, to a percent or so.
+
+    ``error``, instead of ``nbytes``: the most that the sum may be, as a share of the outputs' variance; the file is
+    then the smallest. ``sensitivity`` (`bitpress.torch.sensitivity`): with ``Recipe.rate()``, one rate then serves all
+    layers, and that of a file of ``nbytes`` is found; give it to ``compress`` too.
 
     ``source`` and ``calibration`` are those of ``compress``; ``progress(layer, done, layers)``. SchemeError where the
-    limit cannot be reached, or no rule is calibrated.
+    limit cannot be reached, or no rule is calibrated or prunes.
     """
     from .calibrate import read_data  # here and below only where it is used: it takes a while to import
 
+    if (nbytes is None) is (error is None):
+        raise SchemeError("give a limit: nbytes or error, one of them")
     base = Recipe.feedback(coding="rans") if recipe is None else recipe
-    exact = compress(source, Recipe((Rule("*", Scheme.int(8), op="none"),)))
+    exact = compress(source, replace(base, rules=(Rule("*", Scheme.int(8), op="none"),)))
     if exact.graph is None:
         raise SchemeError("bits can be allotted to a network, such as an ONNX file, not to tensors alone")
     rules = dict(_rules(exact, base))
     if not rules:
-        raise SchemeError("no rule of the recipe that matches a layer is calibrated")
+        raise SchemeError("no rule of the recipe that matches a layer is calibrated or prunes")
+    if sensitivity is not None and (nbytes is None or any(rule.method != "rate" for rule in rules.values())):
+        raise SchemeError("sensitivity goes with nbytes and rules of the method rate alone")
     work = _Work(exact, exact.graph, rules, read_data(calibration, exact.graph), seed)
     choices = {}
     for layer, statistics in work.measured():
-        choices[layer.weight] = work.choices(layer, statistics, sorted(set(bits)))
+        if sensitivity is not None:
+            choices[layer.weight] = work.sizes(layer, replace(statistics, sensitivity=sensitivity.get(layer.weight)))
+        else:
+            tried: Sequence[float] = sparsity if rules[layer.weight].prunes else bits
+            choices[layer.weight] = work.choices(layer, statistics, sorted(set(tried)))
         if progress is not None:
             progress(layer.weight, len(choices), len(rules))
     added = sum(4 * bias.outputs for bias in work.biases.values() if bias.is_new)
-    chosen = _least(choices, nbytes - _rest(source, base, rules) - added)
+    if error is not None:
+        chosen = _smallest(choices, error)
+    else:
+        assert nbytes is not None
+        limit = nbytes - _rest(source, base, rules) - added
+        if sensitivity is not None:
+            return replace(base, rules=tuple(_at(rule, _one_rate(choices, limit)) for rule in base.rules))
+        chosen = _least(choices, limit)
     found = [
         replace(_with(rule, chosen[name].setting), pattern=_literal(name), op=None) for name, rule in rules.items()
     ]
-    return Recipe((*found, *base.rules), base.ignore, base.metadata)
+    return replace(base, rules=(*found, *base.rules))
 
 
 def _rules(exact: Model, base: Recipe) -> Iterator[tuple[str, Rule]]:
@@ -100,7 +124,9 @@ def _rules(exact: Model, base: Recipe) -> Iterator[tuple[str, Rule]]:
         rule = base.rule_for(layer.weight, layer.shape, specs[layer.weight].dtype, layer.node.op)
         if rule is None or not isinstance(rule.scheme.values, Integer):
             continue
-        if rule.is_calibrated and not rule.prunes:
+        if rule.prunes and (rule.sparsity is None or rule.scope == "model" or rule.scheme.structure is Structure.NM):
+            raise SchemeError(f"{layer.weight}: only a sparsity of each tensor, and not of N:M, can be allotted")
+        if rule.is_calibrated or rule.prunes:
             yield layer.weight, rule
 
 
@@ -144,7 +170,7 @@ class _Work:
         session = Session(Model(tensors, self.graph), check="none")
         return [y for batch in self.probes for y in session.run(batch).values()]
 
-    def choices(self, layer: Layer, statistics: Statistics, bits: Sequence[int]) -> list[_Choice]:
+    def choices(self, layer: Layer, statistics: Statistics, settings: Sequence[float]) -> list[_Choice]:
         rule, matrices = self.rules[layer.weight], layer.layout.matrices
         source = self.exact.tensors[layer.weight]
         exact = source.unpack()
@@ -152,12 +178,9 @@ class _Work:
         sizes, errors, effects = [], [], []
         known = statistics.centred() if rule.method == "rate" and bias is not None else statistics
         expected = known.shrunk(share_of_chance(known, rule.shrink)) if rule.method == "rate" else known
-        tried: Sequence[float] = RATES if rule.method == "rate" else bits
+        tried = RATES if rule.method == "rate" else settings
         for setting in tried:
-            ruled = _with(rule, setting)
-            scheme = _along(ruled.scheme, layer)
-            settings = Settings.of(ruled, known)
-            packed = method(rule.method).pack(array_bytes(exact), source.dtype, layer.shape, scheme, settings=settings)
+            packed = self.packed(layer, setting, known)
             difference = matrices(packed.unpack()).astype(np.float64) - matrices(exact)
             moved = statistics.shift(matrices(packed.unpack()), matrices(exact))
             mended = 0.0 if bias is None or rule.method == "rate" else float((moved**2).sum())  # by the bias
@@ -171,6 +194,21 @@ class _Work:
         found = zip(tried, sizes, errors, strict=True)
         choices = [_Choice(setting, size, weight * error) for setting, size, error in found]
         return _between(choices) if rule.method == "rate" else choices
+
+    def packed(self, layer: Layer, setting: float, known: Statistics) -> PackedTensor:
+        """The layer's weights by its rule at a setting."""
+        rule, source = _with(self.rules[layer.weight], setting), self.exact.tensors[layer.weight]
+        scheme = _along(rule.scheme, layer)
+        data = array_bytes(source.unpack())
+        if rule.prunes:
+            data = pruning.prune(data, source.dtype, layer.shape, scheme, rule, statistics=known, name=layer.weight)
+        settings = Settings.of(rule, known)
+        return method(rule.method).pack(data, source.dtype, layer.shape, scheme, name=layer.weight, settings=settings)
+
+    def sizes(self, layer: Layer, statistics: Statistics) -> list[_Choice]:
+        """Bytes at each rate of the network; errors follow from the rate."""
+        known = statistics if self.biases.get(layer.node.outputs[0]) is None else statistics.centred()
+        return [_Choice(rate, _coded_bytes(self.packed(layer, rate, known)), 0.0) for rate in NETWORK_RATES]
 
     def moved(self, bias: Bias, by: npt.NDArray[np.float64]) -> PackedTensor:
         before = self.tensor(bias.name).unpack()
@@ -234,14 +272,33 @@ def _least(choices: Mapping[str, list[_Choice]], limit: float) -> dict[str, _Cho
         chosen = {**chosen, name: choice}
 
 
+def _smallest(choices: Mapping[str, list[_Choice]], error: float) -> dict[str, _Choice]:
+    """The choice for each layer: of the fewest bytes in all whose costs stay under the limit."""
+    least = sum(min(choice.cost for choice in items) for items in choices.values())
+    if not error >= least:
+        raise SchemeError(f"the layers have an error of {least:.3g} at least, and the limit is {error:.3g}")
+    turned = {name: [_Choice(c.setting, c.cost, c.nbytes) for c in items] for name, items in choices.items()}
+    return {name: _Choice(c.setting, c.cost, c.nbytes) for name, c in _least(turned, error).items()}
+
+
+def _one_rate(choices: Mapping[str, list[_Choice]], limit: float) -> float:
+    """The rate at which all layers together take so many bytes: bytes in straight lines over the rate's logarithm."""
+    sizes = np.array([[choice.nbytes for choice in items] for items in choices.values()]).sum(0)
+    if limit < sizes[-1]:
+        raise SchemeError(f"the layers take {sizes[-1]:.0f} bytes at least, and {max(limit, 0):.0f} are left for them")
+    rates = np.log(NETWORK_RATES)
+    return float(f"{math.exp(np.interp(-limit, -sizes, rates)):.4g}")
+
+
+def _at(rule: Rule, rate: float) -> Rule:
+    return replace(rule, rate=rate) if rule.method == "rate" and rule.is_calibrated else rule
+
+
 def _rest(source: Any, base: Recipe, rules: Mapping[str, Rule]) -> float:
     """Bytes of the file that are not the layers' streams."""
     import tempfile
 
-    uncalibrated = tuple(
-        replace(_with(replace(rule, method="round"), 8), range="minmax", correct=False) if rule.is_calibrated else rule
-        for rule in base.rules
-    )
+    uncalibrated = tuple(_plain(rule) if rule.is_calibrated or rule.prunes else rule for rule in base.rules)
     plain = compress(source, replace(base, rules=uncalibrated))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plain.bp"
@@ -249,18 +306,34 @@ def _rest(source: Any, base: Recipe, rules: Mapping[str, Rule]) -> float:
         return path.stat().st_size - sum(_coded_bytes(plain.tensors[name]) for name in rules)
 
 
+def _plain(rule: Rule) -> Rule:
+    """A rule of eight bits, without calibration and zeros, for the same tensors."""
+    dense = replace(rule, sparsity=None, threshold=None, score="magnitude", scheme=_dense(rule.scheme))
+    return replace(_with(replace(dense, method="round"), 8), range="minmax", correct=False)
+
+
+def _dense(scheme: Scheme) -> Scheme:
+    return replace(scheme, structure=Structure.DENSE, pattern=(0, 0))
+
+
 def _coded_bytes(tensor: PackedTensor) -> float:
-    """Bytes of a tensor whose codes take their entropy."""
-    codes = tensor.codes()[tensor.mask()]
-    counts = np.unique(codes, return_counts=True)[1].astype(np.float64)
-    entropy = float((counts * np.log2(codes.size / counts)).sum()) if codes.size else 0.0
-    return entropy / 8 + sum(stream.nbytes for role, stream in tensor.streams.items() if role.name != "CODES")
+    """Bytes of a tensor whose codes, and bytes of the mask, take their entropy, where they are coded."""
+    sizes = {role: float(stream.nbytes) for role, stream in tensor.streams.items()}
+    if tensor.scheme.coding != "raw":
+        sizes[Role.CODES] = entropy(tensor.codes()[tensor.mask()]) / 8
+        if Role.MASK in sizes:
+            sizes[Role.MASK] = min(sizes[Role.MASK], entropy(np.frombuffer(tensor.streams[Role.MASK], np.uint8)) / 8)
+    return sum(sizes.values())
 
 
 def _with(rule: Rule, setting: float) -> Rule:
-    """A rule of so many bits; of such a rate, where it is rate-aware."""
+    """A rule of so many bits; of such a share of zeros, where it prunes; of such a rate, where it is rate-aware."""
     if rule.method == "rate":
         return replace(rule, rate=setting)
+    if rule.prunes:
+        if setting == 0:
+            return replace(rule, sparsity=None, score="magnitude", scheme=_dense(rule.scheme))
+        return replace(rule, sparsity=setting)
     assert isinstance(rule.scheme.values, Integer)
     return replace(rule, scheme=replace(rule.scheme, values=replace(rule.scheme.values, bits=int(setting))))
 

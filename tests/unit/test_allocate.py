@@ -96,3 +96,75 @@ def test_what_is_refused() -> None:
         bp.allocate({"w": np.ones((4, 4), np.float32)}, 100, calibration=inputs(1))
     with pytest.raises(bp.CalibrationError, match="missing"):
         bp.allocate(network(), 10_000, calibration={}, recipe=BASE)
+
+
+@pytest.mark.parametrize("score", ["magnitude", "wanda", "sparsegpt"])
+def test_zeros_for_each_layer(score: Any, tmp_path: Path) -> None:
+    source, exact = network(), run(bp.compress(network(), bp.Recipe()))
+    base = bp.Recipe.int(6, sparsity=0.5, score=score, coding="rans", min_elements=64)
+    errors = []
+    for nbytes in (6500, 8500):
+        recipe = bp.allocate(source, nbytes, calibration=inputs(1), recipe=base, sparsity=(0, 0.3, 0.5, 0.7, 0.9))
+        shares = [rule.sparsity or 0 for rule in recipe.rules[:4]]
+        assert len(set(shares)) > 1 and set(shares) <= {0, 0.3, 0.5, 0.7, 0.9}
+        recipe.save(tmp_path / "r.json")
+        assert bp.Recipe.from_file(tmp_path / "r.json") == recipe
+        calibration = inputs(1) if any(rule.is_calibrated for rule in recipe.rules[:4]) else None
+        made = bp.compress(source, recipe, calibration=calibration)
+        made.save(tmp_path / "net.bp")
+        assert 0.8 * nbytes < (tmp_path / "net.bp").stat().st_size < 1.06 * nbytes
+        for rule, share in zip(recipe.rules[:4], shares, strict=True):
+            tensor = made.tensors[rule.pattern]
+            assert tensor.scheme.is_sparse is (share > 0)
+        errors.append(float(np.mean((run(tmp_path / "net.bp") - exact) ** 2)))
+    assert errors[1] < errors[0]
+
+
+def test_a_limit_of_error(tmp_path: Path) -> None:
+    """The smallest file under it: what is predicted comes, about, and less error takes more bytes."""
+    source, exact = network(), run(bp.compress(network(), bp.Recipe()))
+    variance = float(np.var(exact))
+    sizes = []
+    for limit in (1e-3, 1e-4):
+        recipe = bp.allocate(source, error=limit, calibration=inputs(1), recipe=BASE)
+        bp.compress(source, recipe, calibration=inputs(1)).save(tmp_path / "net.bp")
+        found = float(np.mean((run(tmp_path / "net.bp") - exact) ** 2)) / variance
+        assert found < 3 * limit
+        sizes.append((tmp_path / "net.bp").stat().st_size)
+    assert sizes[0] < sizes[1]
+    with pytest.raises(bp.SchemeError, match=r"an error of .* at least"):
+        bp.allocate(source, error=1e-12, calibration=inputs(1), recipe=BASE)
+
+
+def test_one_rate_by_what_the_outputs_feel(tmp_path: Path) -> None:
+    source, base = network(), bp.Recipe.rate(min_elements=64)
+    known = bp.torch.sensitivity(source, inputs(1), recipe=base, gradients=16)
+    rates = []
+    for nbytes in (4500, 6500):
+        recipe = bp.allocate(source, nbytes, calibration=inputs(1), recipe=base, sensitivity=known)
+        assert [rule.pattern for rule in recipe.rules] == [rule.pattern for rule in base.rules]
+        rates.append(recipe.rules[0].rate)
+        bp.compress(source, recipe, calibration=inputs(1), sensitivity=known).save(tmp_path / "net.bp")
+        assert 0.85 * nbytes < (tmp_path / "net.bp").stat().st_size < 1.15 * nbytes
+    assert rates[1] < rates[0]
+    with pytest.raises(bp.SchemeError, match="bytes at least"):
+        bp.allocate(source, 100, calibration=inputs(1), recipe=base, sensitivity=known)
+    for words in ({"recipe": BASE, "nbytes": 5000}, {"recipe": base, "error": 0.1}):
+        with pytest.raises(bp.SchemeError, match="sensitivity goes with nbytes"):
+            bp.allocate(source, calibration=inputs(1), sensitivity=known, **words)
+
+
+def test_limits_and_rules_that_cannot_be_allotted() -> None:
+    for words in ({}, {"nbytes": 5000, "error": 0.1}):
+        with pytest.raises(bp.SchemeError, match="give a limit"):
+            bp.allocate(network(), calibration=inputs(1), recipe=BASE, **words)
+    for words in ({"nm": (2, 4)}, {"sparsity": 0.5, "scope": "model"}):
+        with pytest.raises(bp.SchemeError, match="only a sparsity of each tensor"):
+            recipe = bp.Recipe.int(6, min_elements=64, **words)
+            bp.allocate(network(), 5000, calibration=inputs(1), recipe=recipe)
+
+
+def test_what_is_done_to_the_graph_stays_in_the_recipe() -> None:
+    base = bp.Recipe(BASE.rules, equalize=True)
+    recipe = bp.allocate(network(), 9000, calibration=inputs(1), recipe=base)
+    assert recipe.equalize and bp.compress(network(), recipe, calibration=inputs(1))

@@ -15,6 +15,7 @@ import typer
 
 from .calibration import calibration_inputs
 from .files import UsageProblem, existing, output_path
+from .sizing import recipe_of_size
 from .terminal import Advance, facts, human, print_json, progress, steps
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Range(str, enum.Enum):
     """What a scale spans."""
 
     MINMAX = "minmax"
+    PERCENTILE = "percentile"
     MSE = "mse"
     OUTPUT = "output"
 
@@ -171,7 +173,7 @@ def _calibrated(words: Mapping[str, Any]) -> dict[str, Any]:
     from bitpress.recipe import Recipe
 
     if words.get("codebook"):
-        return {"range": "output", "correct": True} | dict(words)
+        return {"correct": True} | ({} if "shared" in words else {"range": "output"}) | dict(words)
     (rule,) = Recipe.feedback(**({"bits": words["bits"]} if "bits" in words else {})).rules
     known = rule.to_dict()
     return {key: known[key] for key in ("bits", "method", "shrink", "correct")} | dict(words)
@@ -208,6 +210,7 @@ def command(
         bool, typer.Option("--codebook", help="Shared weights: codes name entries of a table, found by k-means.")
     ] = False,
     vector: Annotated[int | None, typer.Option(min=1, max=8, help="Weights an entry of a --codebook.")] = None,
+    shared: Annotated[bool, typer.Option("--shared", help="One --codebook for all tensors.")] = False,
     per: Annotated[
         Per | None, typer.Option(help="What shares a step.  [default: channel; --codebook: tensor, unscaled]")
     ] = None,
@@ -235,6 +238,9 @@ def command(
         float | None,
         typer.Option(min=0, max=1, help="Two thin matrices for one where they keep this share of it and are smaller."),
     ] = None,
+    equalize: Annotated[
+        bool, typer.Option("--equalize", help="Move scales between layers first, so that their channels span alike.")
+    ] = False,
     whole: Annotated[bool, typer.Option("--global", help="Rank weights over the whole model for --sparsity.")] = False,
     coding: Annotated[
         str | None,
@@ -270,8 +276,12 @@ def command(
         str | None,
         typer.Option(
             metavar="BYTES",
-            help="How large the file may be, about (2.1MB): rate-aware rounding, a rate a layer. Needs --calibration.",
+            help="How large the file may be, about (2.1MB): rate-aware rounding, at the rate that takes so many bytes"
+            " (one a layer without torch). Needs --calibration.",
         ),
+    ] = None,
+    save_recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the recipe that was used, to be edited and given again.")
     ] = None,
     method: Annotated[
         Method | None, typer.Option(help="How codes are picked.  [default: round; --calibration: feedback]")
@@ -279,6 +289,12 @@ def command(
     range_: Annotated[
         Range | None,
         typer.Option("--range", help="What a step spans: all weights, or what a search finds.  [default: minmax]"),
+    ] = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=100, help="So many % of a step's weights span it (--range percentile).  [default: 99.9]"
+        ),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Rules by tensor, in a JSON or YAML file.")] = None,
     ignore: Annotated[
@@ -305,6 +321,7 @@ def command(
         "symmetric": symmetric,
         "codebook": codebook or None,
         "vector": vector,
+        "shared": shared or None,
         "per": per,
         "group_size": group_size,
         "sparsity": sparsity,
@@ -313,7 +330,11 @@ def command(
     options |= {"nm": nm, "block": block, "score": score}
     if nm is not None and sparsity is None:
         options["sparsity"] = _share_of(nm)
-    options |= {"method": method, "range": range_, "bounded": bounded, "bound": bound}
+    if percentile is not None:
+        if range_ not in (None, Range.PERCENTILE):
+            raise typer.BadParameter("goes with --range percentile alone", param_hint="--percentile")
+        range_ = Range.PERCENTILE
+    options |= {"method": method, "range": range_, "percentile": percentile, "bounded": bounded, "bound": bound}
     words = {
         key: value.value if isinstance(value, enum.Enum) else value
         for key, value in options.items()
@@ -333,6 +354,7 @@ def command(
         chosen,
         channels=chosen.channels if channels is None else channels,
         low_rank=chosen.low_rank if low_rank is None else low_rank,
+        equalize=chosen.equalize or equalize,
     )
     if not source.is_dir():
         existing(source)
@@ -346,17 +368,20 @@ def command(
 
     inputs = None if calibration is None else calibration_inputs(calibration, source, mean, std, tokenizer)
     start = time.perf_counter()
+    known = None
     if nbytes is not None:
-        from bitpress import Recipe, allocate
+        from bitpress import Recipe
 
-        base_recipe = Recipe.rate(ignore=tuple(ignore or ())) if recipe is None else chosen
-        with steps("allotting") as step:
-            chosen = allocate(source, nbytes, calibration=inputs, recipe=base_recipe, progress=step)
+        wanted = replace(chosen, rules=Recipe.rate().rules) if recipe is None else chosen
+        chosen, known = recipe_of_size(source, nbytes, inputs, wanted)
+    if save_recipe is not None:
+        chosen.save(output_path(save_recipe, source, path, *([recipe] if recipe is not None else [])))
     with steps("calibrating") as step:
         made = compress(
             source,
             chosen,
             calibration=inputs,
+            sensitivity=known,
             progress=step,
             resume=resume,
             target=None if target is None else target.value,
