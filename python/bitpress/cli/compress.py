@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .calibration import calibration_inputs
+from .choices import Bound, Method, Per, Range, Score, Target
 from .files import UsageProblem, existing, output_path
 from .sizing import recipe_of_size
 from .terminal import Advance, facts, human, print_json, progress, steps
@@ -38,55 +39,6 @@ bitpress compress net.onnx -o net.bp --bits 4 --calibration photos --mean 127 --
 bitpress compress net.onnx -o net.bp --size 2.1MB --calibration inputs.npz
 bitpress compress net.onnx -o net.bp --bits 4 --coding raw --target x86-64-v4
 bitpress compress net.onnx -o net.bp --recipe recipe.json"""
-
-
-class Method(str, enum.Enum):
-    """How codes are picked."""
-
-    ROUND = "round"
-    FEEDBACK = "feedback"
-
-
-class Score(str, enum.Enum):
-    """What ranks the weights that are pruned."""
-
-    MAGNITUDE = "magnitude"
-    WANDA = "wanda"
-    SPARSEGPT = "sparsegpt"
-
-
-class Range(str, enum.Enum):
-    """What a scale spans."""
-
-    MINMAX = "minmax"
-    PERCENTILE = "percentile"
-    MSE = "mse"
-    OUTPUT = "output"
-
-
-class Bound(str, enum.Enum):
-    """What an error is measured by."""
-
-    ABSOLUTE = "absolute"
-    RELATIVE = "relative"
-    RANGE = "range"
-
-
-class Target(str, enum.Enum):
-    """CPUs that a file is laid out for."""
-
-    GENERIC = "generic"
-    X86_64_V3 = "x86-64-v3"
-    X86_64_V4 = "x86-64-v4"
-    ARMV8 = "armv8"
-
-
-class Per(str, enum.Enum):
-    """What shares a step."""
-
-    TENSOR = "tensor"
-    CHANNEL = "channel"
-    GROUP = "group"
 
 
 def _checked_coding(coding: str | None) -> str | None:
