@@ -9,19 +9,18 @@ slow and short on purpose; where it needs more than the page says, the page is w
 from __future__ import annotations
 
 import itertools
-import json
 import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from third_bits import Refused, must
 from third_bounded import bounded
 from third_delta import read_base
 from third_graph import list_graph
 from third_hash import xxh64
+from third_json import strict_json
 from third_mask import mask_bits
 from third_values import elements_of, product, scale_count
 from third_wide import coded, wide_codes
@@ -315,22 +314,6 @@ def place(data: bytes, manifest_at: int, m: int, tensors: list[Tensor]) -> None:
         at += stream.padded
         must(at <= len(data), f"{tensors[i].name} is outside the file")
     must(at == len(data), "the file ends with its last stream")
-
-
-def strict_json(text: bytes) -> dict[str, Any]:
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        must(len(dict(items)) == len(items), "a key is there twice")
-        return dict(items)
-
-    def refuse(text: str) -> Any:
-        raise Refused(f"{text} in the JSON")
-
-    try:
-        table = json.loads(text.decode("utf-8"), object_pairs_hook=pairs, parse_float=refuse, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        raise Refused("malformed JSON") from None
-    must(type(table) is dict, "the JSON is not an object")
-    return table
 
 
 def check_json(text: bytes, m: int, tensors: list[Tensor], metadata: dict[str, str]) -> None:

@@ -1,5 +1,4 @@
 // File::open: everything that must hold of a container before any of it is used.
-#include "codings/bounded.h"
 #include "format/parts.h"
 #include "format/text.h"
 #include "tensor/panels.h"
@@ -7,22 +6,6 @@
 namespace bitpress {
 
 using namespace format;  // NOLINT(google-build-using-namespace): its own parts
-
-namespace {
-
-// Whether a bounded frame's array has the tensor's type and dims.
-bool is_array_of(const StoredTensor& tensor, Bytes stored) noexcept {
-    bounded::Frame frame;
-    if (bounded::open(stored, &frame) != Status::ok) return false;
-    const bounded::Element element = tensor.dtype == Dtype::f64 ? bounded::Element::f64 : bounded::Element::f32;
-    if (frame.array.element != element || frame.array.rank != tensor.shape.rank) return false;
-    for (unsigned k = 0; k < tensor.shape.rank; ++k) {
-        if (frame.array.dims[k] != tensor.shape.dims[k]) return false;
-    }
-    return true;
-}
-
-}  // namespace
 
 // The steps of open(), which share the file under construction and the place for the reason.
 struct File::Reader {

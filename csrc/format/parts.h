@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "codings/bounded.h"
 #include "format.h"
 #include "kernels/kernels.h"
 
@@ -76,6 +77,18 @@ inline Bytes bytes_of(std::span<const char> text) noexcept {
 
 inline std::uint64_t with_padding(Class kind, std::uint64_t stored) noexcept {
     return kind == large ? up_to(stored, 64) : kind == small_pressed ? up_to(stored, 8) : stored;
+}
+
+// Whether a bounded frame's array has the tensor's type and dims.
+inline bool is_array_of(const StoredTensor& tensor, Bytes stored) noexcept {
+    bounded::Frame frame;
+    if (bounded::open(stored, &frame) != Status::ok) return false;
+    const bounded::Element element = tensor.dtype == Dtype::f64 ? bounded::Element::f64 : bounded::Element::f32;
+    if (frame.array.element != element || frame.array.rank != tensor.shape.rank) return false;
+    for (unsigned k = 0; k < tensor.shape.rank; ++k) {
+        if (frame.array.dims[k] != tensor.shape.dims[k]) return false;
+    }
+    return true;
 }
 
 }  // namespace bitpress::format
