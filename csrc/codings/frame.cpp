@@ -3,23 +3,10 @@
 namespace bitpress {
 namespace {
 
-void write_entry(std::uint8_t* p, const ChunkEntry& entry) noexcept {
-    const auto value = static_cast<std::uint32_t>(entry.kind) | static_cast<std::uint32_t>(entry.streams_log) << 2 |
-                       static_cast<std::uint32_t>(entry.size - 1) << 4;
-    p[0] = static_cast<std::uint8_t>(value);
-    p[1] = static_cast<std::uint8_t>(value >> 8);
-    p[2] = static_cast<std::uint8_t>(value >> 16);
-}
-
 ChunkEntry read_entry(const std::uint8_t* p) noexcept {
     const std::uint32_t value = static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 |
                                 static_cast<std::uint32_t>(p[2]) << 16;
-    return {static_cast<ChunkKind>(value & 3), (value >> 2) & 3, (value >> 4) + 1, false};
-}
-
-// True where all bytes are the first one.
-bool is_fill(Bytes chunk) noexcept {
-    return chunk.size() > 1 && std::memcmp(chunk.data(), chunk.data() + 1, chunk.size() - 1) == 0;
+    return {static_cast<ChunkKind>(value & 3), (value >> 2) & 3, (value >> 4) + 1, 0, false};
 }
 
 }  // namespace
@@ -82,9 +69,10 @@ Status frame_decoded_size(Bytes in, std::uint64_t* size) noexcept {
     return Status::ok;
 }
 
-std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept {
+std::size_t frame_bound(std::size_t n, unsigned chunk_log, std::size_t table) noexcept {
     if (n == 0) return 1;
-    return n + frame_max_varint + 1 + (((n - 1) >> chunk_log) + 1) * frame_entry_bytes;
+    const std::size_t chunks = ((n - 1) >> chunk_log) + 1;
+    return n + frame_max_varint + 1 + chunks * frame_entry_bytes + (chunks > 1 ? table : 0);
 }
 
 void States::copy(unsigned parts) const noexcept {
@@ -148,83 +136,6 @@ Status decode_chunks(const Frame& frame, Bytes body, unsigned bits, MutableBytes
         return decode_range(frame, body, part_begin(frame.chunks, parts, i), part_begin(frame.chunks, parts, i + 1),
                             bits, out, with);
     });
-}
-
-namespace {
-
-struct Written {
-    std::size_t bytes = 0;  // of the chunks
-    std::size_t saved = 0;  // by those that refer to the table, against stored ones
-};
-
-// Writes all chunks at out and their entries at entry_at.
-Written write_chunks(Bytes in, std::size_t chunk, bool may_share, std::uint8_t* entry_at, MutableBytes out, void* state,
-                     EncodeChunk encode) noexcept {
-    Written total;
-    for (std::size_t start = 0; start < in.size(); start += chunk, entry_at += frame_entry_bytes) {
-        const Bytes source = in.subspan(start, in.size() - start < chunk ? in.size() - start : chunk);
-        const MutableBytes target = out.subspan(total.bytes);
-        ChunkEntry entry{ChunkKind::fill, 0, 1, false};
-        if (is_fill(source)) {
-            target[0] = source[0];
-        } else if (!encode(state, may_share, source, target.first(source.size() - 1), &entry)) {
-            entry = {ChunkKind::stored, 0, source.size(), false};
-            std::memcpy(target.data(), source.data(), source.size());
-        }
-        total.bytes += entry.size;
-        if (entry.kind == ChunkKind::coded_shared || entry.shared) total.saved += source.size() - entry.size;
-        write_entry(entry_at, entry);
-    }
-    return total;
-}
-
-// The same by all workers: each writes its chunks where they would stand uncoded, which they never outgrow; then they
-// are moved together.
-Written write_parts(Bytes in, unsigned chunk_log, bool may_share, std::uint8_t* entries, MutableBytes out,
-                    const States& states, EncodeChunk encode) noexcept {
-    const std::size_t chunks = ((in.size() - 1) >> chunk_log) + 1;
-    const unsigned parts = part_count(*states.workers, chunks);
-    const auto begin = [&](unsigned i) noexcept { return static_cast<std::size_t>(part_begin(chunks, parts, i)); };
-    const auto offset = [&](unsigned i) noexcept { return i == parts ? in.size() : begin(i) << chunk_log; };
-    Written written[max_workers];
-    each_part(*states.workers, parts, [&](unsigned i) noexcept {
-        const std::size_t at = offset(i);
-        written[i] = write_chunks(in.subspan(at, offset(i + 1) - at), std::size_t{1} << chunk_log, may_share,
-                                  entries + begin(i) * frame_entry_bytes, out.subspan(at), states.of(i), encode);
-    });
-    Written total;
-    for (unsigned i = 0; i < parts; ++i) {
-        std::memmove(out.data() + total.bytes, out.data() + offset(i), written[i].bytes);
-        total.bytes += written[i].bytes;
-        total.saved += written[i].saved;
-    }
-    return total;
-}
-
-}  // namespace
-
-void encode_chunks(Bytes in, unsigned chunk_log, Bytes table, MutableBytes out, const States& states,
-                   EncodeChunk encode, std::size_t* written, std::uint8_t table_flag) noexcept {
-    std::uint8_t* const begin = out.data();
-    std::size_t at = write_varint(begin, in.size());
-    *written = at;
-    if (in.empty()) return;
-    const std::size_t head = at++;
-    std::uint8_t* const entries = begin + at;
-    const std::size_t chunks = ((in.size() - 1) >> chunk_log) + 1;
-    at += chunks * frame_entry_bytes;
-    states.copy(part_count(*states.workers, chunks));
-    Written total = write_parts(in, chunk_log, !table.empty(), entries, out.subspan(at), states, encode);
-    const bool has_table = total.saved > table.size();
-    if (has_table) {
-        std::memmove(begin + at + table.size(), begin + at, total.bytes);
-        std::memcpy(begin + at, table.data(), table.size());
-        at += table.size();
-    } else if (total.saved > 0) {
-        total = write_parts(in, chunk_log, false, entries, out.subspan(at), states, encode);
-    }
-    begin[head] = static_cast<std::uint8_t>((chunk_log - frame_min_chunk_log) | (has_table ? table_flag : 0u));
-    *written = at + total.bytes;
 }
 
 namespace {

@@ -21,6 +21,7 @@ struct ChunkEntry {
     ChunkKind kind = ChunkKind::stored;
     unsigned streams_log = 0;  // huffman: log2 of the number of bit streams
     std::size_t size = 0;      // stored bytes, at least 1
+    std::size_t at = 0;        // encoding only: where they begin in the room that was given
     bool shared = false;       // encoding only: refers to the frame's table, though the kind does not say so
 };
 
@@ -49,8 +50,8 @@ Status read_varint(Bytes in, std::uint64_t limit, std::uint64_t* value, std::siz
 // Reads the head. Constant time: a claim that the length cannot hold (4 bytes a chunk at least) is refused here.
 Status open_frame(Bytes in, Frame* frame, bool may_have_pair = false) noexcept;
 
-// Most bytes of a frame of n bytes in chunks of 2^chunk_log.
-std::size_t frame_bound(std::size_t n, unsigned chunk_log) noexcept;
+// Bytes that a frame of n bytes in chunks of 2^chunk_log needs to be written: its most, and those of a table.
+std::size_t frame_bound(std::size_t n, unsigned chunk_log, std::size_t table = 0) noexcept;
 
 // Decodes one coded chunk, all its symbols, with the coding's own state.
 using DecodeChunk = Status (*)(void* state, bool has_table, const ChunkEntry& entry, Bytes payload,
@@ -77,7 +78,8 @@ Status decode_chunks(const Frame& frame, Bytes body, unsigned bits, MutableBytes
 // What a frame claims to decode to; `decoded_size` of every coding with frames.
 Status frame_decoded_size(Bytes in, std::uint64_t* size) noexcept;
 
-// Codes one chunk into out, whose size is one less than the chunk's: returns false where the result does not fit.
+// Codes one chunk into out, anywhere in it (entry->at), whose size is one less than the chunk's: returns false where
+// the result does not fit.
 using EncodeChunk = bool (*)(void* state, bool may_share, Bytes chunk, MutableBytes out, ChunkEntry* entry) noexcept;
 
 inline constexpr std::uint8_t frame_table_flag = 0x10;  // in the head

@@ -100,7 +100,7 @@ Status encode(const Workers& workers, Bytes in, MutableBytes out, MutableBytes w
     return huffman_encode(workers, 0, in, out, workspace, written);
 }
 
-std::size_t bound(std::size_t n) noexcept { return frame_bound(n, huffman_chunk_log); }
+std::size_t bound(std::size_t n) noexcept { return huffman_bound(n); }
 
 }  // namespace
 

@@ -202,8 +202,7 @@ Status huffman_encode(const Workers& workers, std::size_t row, Bytes in, Mutable
                       std::size_t* written) noexcept {
     const bool several = in.size() > huffman_chunk_bytes;
     const std::size_t need = huffman_encoder_bytes(several, row != 0);
-    const std::size_t most = frame_bound(in.size(), huffman_chunk_log);
-    BP_TRY(check_encode(most, in, out, workspace, workers_need(need, workers)));
+    BP_TRY(check_encode(huffman_bound(in.size()), in, out, workspace, workers_need(need, workers)));
     HuffmanEncoder& encoder = *reinterpret_cast<HuffmanEncoder*>(workspace.data());
     const States states = {&workers, workspace.data(), need, sizeof encoder};
     encoder.begin = in.data();

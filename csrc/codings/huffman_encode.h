@@ -37,6 +37,10 @@ struct HuffmanEncoder {
     RowGroups& groups() noexcept { return *reinterpret_cast<RowGroups*>(&rows() + 1); }
 };
 
+inline std::size_t huffman_bound(std::size_t n) noexcept {
+    return frame_bound(n, huffman_chunk_log, huffman_max_table_bytes);
+}
+
 inline constexpr std::size_t huffman_counted_chunks = 128;
 
 // Bytes of an encoder of one chunk or of more, in rows or not.

@@ -10,7 +10,7 @@
 namespace bitpress {
 namespace {
 
-std::size_t bound(std::size_t n) noexcept { return frame_bound(n, rans_chunk_log); }
+std::size_t bound(std::size_t n) noexcept { return frame_bound(n, rans_chunk_log, 2 * rans_max_table_bytes); }
 
 }  // namespace
 

@@ -101,8 +101,9 @@ Counted count_chunk(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexce
 
 // Makes the models of a chunk that is not empty.
 void analyse(Bytes chunk, bool may_estimate, RansEncoder* encoder) noexcept {
-    if (may_estimate && encoder->analysed == chunk.data()) return;
+    if (may_estimate && encoder->analysed == chunk.data() && encoder->analyst == encoder) return;
     encoder->analysed = chunk.data();
+    encoder->analyst = encoder;
     const Counted counted = count_chunk(chunk, may_estimate, encoder);
     encoder->estimated = counted == Counted::estimated;
     make_rans_model(&encoder->plain);
@@ -303,8 +304,8 @@ bool encode_analysed(RansEncoder& encoder, const Choice& choice, Bytes chunk, Mu
     }
     const Bytes written = writer.finish();
     if (written.empty()) return false;
-    std::memcpy(out.data(), front, front_bytes);
-    std::memmove(out.data() + front_bytes, written.data(), written.size());
+    entry->at = static_cast<std::size_t>(written.data() - out.data()) - front_bytes;
+    std::memcpy(out.data() + entry->at, front, front_bytes);
     entry->streams_log = streams_log;
     entry->shared = choice.shared;
     entry->size = front_bytes + written.size();

@@ -17,6 +17,7 @@ inline constexpr std::size_t rans_max_front = rows_max_head + (1 + rows_max_tabl
 struct RansEncoder {
     std::size_t most;              // bytes of the largest chunk
     const std::uint8_t* analysed;  // the chunk whose models these are
+    const RansEncoder* analyst;    // whose scratch holds the rest of it: not a copy's
     RansModel plain, survivors, map, other_map;
     RansMap map_kind;
     std::uint8_t fill;
