@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from peers import unpacker
 
 import bitpress as bp
 from bitpress import _core
@@ -86,6 +87,30 @@ def test_unpack_lanes(benchmark: Any, bits: int, dtype: str) -> None:
     benchmark.extra_info["bytes"] = N
     values = benchmark(lambda: bp.bitpack.unpack(packed, N, bits, layout="lanes", dtype=dtype))
     np.testing.assert_array_equal(values.astype(np.uint8), codes)
+
+
+def lanes(bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, str, str]:
+    """Packed codes, the codes, room for them; the group, and the build of FastLanes that has ours' instructions."""
+    held = _core.isa() == "avx2"  # by BITPRESS_ISA
+    codes = codes_of(bits)
+    packed = np.frombuffer(bp.bitpack.pack(codes, bits, layout="lanes"), np.uint8)
+    group = f"unpack {bits} bits from lanes{', AVX2' if held else ''}"
+    return packed, codes, np.empty_like(codes), group, "avx2" if held else "native"
+
+
+@widths
+def test_lanes_in_place(benchmark: Any, bits: int) -> None:
+    """Into the same 256 KiB, which stay in L2."""
+    packed, codes, out, benchmark.group, _ = lanes(bits)
+    run(benchmark, N, _core.bitunpack, packed, out, bits, True)
+    np.testing.assert_array_equal(out, codes)
+
+
+@widths
+def test_lanes_in_place_fastlanes(benchmark: Any, bits: int) -> None:
+    packed, codes, out, benchmark.group, build = lanes(bits)
+    run(benchmark, N, unpacker(build, packed, bits, out), peer="FastLanes")
+    np.testing.assert_array_equal(out, codes)
 
 
 @widths

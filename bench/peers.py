@@ -30,6 +30,17 @@ def _library() -> ctypes.CDLL | None:
     return ctypes.CDLL(os.fspath(path)) if path.exists() else None
 
 
+def unpacker(name: str, packed: np.ndarray, bits: int, codes: np.ndarray) -> Callable[[], None]:
+    """FastLanes' unpacking of lanes into ``codes``, compiled for ``name`` (avx2, native)."""
+    function = getattr(_library(), f"fastlanes_{name}_unpack", None)
+    if function is None:
+        pytest.skip("needs tools/peers.sh")
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (packed, codes)]
+    return functools.partial(
+        function, pointers[0], ctypes.c_size_t(codes.size // 1024), ctypes.c_uint(bits), pointers[1]
+    )
+
+
 def native(name: str, size: int, encode: Callable[[bytes], bytes] | None = None) -> Coder:
     """Label, encoder and decoder of a peer for ``size`` bytes of data; ``encode`` where it has none of its own.
 

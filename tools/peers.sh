@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Fetches and builds the peers of the benches that exist only as C sources, outside the tree: tools/peers.sh [DIR]
 # DIR (default: ../bitpress-peers, beside the checkout) then holds their sources and libpeers.so, which bench/peers.py
-# loads; BITPRESS_PEERS names another DIR. A source that is there already is taken as it is. Needs git and a C compiler.
-#   zstd (its coders huff0 and FSE), htscodecs (rANS, 32 states, AVX2 or AVX-512), wuffs (a decoder of LZW)
+# loads; BITPRESS_PEERS names another DIR. A source that is there already is taken as it is. Needs git, a C and a C++ compiler.
+#   zstd (its coders huff0 and FSE), htscodecs (rANS, 32 states, AVX2 or AVX-512), wuffs (a decoder of LZW), FastLanes
+#   (its generated unpacking of 8-bit lanes, compiled for AVX2 and for this CPU)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=${1:-${BITPRESS_PEERS:-$root/../bitpress-peers}}
@@ -23,6 +24,8 @@ fetch() { # name, repository, commit, folders that are needed
 fetch zstd facebook/zstd 2dddf0905619b70c25faeca7f1a39601dc97616f lib
 fetch htscodecs samtools/htscodecs b9fc194f772e45bb0a1f44b08cbf8697a1384bae htscodecs
 fetch wuffs google/wuffs c89b3bc6d819bde0b569102905a67f90c3441150 release/c
+fetch fastlanes cwida/FastLanes 6c2e8df38519b479a1e3d5496b765b40538de52d include/fls_gen \
+  primitives/fls_generated/fallback/scalar_aav_uf1
 
 cc=${CC:-cc}
 flags=(-O3 -fPIC -w -DNDEBUG)
@@ -51,6 +54,18 @@ if [ "$(uname -m)" = x86_64 ]; then
   compile hts_avx2 "$hts/rANS_static32x16pr_avx2.c" -I"$work/build" -DHAVE_CONFIG_H -mavx2 -mpopcnt
   compile hts_avx512 "$hts/rANS_static32x16pr_avx512.c" -I"$work/build" -DHAVE_CONFIG_H -mavx512f -mpopcnt
 fi
+
+# Named by instruction set, so that one library holds them side by side.
+lanes=$work/fastlanes/primitives/fls_generated/fallback/scalar_aav_uf1/fallback_scalar_aav_1024_uf1_unpack_src.cpp
+unpacker() { # name, flags of the instruction set
+  local name=$1
+  shift
+  cc=${CXX:-c++} compile "fastlanes_$name" "$lanes" -I"$work/fastlanes/include" -Dgenerated="fastlanes_$name" "$@"
+  cc=${CXX:-c++} compile "peers_$name" "$root/bench/peers.cpp" -I"$work/fastlanes/include" \
+    -Dgenerated="fastlanes_$name" -DUNPACK="fastlanes_$name""_unpack" "$@"
+}
+unpacker native -march=native
+[ "$(uname -m)" = x86_64 ] && unpacker avx2 -mavx2
 
 compile peers "$root/bench/peers.c" -I"$work/zstd/lib/common" -I"$work/zstd/lib/compress" -I"$hts" -I"$work/wuffs/release/c"
 $cc -shared -o "$work/libpeers.so" "${objects[@]}" -lpthread -lm

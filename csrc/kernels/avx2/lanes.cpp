@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels/avx2/overrides.h"
+#include "kernels/unpack_lanes.h"
 
 namespace bitpress::avx2 {
 namespace {
@@ -15,37 +16,30 @@ void store(void* p, __m256i v) noexcept { _mm256_storeu_si256(static_cast<__m256
 // The low `bits` bits of every byte.
 __m256i low(unsigned bits) noexcept { return _mm256_set1_epi8(static_cast<char>((1U << bits) - 1U)); }
 
-// Code I of 32 lanes whose first bytes stand at p.
-template <unsigned bits, unsigned I>
-__m256i code_at(const uint8_t* p) noexcept {
-    constexpr unsigned byte = I * bits / 8;
-    constexpr unsigned shift = I * bits % 8;
-    constexpr unsigned inside = 8 - shift;  // bits of that byte
-    const __m256i first = load(p + byte * lanes);
-    if constexpr (bits == 8) {
-        return first;
-    } else if constexpr (shift == 0) {
-        return _mm256_and_si256(first, low(bits));
-    } else if constexpr (bits <= inside) {
-        return _mm256_and_si256(_mm256_srli_epi16(first, shift), low(bits));
-    } else {
-        // What a shift carries over from the neighbouring byte is masked away.
-        const __m256i second = load(p + (byte + 1) * lanes);
-        const __m256i from_second = _mm256_and_si256(second, low(bits - inside));
-        const __m256i from_first = _mm256_and_si256(_mm256_srli_epi16(first, shift), low(inside));
-        return _mm256_or_si256(from_first, _mm256_slli_epi16(from_second, inside));
-    }
-}
+// 32 lanes, as unpack_lanes.h wants them.
+struct Vector {
+    static constexpr size_t width = 32;
+    __m256i v;
 
-struct ToBytes {
-    uint8_t* out;
-    void operator()(size_t at, __m256i codes) const noexcept { store(out + at, codes); }
+    static Vector load(const uint8_t* p) noexcept { return {avx2::load(p)}; }
+    static Vector low(unsigned bits) noexcept { return {avx2::low(bits)}; }
+    void store(uint8_t* p) const noexcept { avx2::store(p, v); }
 };
+Vector both(Vector a, Vector b) noexcept { return {_mm256_and_si256(a.v, b.v)}; }
+Vector either(Vector a, Vector b) noexcept { return {_mm256_or_si256(a.v, b.v)}; }
+template <unsigned n>
+Vector right(Vector a) noexcept {
+    return {_mm256_srli_epi16(a.v, n)};
+}
+template <unsigned n>
+Vector left(Vector a) noexcept {
+    return {_mm256_slli_epi16(a.v, n)};
+}
 
 struct ToSigned {
     int8_t* out;
     __m256i zero;
-    void operator()(size_t at, __m256i codes) const noexcept { store(out + at, _mm256_sub_epi8(codes, zero)); }
+    void operator()(size_t at, Vector codes) const noexcept { store(out + at, _mm256_sub_epi8(codes.v, zero)); }
 };
 
 struct ToFloats {
@@ -56,46 +50,14 @@ struct ToFloats {
         const __m256 values = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(codes));
         _mm256_storeu_ps(out + at, _mm256_mul_ps(scale, _mm256_sub_ps(values, zero)));
     }
-    void operator()(size_t at, __m256i codes) const noexcept {
-        const __m128i halves[2] = {_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1)};
+    void operator()(size_t at, Vector codes) const noexcept {
+        const __m128i halves[2] = {_mm256_castsi256_si128(codes.v), _mm256_extracti128_si256(codes.v, 1)};
         for (size_t h = 0; h < 2; ++h) {
             eight(at + 16 * h, halves[h]);
             eight(at + 16 * h + 8, _mm_srli_si128(halves[h], 8));
         }
     }
 };
-
-template <unsigned bits, class To>
-void unpack(const uint8_t* packed, size_t blocks, const To& to) noexcept {
-    for (size_t block = 0; block < blocks; ++block, packed += lanes * bits) {
-        const size_t at = block * lanes * per_lane;
-        for (size_t l = 0; l < lanes; l += width) {
-            const uint8_t* p = packed + l;
-            to(at + 0 * lanes + l, code_at<bits, 0>(p));
-            to(at + 1 * lanes + l, code_at<bits, 1>(p));
-            to(at + 2 * lanes + l, code_at<bits, 2>(p));
-            to(at + 3 * lanes + l, code_at<bits, 3>(p));
-            to(at + 4 * lanes + l, code_at<bits, 4>(p));
-            to(at + 5 * lanes + l, code_at<bits, 5>(p));
-            to(at + 6 * lanes + l, code_at<bits, 6>(p));
-            to(at + 7 * lanes + l, code_at<bits, 7>(p));
-        }
-    }
-}
-
-template <class To>
-void unpack(const uint8_t* packed, size_t blocks, unsigned bits, const To& to) noexcept {
-    switch (bits) {
-        case 1: return unpack<1>(packed, blocks, to);
-        case 2: return unpack<2>(packed, blocks, to);
-        case 3: return unpack<3>(packed, blocks, to);
-        case 4: return unpack<4>(packed, blocks, to);
-        case 5: return unpack<5>(packed, blocks, to);
-        case 6: return unpack<6>(packed, blocks, to);
-        case 7: return unpack<7>(packed, blocks, to);
-        default: return unpack<8>(packed, blocks, to);
-    }
-}
 
 // The part of code I that lies in byte W of its lane.
 template <unsigned bits, unsigned W, unsigned I>
@@ -152,16 +114,16 @@ void pack_lanes(const uint8_t* codes, size_t blocks, unsigned bits, uint8_t* pac
 }
 
 void unpack_lanes(const uint8_t* packed, size_t blocks, unsigned bits, uint8_t* codes) noexcept {
-    unpack(packed, blocks, bits, ToBytes{codes});
+    unpack_lanes_to_bytes<Vector>(packed, blocks, bits, codes);
 }
 
 void unpack_lanes_s8(const uint8_t* packed, size_t blocks, unsigned bits, unsigned zero, int8_t* values) noexcept {
-    unpack(packed, blocks, bits, ToSigned{values, _mm256_set1_epi8(static_cast<char>(zero))});
+    unpack_lanes_to<Vector>(packed, blocks, bits, ToSigned{values, _mm256_set1_epi8(static_cast<char>(zero))});
 }
 
 void unpack_lanes_f32(const uint8_t* packed, size_t blocks, unsigned bits, float scale, float zero,
                       float* values) noexcept {
-    unpack(packed, blocks, bits, ToFloats{values, _mm256_set1_ps(scale), _mm256_set1_ps(zero)});
+    unpack_lanes_to<Vector>(packed, blocks, bits, ToFloats{values, _mm256_set1_ps(scale), _mm256_set1_ps(zero)});
 }
 
 }  // namespace bitpress::avx2

@@ -11,6 +11,8 @@ void fill(Kernels& table) noexcept {
     table.rans_encode = rans_encode;
     table.huffman_encode = huffman_encode;
 #endif
+    table.unpack_lanes = unpack_lanes;
+    table.unpack_lanes_s8 = unpack_lanes_s8;
     table.expand_bytes = expand_bytes;
     table.mask_positions = mask_positions;
     table.rans_decode = rans_decode;
