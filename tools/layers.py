@@ -35,7 +35,7 @@ CPP_LAYERS: tuple[tuple[str, ...], ...] = (
 # The same for python/bitpress: a unit is a folder, or the stem of a file. `bitpress` itself (the public names) is
 # imported by what stands above it only. reference/ is apart: see REFERENCE_MAY.
 PYTHON_LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "threads"),
     ("dtypes", "_core"),
     ("scheme", "operators"),
     ("runs", "masks", "panels", "bounded", "recipe_words", "tensor_report"),

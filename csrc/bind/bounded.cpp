@@ -3,6 +3,7 @@
 
 #include "bind/bind.h"
 #include "bind/buffers.h"
+#include "bind/threads.h"
 
 namespace py = pybind11;
 
@@ -18,7 +19,8 @@ bounded::Array array_of(unsigned element, const py::tuple& dims) {
     return array;
 }
 
-py::bytes encode(const py::object& values, unsigned element, const py::tuple& dims, bool relative, double limit) {
+py::bytes encode(const py::object& values, unsigned element, const py::tuple& dims, bool relative, double limit,
+                 unsigned threads) {
     const Buffer in(values);
     const bounded::Array array = array_of(element, dims);
     const std::size_t bound = bounded::frame_bound(array);
@@ -28,9 +30,11 @@ py::bytes encode(const py::object& values, unsigned element, const py::tuple& di
     Status status;
     {
         const py::gil_scoped_release unlocked;
-        const Workspace workspace(bounded::encode_workspace(array));
-        status = bounded::encode(in.bytes(), array, relative ? bounded::Bound::relative : bounded::Bound::absolute,
-                                 limit, out.bytes(), workspace.bytes(), &written);
+        const Threads crew(threads, in.bytes().size());
+        const Workspace workspace(workers_need(bounded::encode_workspace(array), crew.workers()));
+        const bounded::Bound kind = relative ? bounded::Bound::relative : bounded::Bound::absolute;
+        status =
+            bounded::encode(crew.workers(), in.bytes(), array, kind, limit, out.bytes(), workspace.bytes(), &written);
     }
     raise_for(status, "bounded");
     return out.take(written);
@@ -76,7 +80,7 @@ void decode_into(const py::object& blob, std::uint64_t first, std::uint64_t last
 
 void register_bounded(py::module_& module) {
     module.def("bounded_encode", &encode, py::arg("values"), py::arg("element"), py::arg("dims"), py::arg("relative"),
-               py::arg("limit"));
+               py::arg("limit"), py::arg("threads") = 1);
     module.def(
         "bounded_encode_workspace",
         [](unsigned element, const py::tuple& dims) { return bounded::encode_workspace(array_of(element, dims)); },

@@ -5,6 +5,7 @@
 
 #include "bytes.h"
 #include "status.h"
+#include "workers.h"
 
 namespace bitpress::bounded {
 
@@ -54,14 +55,14 @@ std::uint64_t chunk_start(const Geometry& geometry, std::uint64_t chunk) noexcep
 
 // Most bytes that a frame can take; 0 where the array has no geometry.
 std::size_t frame_bound(const Array& array) noexcept;
-// At most twice the elements of a chunk and 128 KiB.
+// Of a worker: at most twice the elements of a chunk and 128 KiB.
 std::size_t encode_workspace(const Array& array) noexcept;
 std::size_t decode_workspace() noexcept;
 
-// values: the elements, little-endian, row-major. bad_argument: the bound is not a positive number, or a relative one
-// not below 1.
-Status encode(Bytes values, const Array& array, Bound bound, double limit, MutableBytes out, MutableBytes workspace,
-              std::size_t* written) noexcept;
+// values: the elements, little-endian, row-major. The same bytes for any number of workers. bad_argument: the bound is
+// not a positive number, or a relative one not below 1.
+Status encode(const Workers& workers, Bytes values, const Array& array, Bound bound, double limit, MutableBytes out,
+              MutableBytes workspace, std::size_t* written) noexcept;
 
 // Reads the head: time linear in the number of chunks, which the frame's length bounds.
 Status open(Bytes in, Frame* frame) noexcept;

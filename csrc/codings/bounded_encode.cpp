@@ -1,149 +1,14 @@
-// The encoder of bounded frames: every element is restored and held against the bound as it is quantized.
+// The encoder of bounded frames.
+#include "codings/bounded_encode.h"
+
 #include "codings/bits.h"
-#include "codings/bounded.h"
-#include "codings/bounded_contexts.h"
-#include "codings/bounded_rows.h"
-#include "codings/bounded_values.h"
 #include "codings/codings.h"
-#include "codings/frame.h"
-#include "codings/rans.h"
 
 namespace bitpress::bounded {
 namespace {
 
 constexpr double least_limit = 0x1p-1000;
 constexpr double most_limit = 0x1p998;
-constexpr std::size_t head_bytes =
-    1 + 2 * tap_count + 4 + 8 + 2 * frame_max_varint + max_contexts * (1 + frame_max_varint);
-
-// Behind it stand, for chunks of n elements, tokens and classes, a byte each; then, first, values and the magnitudes
-// that are still needed, and when those are not, what coding the tokens takes.
-struct EncodeState {
-    std::uint32_t counts[class_count][256];
-    std::int64_t far[block];
-    std::uint32_t magnitude_n[block + 1];
-    std::uint32_t magnitude_p[block];
-    std::uint8_t head[head_bytes];
-};
-constexpr std::uint8_t exception = 0x80;  // a bit of a class: the element is stored as it is
-
-std::size_t up8(std::size_t size) noexcept { return (size + 7) / 8 * 8; }
-
-// Bytes of each piece of the workspace.
-struct Room {
-    std::size_t elements;    // of the largest chunk
-    std::size_t kept_rows;   // whose magnitudes are kept: the last one's, or a plane's
-    std::size_t magnitudes;  // kept
-    std::size_t coded;       // the contexts' frames
-
-    explicit Room(const Geometry& g) noexcept
-        : elements(static_cast<std::size_t>(chunk_start(g, 1))),
-          kept_rows(g.chunk_rows > g.plane ? static_cast<std::size_t>(g.plane) : 1),
-          magnitudes(g.chunk_rows > 1 ? kept_rows * static_cast<std::size_t>(g.row) : 0),
-          coded(elements + elements / 16 + 4096) {}
-
-    std::size_t before() const noexcept { return up8(sizeof(EncodeState)) + 2 * up8(elements); }
-    std::size_t first() const noexcept { return up8(4 * elements) + 4 * magnitudes; }
-    std::size_t then() const noexcept { return up8(elements) + up8(coded) + rans_encode_workspace(elements, false); }
-    std::size_t all() const noexcept { return before() + (first() > then() ? first() : then()); }
-};
-
-// One chunk on its way.
-struct Work {
-    EncodeState* state;
-    const Room* room;
-    Bytes values;
-    unsigned bytes;  // an element
-    std::size_t row;
-    std::size_t elements;
-    Bound bound;
-    double limit;
-    Restore restore;
-    std::size_t exceptions = 0;
-
-    std::size_t rows() const noexcept { return (elements - 1) / row + 1; }
-    std::size_t count(std::size_t r) const noexcept { return elements - r * row < row ? elements - r * row : row; }
-
-    std::uint8_t* tokens() const noexcept { return reinterpret_cast<std::uint8_t*>(state) + up8(sizeof *state); }
-    std::uint8_t* classes() const noexcept { return tokens() + up8(room->elements); }
-    std::uint8_t* after() const noexcept { return classes() + up8(room->elements); }
-    std::int32_t* whole() const noexcept { return reinterpret_cast<std::int32_t*>(after()); }
-    // Of an element of row r, instead of one that is not needed any more.
-    std::uint32_t* magnitudes(std::size_t r) const noexcept {
-        return reinterpret_cast<std::uint32_t*>(after() + up8(4 * room->elements)) + r % room->kept_rows * row;
-    }
-    std::uint8_t* sorted() const noexcept { return after(); }
-    std::uint8_t* coded() const noexcept { return sorted() + up8(room->elements); }
-    MutableBytes rans_workspace() const noexcept {
-        return {coded() + up8(room->coded), rans_encode_workspace(room->elements, false)};
-    }
-};
-
-template <class T>
-bool within(T restored, T value, double limit) noexcept {
-    return fabs(static_cast<double>(restored) - static_cast<double>(value)) < limit;
-}
-
-// Every element's integer, by quantize(where it stands, value, &whole) -> whether it restores within the bound. An
-// element that does not is an exception, and takes the integer before it: that is cheap to predict.
-template <class T, class Quantize>
-void quantize_rows(Work* work, const Quantize& quantize) noexcept {
-    std::int32_t* const out = work->whole();
-    std::memset(work->classes(), 0, work->elements);
-    for (std::size_t r = 0; r < work->rows(); ++r) {
-        const std::size_t start = r * work->row;
-        const std::uint8_t* const in = work->values.data() + start * sizeof(T);
-        std::int32_t last = r == 0 ? 0 : out[start - work->row];
-        for (std::size_t j = 0; j < work->count(r); ++j) {
-            std::int32_t whole = 0;
-            if (quantize(in + j * sizeof(T), load_float<T>(in + j * sizeof(T)), &whole)) {
-                last = whole;
-            } else {
-                work->classes()[start + j] = exception;
-                ++work->exceptions;
-            }
-            out[start + j] = last;
-        }
-    }
-}
-
-template <class T>
-void quantize_absolute(Work* work) noexcept {
-    const double inverse = 1.0 / work->restore.step;
-    quantize_rows<T>(work, [&](const std::uint8_t*, T value, std::int32_t* whole) noexcept {
-        const double scaled = static_cast<double>(value) * inverse;
-        if (!(fabs(scaled) < most_value)) return false;
-        *whole = static_cast<std::int32_t>(scaled + (scaled < 0 ? -0.5 : 0.5));
-        return within(work->restore.absolute<T>(*whole), value, work->limit);
-    });
-}
-
-// The grid number of a value's magnitude: 0 for zero, and for what is nearest to zero.
-template <class T>
-std::uint64_t grid_number(const std::uint8_t* p, std::uint64_t grid) noexcept {
-    using Int = typename FloatBits<T>::Int;
-    constexpr Int no_sign = static_cast<Int>(~Int{0}) >> 1;
-    return ((std::uint64_t{load_le<Int>(p)} & no_sign) + grid / 2) / grid;
-}
-
-template <class T>
-void quantize_relative(Work* work) noexcept {
-    const std::uint64_t grid = work->restore.grid;
-    std::uint64_t least = ~std::uint64_t{0};
-    for (std::size_t i = 0; i < work->elements; ++i) {
-        const std::uint64_t number = grid_number<T>(work->values.data() + i * sizeof(T), grid);
-        if (number != 0 && number < least) least = number;
-    }
-    work->restore.base = least == ~std::uint64_t{0} ? 0 : least - 1;
-    quantize_rows<T>(work, [&](const std::uint8_t* p, T value, std::int32_t* whole) noexcept {
-        const std::uint64_t number = grid_number<T>(p, grid);
-        const std::uint64_t size = number == 0 ? 0 : number - work->restore.base;
-        *whole = size < most_value ? static_cast<std::int32_t>(size) : 0;
-        if (value < 0) *whole = -*whole;
-        const double limit = work->limit * fabs(static_cast<double>(value));
-        return value == 0 ? *whole == 0 : within(work->restore.relative<T>(*whole), value, limit);
-    });
-}
 
 // Magnitudes of other rows around n elements from column j of row r on, of `count`.
 void gather(const Work& work, const Values::Near& near, std::size_t j, std::size_t n, std::size_t count) noexcept {
@@ -260,11 +125,7 @@ void each_exception(const Work& work, const Use& use) noexcept {
 // Writes the chunk where it takes less than out; returns its size, 0 where it does not.
 std::size_t code_chunk(Work* work, std::uint64_t plane, std::uint64_t first_row, MutableBytes out) noexcept {
     EncodeState& state = *work->state;
-    if (work->bound == Bound::absolute) {
-        work->bytes == 4 ? quantize_absolute<float>(work) : quantize_absolute<double>(work);
-    } else {
-        work->bytes == 4 ? quantize_relative<float>(work) : quantize_relative<double>(work);
-    }
+    quantize(work);
     const Values values(reinterpret_cast<const std::uint8_t*>(work->whole()), work->row, plane, first_row);
     Predictor model;
     fit(values, work->rows() == 1 ? work->elements : work->row, work->rows(), &model);
@@ -330,6 +191,66 @@ double pick_step(Bytes values, const Array& array, double limit) noexcept {
     return 2 * limit * (1 - margin);
 }
 
+// What all chunks of an array have in common.
+struct Frames {
+    Bytes values;
+    const Geometry& g;
+    unsigned bytes;  // an element
+    Bound bound;
+    double limit;
+    Restore restore;
+    std::uint8_t* entries;
+
+    std::size_t start(std::uint64_t chunk) const noexcept {
+        return static_cast<std::size_t>(chunk_start(g, chunk)) * bytes;
+    }
+};
+
+// Writes chunk i at `at`, and its entry; returns its size.
+std::size_t write_chunk(const Frames& frames, const Room& room, std::uint64_t i, EncodeState* state,
+                        std::uint8_t* at) noexcept {
+    const Geometry& g = frames.g;
+    const Bytes part = frames.values.subspan(frames.start(i), frames.start(i + 1) - frames.start(i));
+    Work work{state,
+              &room,
+              part,
+              frames.bytes,
+              static_cast<std::size_t>(g.row),
+              part.size() / frames.bytes,
+              frames.bound,
+              frames.limit,
+              frames.restore};
+    std::size_t size = code_chunk(&work, g.plane, i * g.chunk_rows, MutableBytes(at, part.size() + 1));
+    if (size == 0) {
+        at[0] = chunk_raw;
+        std::memcpy(at + 1, part.data(), part.size());
+        size = part.size() + 1;
+    }
+    store_le(frames.entries + i * chunk_entry_bytes, static_cast<std::uint32_t>(size));
+    return size;
+}
+
+// Each worker writes its chunks where they would stand as they are; then they are moved together. Returns the end.
+std::uint8_t* write_chunks(const Frames& frames, const Workers& workers, std::size_t need, MutableBytes workspace,
+                           std::uint8_t* body) noexcept {
+    const Room room(frames.g);
+    const unsigned parts = part_count(workers, frames.g.chunks);
+    const auto begin = [&](unsigned p) noexcept { return part_begin(frames.g.chunks, parts, p); };
+    const auto place = [&](unsigned p) noexcept { return body + frames.start(begin(p)) + begin(p); };
+    std::size_t used[max_workers] = {};
+    each_part(workers, parts, [&](unsigned p) noexcept {
+        auto* const state = reinterpret_cast<EncodeState*>(workspace.data() + p * worker_stride(need));
+        for (std::uint64_t i = begin(p); i < begin(p + 1); ++i)
+            used[p] += write_chunk(frames, room, i, state, place(p) + used[p]);
+    });
+    std::uint8_t* end = body;
+    for (unsigned p = 0; p < parts; ++p) {
+        std::memmove(end, place(p), used[p]);
+        end += used[p];
+    }
+    return end;
+}
+
 }  // namespace
 
 std::size_t frame_bound(const Array& array) noexcept {
@@ -344,8 +265,8 @@ std::size_t encode_workspace(const Array& array) noexcept {
     return geometry(array, &g) == Status::ok && g.elements != 0 ? Room(g).all() : 0;
 }
 
-Status encode(Bytes values, const Array& array, Bound bound, double limit, MutableBytes out, MutableBytes workspace,
-              std::size_t* written) noexcept {
+Status encode(const Workers& workers, Bytes values, const Array& array, Bound bound, double limit, MutableBytes out,
+              MutableBytes workspace, std::size_t* written) noexcept {
     Geometry g;
     BP_TRY(geometry(array, &g));
     const unsigned bytes = array.element_bytes();
@@ -353,7 +274,8 @@ Status encode(Bytes values, const Array& array, Bound bound, double limit, Mutab
     if (!(limit >= least_limit) || !(limit <= (bound == Bound::absolute ? most_limit : 0x1.fffffp-1))) {
         return Status::bad_argument;
     }
-    BP_TRY(check_encode(frame_bound(array), values, out, workspace, encode_workspace(array)));
+    const std::size_t need = encode_workspace(array);
+    BP_TRY(check_encode(frame_bound(array), values, out, workspace, workers_need(need, workers)));
     Writer to{out.data()};
     to.number(static_cast<std::uint8_t>(static_cast<unsigned>(array.element) | static_cast<unsigned>(bound) << 1));
     to.number(static_cast<std::uint8_t>(array.rank));
@@ -369,25 +291,9 @@ Status encode(Bytes values, const Array& array, Bound bound, double limit, Mutab
         restore.grid = grid < 1 ? 1 : static_cast<std::uint64_t>(grid);
         to.number(restore.grid);
     }
-    auto* const state = reinterpret_cast<EncodeState*>(workspace.data());
-    const Room room(g);
-    std::uint8_t* entry = to.at;
+    const Frames frames{values, g, bytes, bound, limit, restore, to.at};
     to.at += g.chunks * chunk_entry_bytes;
-    for (std::uint64_t i = 0; i < g.chunks; ++i, entry += chunk_entry_bytes) {
-        const std::uint64_t start = chunk_start(g, i);
-        const auto elements = static_cast<std::size_t>(chunk_start(g, i + 1) - start);
-        const Bytes part = values.subspan(static_cast<std::size_t>(start) * bytes, elements * bytes);
-        Work work{state, &room, part, bytes, static_cast<std::size_t>(g.row), elements, bound, limit, restore};
-        std::size_t size = code_chunk(&work, g.plane, i * g.chunk_rows, MutableBytes(to.at, part.size() + 1));
-        if (size == 0) {
-            to.at[0] = chunk_raw;
-            std::memcpy(to.at + 1, part.data(), part.size());
-            size = part.size() + 1;
-        }
-        store_le(entry, static_cast<std::uint32_t>(size));
-        to.at += size;
-    }
-    *written = static_cast<std::size_t>(to.at - out.data());
+    *written = static_cast<std::size_t>(write_chunks(frames, workers, need, workspace, to.at) - out.data());
     return Status::ok;
 }
 

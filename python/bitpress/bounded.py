@@ -8,7 +8,6 @@ residuals are from lossless image coding (Wu and Memon, "CALIC", 1997).
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from . import _core
 from .errors import FormatError, ShapeError
+from .threads import check_threads
 
 __all__ = ["Info", "decode", "encode", "info"]
 
@@ -40,16 +40,22 @@ def _finite_range(array: npt.NDArray[Any]) -> float:
 
 
 def encode(
-    array: Any, *, absolute: float | None = None, relative: float | None = None, value_range: float | None = None
+    array: Any,
+    *,
+    absolute: float | None = None,
+    relative: float | None = None,
+    value_range: float | None = None,
+    threads: int = 1,
 ) -> bytes:
     """A frame of a float32 or float64 array of up to 8 dimensions, in the given bound (give one); deterministic.
 
     ``absolute``: |decoded - x| < absolute. ``relative``: |decoded - x| < relative * |x|, 0 stays 0; below 1.
     ``value_range``: ``absolute`` of value_range * (greatest - least), over the finite elements. Differences are taken
     in float64. NaN and infinities come back bit for bit; -0 comes back as +0. Each element is checked while it is
-    encoded, and stored exactly where the bound would not hold.
+    encoded, and stored exactly where the bound would not hold. ``threads``: up to so many (0: one a core) code chunks
+    side by side; the bytes are the same for any number.
 
-    ValueError: none or several bounds, one that is not positive, or another dtype or rank.
+    ValueError: none or several bounds, one that is not positive, another dtype or rank, or threads below 0.
     """
     bounds = [bound for bound in (absolute, relative, value_range) if bound is not None]
     if len(bounds) != 1:
@@ -65,7 +71,9 @@ def encode(
         # Where all finite elements are equal, a bound that nothing but exact values keep.
         limit = min(max(limit * _finite_range(values), 2.0**-999), 2.0**997)
     element = _DTYPES.index(values.dtype)
-    return _core.bounded_encode(values.reshape(-1).view(np.uint8), element, values.shape, relative is not None, limit)
+    return _core.bounded_encode(
+        values.reshape(-1).view(np.uint8), element, values.shape, relative is not None, limit, check_threads(threads)
+    )
 
 
 def info(blob: Any) -> Info:
@@ -91,7 +99,7 @@ def decode(
     if values.shape != what.shape or values.dtype != what.dtype or not values.flags.c_contiguous:
         raise ShapeError(f"out is {values.dtype} {values.shape}, the array {what.dtype} {what.shape}")
     flat = values.reshape(-1)
-    parts = min(what.chunks, threads if threads > 0 else os.cpu_count() or 1)
+    parts = min(what.chunks, check_threads(threads))
     if parts <= 1:
         _core.bounded_decode_into(blob, 0, what.chunks, flat)
     else:

@@ -7,7 +7,6 @@ checksum of their own (the container has one): damage is either refused or gives
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from . import _core
 from .dtypes import DTYPES, array_bytes, bytes_array, dtype_of
 from .errors import CorruptError, FormatError, SchemeError, ShapeError
 from .scheme import split_coding
+from .threads import check_threads
 
 __all__ = [
     "CODING_NUMBERS",
@@ -52,19 +52,10 @@ def _check_max_size(max_size: int | None) -> None:
         raise ValueError(f"max_size must not be negative, not {max_size}")
 
 
-_MOST_THREADS = 64  # csrc/workers.h
-
-
-def _check_threads(threads: int) -> int:
-    if threads < 0:
-        raise ValueError(f"threads must not be negative, not {threads}")
-    return min(threads or os.cpu_count() or 1, _MOST_THREADS)
-
-
 def _decode_frame(name: str, buffer: Any, max_size: int | None, out: Any, threads: int) -> Any:
     """``decode`` of every coding with frames."""
     _check_max_size(max_size)
-    threads = _check_threads(threads)
+    threads = check_threads(threads)
     if out is None:
         return _core.decode(name, buffer, max_size, threads)
     size = _core.decoded_size(name, buffer)
@@ -94,7 +85,7 @@ class _Framed:
         """
         if row < 0:
             raise ValueError(f"row must not be negative, not {row}")
-        return _core.encode(self._name, _as_bytes(data), _check_threads(threads), row)
+        return _core.encode(self._name, _as_bytes(data), check_threads(threads), row)
 
     def decode(self, blob: Any, *, max_size: int | None = None, out: Any = None, threads: int = 1) -> Any:
         """The bytes that a frame holds; or ``out``, a writable buffer or array of exactly that size, filled with them.
@@ -165,7 +156,7 @@ class Planes:
         dtype = dtype or "U8"
         if DTYPES[dtype].bits >= 8 and buffer.nbytes % (DTYPES[dtype].bits // 8):
             raise ShapeError(f"{buffer.nbytes} bytes are not a whole number of {dtype} elements")
-        return _core.encode_planes(_plane_kind(buffer, dtype), buffer, _check_threads(threads))
+        return _core.encode_planes(_plane_kind(buffer, dtype), buffer, check_threads(threads))
 
     def decode(self, blob: Any, *, max_size: int | None = None, out: Any = None, threads: int = 1) -> Any:
         """The elements that a frame holds, as little-endian bytes; or ``out``, a writable buffer or array of exactly

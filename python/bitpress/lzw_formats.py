@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import _core
-from .codings import _as_bytes, _check_max_size, _check_threads, _decode_frame
+from .codings import _as_bytes, _check_max_size, _decode_frame
 from .errors import BitpressError
+from .threads import check_threads
 
 __all__ = ["LZW_FORMATS", "Lzw", "ZFile", "lzw"]
 
@@ -101,7 +102,7 @@ class Lzw:
         ValueError: another format, an option that it does not have, one out of range, a pixel of more bits.
         """
         _check_format(format)
-        threads = _check_threads(threads)
+        threads = check_threads(threads)
         if max_bits is not None and (format != "z" or not 9 <= max_bits <= 16):
             raise ValueError(f"max_bits is for format 'z' and 9..16, not {max_bits} for {format!r}")
         _check_code_size(min_code_size, format)
@@ -129,7 +130,7 @@ class Lzw:
         if format not in ("tiff", "gif"):
             raise ValueError(f"encode_many is for the formats tiff and gif, not {format!r}")
         _check_code_size(min_code_size, format)
-        threads = _check_threads(threads)
+        threads = check_threads(threads)
         buffers = [_as_bytes(block) for block in blocks]
         if format == "tiff":
             return _core.encode_tiff_many(buffers, threads)

@@ -352,9 +352,9 @@ def _pack_bounded(
         raise SchemeError(f"{name}: bounded values stand for F32 and F64, not {dtype}")
     if values.error is None:
         raise SchemeError(f"{name}: bounded values need an error")
-    word = "value_range" if values.kind == "range" else values.kind
+    bound: dict[str, Any] = {"value_range" if values.kind == "range" else values.kind: values.error}
     try:
-        return {Role.DATA: bounded.encode(bytes_array(view, dtype, shape), **{word: values.error})}
+        return {Role.DATA: bounded.encode(bytes_array(view, dtype, shape), **bound)}
     except ValueError as error:
         raise SchemeError(f"{name}: {error}") from None
 

@@ -66,8 +66,8 @@ std::size_t mutate_values(MutableBytes room, std::size_t size, unsigned seed) {
     const auto bound = static_cast<bounded::Bound>(seed & 1);
     const fuzz::Memory out(bounded::frame_bound(frame.array), 0), work(bounded::encode_workspace(frame.array), 0);
     std::size_t written = 0;
-    const Status status =
-        bounded::encode(values.span(), frame.array, bound, limits[seed >> 1 & 3], out.span(), work.span(), &written);
+    const Status status = bounded::encode(one_worker, values.span(), frame.array, bound, limits[seed >> 1 & 3],
+                                          out.span(), work.span(), &written);
     fuzz::require(status == Status::ok, "cannot encode");
     if (written > room.size()) return 0;
     std::memcpy(room.data(), out.span().data(), written);

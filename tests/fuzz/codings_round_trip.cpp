@@ -104,8 +104,8 @@ void through_bounded(Bytes data, bounded::Element element, unsigned how) {
     const auto bytes = static_cast<std::size_t>(array.dims[0] * array.dims[1]) * array.element_bytes();
     const fuzz::Memory out(bounded::frame_bound(array), 0), work(bounded::encode_workspace(array), 0xA5);
     std::size_t written = 0;
-    fuzz::require(bounded::encode(data.first(bytes), array, bound, limits[how >> 6 & 3], out.span(), work.span(),
-                                  &written) == Status::ok,
+    fuzz::require(bounded::encode(one_worker, data.first(bytes), array, bound, limits[how >> 6 & 3], out.span(),
+                                  work.span(), &written) == Status::ok,
                   "cannot encode");
     bounded::Frame frame;
     fuzz::require(bounded::open(out.span().first(written), &frame) == Status::ok, "cannot open");

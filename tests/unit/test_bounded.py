@@ -253,3 +253,14 @@ def test_encoding_needs_at_most_twice_the_chunk(shape: tuple[int, ...]) -> None:
     tables = 2**16
     assert _core.bounded_encode_workspace(0, shape) <= 2 * chunk + tables
     assert _core.bounded_encode_workspace(1, shape) <= 2 * chunk + tables
+
+
+@pytest.mark.parametrize("threads", [2, 3, 64, 0])
+def test_threads_give_the_same_bytes(threads: int) -> None:
+    values = field((9, 300, 400))
+    values[3, 7, 11] = np.nan
+    for array in (values.astype(np.float32), values.reshape(-1), values[0]):
+        for bound in ({"absolute": 1e-3}, {"relative": 1e-3}):
+            assert bp.bounded.encode(array, threads=threads, **bound) == bp.bounded.encode(array, **bound)
+    with pytest.raises(ValueError, match="negative"):
+        bp.bounded.encode(values, absolute=1e-3, threads=-1)

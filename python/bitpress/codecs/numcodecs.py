@@ -127,7 +127,7 @@ class BitpressBounded(Codec):
 
     def encode(self, buf: Any) -> bytes:
         """A frame of an array; ValueError for other dtypes than float32 and float64."""
-        bounds = {"absolute": self.absolute, "relative": self.relative, "value_range": self.value_range}
+        bounds: dict[str, Any] = {"absolute": self.absolute, "relative": self.relative, "value_range": self.value_range}
         return bounded.encode(buf, **bounds)
 
     def decode(self, buf: Any, out: Any = None) -> Any:

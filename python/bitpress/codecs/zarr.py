@@ -161,7 +161,7 @@ class BoundedCodec(ArrayBytesCodec):
         if len(self._bounds()) != 1:
             raise ValueError("give one of absolute, relative and value_range")
 
-    def _bounds(self) -> dict[str, float]:
+    def _bounds(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     @classmethod
