@@ -6,8 +6,12 @@ test images, which only the last stage reads.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +19,24 @@ from torch import Tensor, nn
 
 from bitpress.demo.data import FASHION_MNIST, read_idx
 
-__all__ = ["NETWORKS", "Rows", "baseline", "check_parts", "images", "network", "parameters", "teacher"]
+__all__ = [
+    "BFLOAT16",
+    "NETWORKS",
+    "Rows",
+    "baseline",
+    "check_parts",
+    "images",
+    "key_of",
+    "network",
+    "parameters",
+    "teacher",
+]
 
 VALIDATION = 5_000
 NETWORKS = ("lenet-300-100", "lenet-5")
 EPOCHS = {"lenet-300-100": 60, "lenet-5": 18}
 TEACHER_EPOCHS = 12
+BFLOAT16 = ("lenet-5", "teacher")  # what computes in bfloat16 while it learns, for speed; weights stay float32
 
 
 def rows_of(part: str) -> tuple[str, np.ndarray]:
@@ -68,6 +84,7 @@ class Rows:
             if self.flip:
                 mirrored = torch.randint(2, (len(rows),), generator=self.generator)
                 x = torch.where(mirrored[:, None, None, None] == 1, x.flip(3), x)
+            x = x[:, 0, :, :, None].permute(0, 3, 1, 2)  # strides that tell convolutions to work channels last
             yield (x, self.y[rows]) if self.soft is None else (x, self.y[rows], self.soft[mirrored, rows])
 
 
@@ -111,6 +128,11 @@ def network(name: str, *, dropout: float = 0.0) -> nn.Sequential:
     raise ValueError(f"no network {name}; there are: {', '.join(NETWORKS)}")
 
 
+def key_of(setting: Any) -> str:
+    """What tells settings, of any dataclass, in names of files."""
+    return hashlib.sha256(json.dumps(asdict(setting), sort_keys=True).encode()).hexdigest()[:8]
+
+
 def parameters(name: str) -> int:
     """How many."""
     return sum(parameter.numel() for parameter in network(name).parameters())
@@ -124,14 +146,12 @@ def baseline(name: str, seed: int, folder: Path) -> nn.Module:
 def teacher(folder: Path) -> nn.Module:
     """A convolutional network of 104,426 parameters, three layers with batch normalization, from mirrored images too.
 
-    Kept in ``folder``. It runs in bfloat16 while it learns, for speed.
+    Kept in ``folder``.
     """
-    return _trained("teacher", 0, folder / "teacher.pt", TEACHER_EPOCHS, rate=3e-3, flip=True, amp=True)
+    return _trained("teacher", 0, folder / "teacher.pt", TEACHER_EPOCHS, rate=3e-3, flip=True)
 
 
-def _trained(
-    name: str, seed: int, path: Path, epochs: int, *, rate: float, flip: bool = False, amp: bool = False
-) -> nn.Module:
+def _trained(name: str, seed: int, path: Path, epochs: int, *, rate: float, flip: bool = False) -> nn.Module:
     import bitpress as bp
 
     torch.manual_seed(seed)
@@ -142,8 +162,8 @@ def _trained(
             model,
             Rows(x, y, 128, seed=seed, flip=flip),
             epochs=epochs,
-            optimizer=lambda group: torch.optim.AdamW(group, lr=rate, weight_decay=0.05),
-            amp=amp,
+            optimizer=lambda group: torch.optim.AdamW(group, lr=rate, weight_decay=0.05, fused=True),
+            amp=name in BFLOAT16,
             seed=seed,
             checkpoint=path.with_suffix(".checkpoint"),
             checkpoint_every=100,

@@ -69,7 +69,7 @@ def recipe(setting: Setting) -> bp.Recipe:
 
 def ours(name: str, seed: int, setting: Setting, start: nn.Module, soft: Tensor, folder: Path) -> Path:
     """Press a baseline: prune along a cubic, round, learn from labels and soft targets all the while. The file."""
-    path = folder / f"{name}-{_key(setting)}-{seed}.safetensors"
+    path = folder / f"{name}-{fashion.key_of(setting)}-{seed}.safetensors"
     if path.exists():
         return path
     x, y = fashion.images("train")
@@ -94,14 +94,14 @@ def ours(name: str, seed: int, setting: Setting, start: nn.Module, soft: Tensor,
         optimizer=lambda group: torch.optim.AdamW(group, lr=setting.rate, weight_decay=setting.decay, fused=True),
         after_step=press.step,
         batch=lambda raw: raw,
+        amp=name in fashion.BFLOAT16,
         seed=seed,
         checkpoint=path.with_suffix(".checkpoint"),
         checkpoint_every=100,
         name=path.stem,
     )
     without_dead_biases(model)
-    example = x[:2].contiguous()
-    bp.torch.convert(model, example_inputs=(example,)).save(path)
+    bp.torch.convert(model, example_inputs=(x[:2],)).save(path)
     path.with_suffix(".json").write_text(json.dumps(asdict(setting)))
     return path
 
@@ -124,9 +124,12 @@ def deep(name: str, seed: int, start: nn.Module, folder: Path, epochs: tuple[int
         model = fashion.network(name, dropout=0.28)  # the paper's rule: the root of the share that survives
         model.load_state_dict(start.state_dict())
         rows = fashion.Rows(x, y, 128, seed=seed)
-        optimizer = {"optimizer": lambda group: torch.optim.AdamW(group, lr=1e-3, weight_decay=0.0)}
+        fit = {
+            "optimizer": lambda group: torch.optim.AdamW(group, lr=1e-3, weight_decay=0.0, fused=True),
+            "amp": name in fashion.BFLOAT16,
+        }
         press = {"keep": KEEP[name], "bits": BITS[name], "epochs": epochs, "seed": seed, "example_inputs": (x[:2],)}
-        bp.torch.deep_compression(model, rows, **press, **optimizer).save(path)
+        bp.torch.deep_compression(model, rows, **press, **fit).save(path)
     return path
 
 
@@ -137,9 +140,3 @@ def measured(name: str, path: Path, part: str) -> tuple[float, int]:
     (value,) = session.inputs
     outputs = [next(iter(session.run({value.name: rows.numpy()}).values())) for rows in x.split(500)]
     return float((np.concatenate(outputs).argmax(1) == y.numpy()).mean()), path.stat().st_size
-
-
-def _key(setting: Setting) -> str:
-    import hashlib
-
-    return hashlib.sha256(json.dumps(asdict(setting), sort_keys=True).encode()).hexdigest()[:8]
