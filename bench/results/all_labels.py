@@ -1,7 +1,7 @@
 """A student with all labels on Fashion-MNIST, taught by a strong teacher too, beside the same student alone.
 
-Both see the same 55,000 labelled images in the same order, for as many epochs, from the same
-initial weights. Settings were picked on the 5,000 validation images.
+Both see the same 55,000 labelled images in the same order, for as many epochs, from the same initial weights. Settings
+were picked on the 5,000 validation images.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SETTINGS = {"784-100-50-10": Setting("784-100-50-10", 60, batch=256)}
 
 
 def network(name: str) -> nn.Module:
-    """A perceptron, such as "784-64-10", or the demo's convolutional student (11,018 parameters)."""
+    """A perceptron, such as "784-64-10", or the demo's convolutional student (11,306 parameters)."""
     if name == "convolutional":
         return student("fashion-mnist")
     sizes = [int(size) for size in name.split("-")]
