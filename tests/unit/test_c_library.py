@@ -50,19 +50,34 @@ def program(build: Path, *parts: str) -> Path:
     return path
 
 
+def check_classify(before: list[str], build: Path, model: Path, shape: tuple[int, int], folder: Path) -> None:
+    """The program's answer to numbers of this shape is Python's."""
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    x.astype("<f4").tofile(folder / "x.f32")
+    command = [*before, str(program(build, "examples", "c", "classify")), str(model), str(folder / "x.f32")]
+    done = subprocess.run([*command, *map(str, shape)], capture_output=True, text=True, check=True, timeout=60)
+    want = Session(model).run({"x": x})["y"]
+    answer, logits = done.stdout.splitlines()
+    assert answer == f"class {want.argmax()}"
+    np.testing.assert_allclose(np.array(logits.split(), np.float64), want.ravel(), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", BUILDS)
 def test_classify_answers_as_python_does(
     root: Path, build_folder: Path, model: Path, tmp_path: Path, kind: str
 ) -> None:
     before, build = runner(root, kind, build_folder)
-    x = np.random.default_rng(0).standard_normal((2, 4), np.float32)
-    x.astype("<f4").tofile(tmp_path / "x.f32")
-    command = [*before, str(program(build, "examples", "c", "classify")), str(model), str(tmp_path / "x.f32"), "2", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    want = Session(model).run({"x": x})["y"]
-    answer, logits = done.stdout.splitlines()
-    assert answer == f"class {want.argmax()}"
-    np.testing.assert_allclose(np.array(logits.split(), np.float64), want.ravel(), rtol=1e-5, atol=1e-5)
+    check_classify(before, build, model, (2, 4), tmp_path)
+
+
+@pytest.mark.parametrize("kind", BUILDS)
+def test_a_file_laid_out_for_another_cpu_runs(root: Path, build_folder: Path, tmp_path: Path, kind: str) -> None:
+    before, build = runner(root, kind, build_folder)
+    w = bp.pack(np.random.default_rng(1).standard_normal((32, 64), np.float32), bp.Scheme.int(8, axis=0))
+    product = Node("Gemm", "product", ("x", "w"), ("y",), {"transB": 1})
+    graph = Graph((Value("x", "F32", (-1, 64)),), (Value("y", "F32", (-1, 32)),), (product,))
+    bp.Model({"w": w}, graph, target="x86-64-v4").save(tmp_path / "net.bp")
+    check_classify(before, build, tmp_path / "net.bp", (2, 64), tmp_path)
 
 
 @pytest.mark.parametrize("kind", BUILDS)
