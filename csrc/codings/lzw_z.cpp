@@ -23,11 +23,11 @@ class Widths {
     std::uint32_t end() const noexcept { return 1u << bits_; }
     unsigned width() const noexcept { return width_; }
 
-    // The first code since the last clear that is wider; ~0 where none is.
+    static constexpr std::size_t never = ~std::size_t{0};
+    // The first code since the last clear that is wider; never where none is.
     // Where bits is 9, the width becomes 10 when the dictionary is full: compress and gzip read it so.
     std::size_t wider_from() const noexcept {
-        return width_ < (bits_ > min_bits ? bits_ : min_bits + 1) ? (std::size_t{1} << width_) - first_ + 1
-                                                                  : ~std::size_t{0};
+        return width_ < (bits_ > min_bits ? bits_ : min_bits + 1) ? (std::size_t{1} << width_) - first_ + 1 : never;
     }
 
     void widen() noexcept { ++width_; }
@@ -111,18 +111,12 @@ class ZEncoder {
 
     // Returns how many bytes were written.
     std::size_t run() noexcept {
-        const auto take = [this](std::uint32_t word, std::size_t end) noexcept {
-            put(word, end);
-            return !cleared_;
-        };
-        std::size_t begin = 0;
-        while (begin < in_.size()) {
+        for (std::size_t begin = 0; begin < in_.size();) {
             clear();
-            begin = search(begin, widths_.end());
+            begin = search(begin, true);
             // Laying a word out takes as long as some bytes are searched.
             const bool built = !cleared_ && in_.size() - begin > 2 * widths_.end() && full_.build();
-            while (built && !cleared_ && begin < in_.size()) begin = full_.strings(in_, begin, take);
-            begin = search(begin, widths_.end() + 1);
+            begin = built ? search_full(begin) : search(begin, false);
         }
         return static_cast<std::size_t>(writer_.finish() - out_);
     }
@@ -139,10 +133,11 @@ class ZEncoder {
         cleared_ = false;
     }
 
-    // The strings from `begin` on, one after another, until word `stop` is to be defined, a clear, or the end of the
-    // input. Returns where the next one begins.
-    std::size_t search(std::size_t begin, std::uint32_t stop) noexcept {
-        while (begin < in_.size() && next_ != stop && !cleared_) {
+    // The strings from `begin` on, one after another, up to a clear or the end of the input; until_full: or until the
+    // dictionary is full and no code to come is wider. Returns where the next one begins.
+    std::size_t search(std::size_t begin, bool until_full) noexcept {
+        while (begin < in_.size() && !cleared_) {
+            if (until_full && next_ == widths_.end() && wider_from_ == Widths::never) break;
             std::uint32_t string = growing_.id(in_[begin++]);
             EncodeDictionary::Place place;
             while (begin < in_.size() && growing_.extend(&string, in_[begin], &place)) ++begin;
@@ -153,6 +148,24 @@ class ZEncoder {
                 if (next_ == widths_.end()) next_look_ = 0;
             }
             put(word, begin);
+        }
+        return begin;
+    }
+
+    // The same by the full dictionary, after search(begin, true).
+    std::size_t search_full(std::size_t begin) noexcept {
+        while (begin < in_.size() && !cleared_) {
+            GroupWriter writer = writer_;  // of its own, for a compiler to keep in registers
+            const unsigned width = widths_.width();
+            begin = full_.strings(in_, begin, [&](std::uint32_t word, std::size_t end) noexcept {
+                writer.put(word, width);
+                if (end < next_look_) [[likely]]
+                    return true;
+                writer_ = writer;
+                look(end);
+                return !cleared_;
+            });
+            if (!cleared_) writer_ = writer;
         }
         return begin;
     }
