@@ -79,8 +79,8 @@ void walk(const File& file) {
         }
         if (tensor.shares) {
             const StoredStream stream = file.shared_book(tensor);
-            if (tensor.book >= i || stream.role != Role::codebook) fail();
-            whole = decode(stream, &view.streams[static_cast<int>(stream.role)]) && whole;
+            require(tensor.book < i && stream.role == Role::codebook, "no codebook before it");
+            whole = decode(stream, &decoded, &view.streams[static_cast<int>(stream.role)]) && whole;
         }
         if (whole) use(tensor, view);
     }

@@ -1,5 +1,5 @@
-"""Writes tests/fuzz/corpus/session (and container/panels): small networks that between them hold every operator and
-scheme.
+"""Writes tests/fuzz/corpus/session: small networks that between them hold every operator and scheme; and two seeds of
+the container.
 
 Run it after a change of the format: PYTHONPATH=python:tests/unit python tests/fuzz/make_session_corpus.py
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from graph_file import BodySpec, GraphFile, NodeSpec
 
+import bitpress as bp
 from bitpress.container.writer import write
 from bitpress.panels import Order
 from bitpress.scheme import Scheme
@@ -216,6 +217,8 @@ def main() -> None:
     for name, last in ("panels", 0.5), ("panels_bytes", -0.5), ("panels_rows", -0.03125):
         write_panels(folder / name, last)
     write_panels(CORPUS / "container" / "panels", 0.5)
+    alike = {name: np.arange(12, dtype=np.float32).reshape(3, 4) for name in "abc"}
+    bp.compress(alike, bp.Recipe.codebook(2, shared=True, min_elements=1)).save(CORPUS / "container" / "shared")
 
 
 if __name__ == "__main__":
