@@ -326,7 +326,8 @@ def draw(subject: Subject, rows: list[Row], path: Path) -> None:
             axes.plot(np.array(sizes) / 1e6, qualities, "o" if len(points) < 3 else "o-", label=name)
     axes.set(xlabel="MB", ylabel=subject.quality, title=subject.name, xscale="log")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     figure.tight_layout()
     figure.savefig(path)
     plot.close(figure)
