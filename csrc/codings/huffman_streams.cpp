@@ -39,7 +39,7 @@ Status finish_tiled(const HuffmanTable& table, const CodeRoom& room, TiledStream
 }  // namespace
 
 Status take_huffman_streams(Bytes* in, unsigned streams, bool last_told, HuffmanStream* stream) noexcept {
-    std::size_t sizes[huffman_max_streams];
+    std::size_t sizes[huffman_max_streams] = {};
     for (unsigned s = 0; s < streams - (last_told ? 0 : 1); ++s) {
         std::uint64_t size = 0;
         std::size_t used = 0;

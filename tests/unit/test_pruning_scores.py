@@ -156,3 +156,26 @@ def test_rules_that_contradict_themselves_are_refused() -> None:
     assert made.rules[0].sparsity == 0.75
     assert bp.Recipe.from_dict(made.to_dict()) == made
     assert bp.Recipe.codebook(4, nm=(2, 4)).rules[0].scheme.pattern == (2, 4)
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (24, 40), (40, 24)])
+@pytest.mark.parametrize("score", ["wanda", "sparsegpt"])
+def test_matrices_that_are_held_transposed_are_ranked_by_the_same_inputs(score: Any, shape: tuple[int, int]) -> None:
+    random = np.random.default_rng(5)
+    w = random.standard_normal(shape).astype(np.float32)
+    x = (random.standard_normal((300, shape[0])) * np.exp(2 * random.standard_normal(shape[0]))).astype(np.float32)
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "product",
+        [value("x", onnx.TensorProto.FLOAT, ["n", shape[0]])],
+        [value("y", onnx.TensorProto.FLOAT, ["n", shape[1]])],
+        [numpy_helper.from_array(w, "w")],
+    )
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    recipe = bp.Recipe.int(8, sparsity=0.5, score=score, min_elements=1)
+    found, plain = (bp.compress(network, recipe, calibration={"x": x}, optimize=on) for on in (True, False))
+    assert found.graph is not None and found.graph.nodes[0].attributes["transB"] == 1
+    np.testing.assert_array_equal(found.tensors["w"].mask().T, plain.tensors["w"].mask())
+    error = [np.square(bp.Session(made).run({"x": x})["y"] - x @ w).mean() for made in (found, plain)]
+    np.testing.assert_allclose(error[0], error[1], rtol=0.02)

@@ -189,3 +189,18 @@ def test_a_layer_at_a_time_gives_the_same(name: str, monkeypatch: pytest.MonkeyP
         assert (once[weight].inputs is None) == (again[weight].inputs is None)
         if once[weight].inputs is not None:
             np.testing.assert_allclose(again[weight].inputs, once[weight].inputs, rtol=1e-5, atol=1e-12)
+
+
+def test_a_product_with_a_matrix_held_transposed_is_the_sessions() -> None:
+    random = np.random.default_rng(6)
+    w = random.standard_normal((8, 12)).astype(np.float32)
+    x = random.standard_normal((5, 8)).astype(np.float32)
+    made = bp.compress(
+        model([node("MatMul", "x w", "y")], {"x": (5, 8)}, ["y"], {"w": w}),
+        bp.Recipe.int(8, sparsity=0.5, min_elements=1),
+    )
+    graph = made.graph
+    assert graph is not None and graph.nodes[0].attributes["transB"] == 1
+    stored = {name: torch.from_numpy(tensor.unpack().copy()) for name, tensor in made.tensors.items()}
+    (found,) = run(graph, stored, {"x": torch.from_numpy(x)}).values()
+    np.testing.assert_allclose(found.numpy(), bp.Session(made).run({"x": x})["y"], atol=1e-5)

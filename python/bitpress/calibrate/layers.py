@@ -71,9 +71,9 @@ def layers_of(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> list[Layer
             continue
         if node.op == "Conv" and len(shape) >= 3:
             layout = Layout(_integer(node, "group", 1))
-        elif node.op == "Gemm" and len(shape) == 2:
+        elif node.op in ("Gemm", "MatMul") and len(shape) == 2:
             layout = Layout(transposed=not _integer(node, "transB", 0))
-        elif len(shape) == 2 and (node.op == "MatMul" or (node.op == "Gather" and not _integer(node, "axis", 0))):
+        elif node.op == "Gather" and len(shape) == 2 and not _integer(node, "axis", 0):
             layout = Layout(transposed=True)
         else:
             continue

@@ -94,6 +94,11 @@ def _gemm(node: Node, given: list[Tensor]) -> Tensor:
     return product.add(c[0], alpha=_number(node, "beta", 1.0)) if c else product
 
 
+def _matmul(node: Node, given: list[Tensor]) -> Tensor:
+    a, b = given
+    return a @ (b.mT if _number(node, "transB", 0) else b)
+
+
 def _norm(node: Node, given: list[Tensor]) -> Tensor:
     x, scale, *bias = given
     shape = x.shape[int(_number(node, "axis", -1)) % x.ndim :]
@@ -193,6 +198,7 @@ def _of(function: Callable[..., Tensor]) -> Callable[[Node, list[Tensor]], Tenso
 _OPERATORS: dict[str, Callable[[Node, list[Tensor]], Tensor]] = {
     "Conv": _conv,
     "Gemm": _gemm,
+    "MatMul": _matmul,
     "LayerNormalization": _norm,
     "BatchNormalization": _batch_norm,
     "MaxPool": _pool,
@@ -205,7 +211,7 @@ _OPERATORS: dict[str, Callable[[Node, list[Tensor]], Tensor]] = {
     "ReduceL2": _reduced,
     "Gather": _gather,
     "Cast": _cast,
-    **{name: _of(getattr(torch, name.lower())) for name in ("MatMul", "Add", "Sub", "Mul", "Div", "Where", "Pow")},
+    **{name: _of(getattr(torch, name.lower())) for name in ("Add", "Sub", "Mul", "Div", "Where", "Pow")},
     **{name: _of(getattr(torch, name.lower())) for name in ("Sigmoid", "Tanh", "Relu", "Erf", "Exp", "Sqrt", "Log")},
     **{name: _of(getattr(torch, name.lower())) for name in ("Abs", "Neg", "Reciprocal")},
     **{name: _of(getattr(torch, f"{name.lower()}imum")) for name in ("Max", "Min")},
