@@ -10,9 +10,9 @@ void fill(Kernels& table) noexcept {
     table.write_gaps = write_gaps;
     table.rans_encode = rans_encode;
     table.huffman_encode = huffman_encode;
-#endif
     table.unpack_lanes = unpack_lanes;
     table.unpack_lanes_s8 = unpack_lanes_s8;
+#endif
     table.expand_bytes = expand_bytes;
     table.mask_positions = mask_positions;
     table.rans_decode = rans_decode;
