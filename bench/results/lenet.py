@@ -44,9 +44,15 @@ SETTINGS: dict[str, dict[str, Setting]] = {
     },
     "lenet-5": {
         "ours": Setting(
+            zeros={"0.weight": 0.2, "2.weight": 0.7, "6.weight": 0.92, "9.weight": 0.7}, epochs=18, **_CNN
+        ),
+        "ours, 95% zeros": Setting(
+            zeros={"0.weight": 0.2, "2.weight": 0.75, "6.weight": 0.95, "9.weight": 0.75}, epochs=18, **_CNN
+        ),
+        "ours, 96.7% zeros": Setting(
             zeros={"0.weight": 0.2, "2.weight": 0.8, "6.weight": 0.967, "9.weight": 0.8}, epochs=18, **_CNN
         ),
-        "ours, smaller": Setting(
+        "ours, 98.6% zeros": Setting(
             zeros={"0.weight": 0.2, "2.weight": 0.86, "6.weight": 0.986, "9.weight": 0.85}, epochs=12, **_CNN
         ),
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -179,3 +180,20 @@ def test_matrices_that_are_held_transposed_are_ranked_by_the_same_inputs(score: 
     np.testing.assert_array_equal(found.tensors["w"].mask().T, plain.tensors["w"].mask())
     error = [np.square(bp.Session(made).run({"x": x})["y"] - x @ w).mean() for made in (found, plain)]
     np.testing.assert_allclose(error[0], error[1], rtol=0.02)
+
+
+def test_many_inputs_whose_strengths_alone_are_known_take_no_matrix() -> None:
+    random = np.random.default_rng(6)
+    columns = 20_000
+    strengths = random.random((1, columns))
+    w = random.standard_normal((columns, 4)).astype(np.float32)
+    known = Statistics(Layout(transposed=True), strengths, strengths, 1)
+    tracemalloc.start()
+    found, stays = sparsegpt.pruned(w, bp.Scheme.int(4, sparse=True), 0.6, known, Settings(), "w")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 << 20
+    scores = np.square(w.astype(np.float64)) * strengths.T
+    assert np.count_nonzero(~stays) == round(0.6 * w.size)
+    assert scores[stays].min() >= scores[~stays].max()
+    np.testing.assert_array_equal(found, w * stays)

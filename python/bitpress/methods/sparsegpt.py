@@ -4,7 +4,8 @@ Error feedback (`feedback`) under masks: before a block of columns is passed, it
 costs when the later columns have made good what they can, w^2 / [H^-1]_jj (Frantar and Alistarh 2023,
 arXiv:2301.00774). The number of zeros is exact, in each block of columns its share. Under N:M each group is ranked when
 its first column is reached; blocks, and groups that lie across outputs, are ranked at the start. Each output keeps the
-better, in the objective of `feedback`, of this and of the same weights simply dropped.
+better, in the objective of `feedback`, of this and of the same weights simply dropped. Where H's diagonal alone is
+known, all weights are ranked together by w^2 H_jj and dropped.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ def pruned(
     w: npt.NDArray[np.float32], scheme: Scheme, share: float, statistics: Statistics, settings: Settings, name: str
 ) -> tuple[npt.NDArray[np.float32], Flags]:
     """The weights of a tensor with zeros, and which of them stay, both in its shape."""
+    if statistics.hessian is None:  # no error can be made good
+        stays = kept(np.square(w.astype(np.float64)) * statistics.strength(w.shape), scheme, share, name)
+        return np.where(stays, w, np.float32(0)), stays
     layout = statistics.layout
     matrices = np.ascontiguousarray(layout.matrices(w), np.float64)
     groups, _, columns = matrices.shape
