@@ -43,9 +43,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         ),
     },
     "lenet-5": {
-        "ours": Setting(
-            zeros={"0.weight": 0.2, "2.weight": 0.7, "6.weight": 0.92, "9.weight": 0.7}, epochs=18, **_CNN
-        ),
+        "ours": Setting(zeros={"0.weight": 0.2, "2.weight": 0.7, "6.weight": 0.92, "9.weight": 0.7}, epochs=18, **_CNN),
         "ours, 95% zeros": Setting(
             zeros={"0.weight": 0.2, "2.weight": 0.75, "6.weight": 0.95, "9.weight": 0.75}, epochs=18, **_CNN
         ),
