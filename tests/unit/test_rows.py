@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -11,19 +10,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from forged_frames import third
 
 import bitpress as bp
 from bitpress import _core
 from bitpress.reference import frame, huffman, rans, rans_rows
-
-
-def _third() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("third", Path(__file__).parents[1] / "third_codings.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 GENERATE = """
 import numpy as np
@@ -66,7 +57,7 @@ def test_equals_the_oracle_and_the_page(case: tuple[int, int, tuple[float, ...]]
     data = rows(*case)
     blob = encode(coding, data, case[1])
     assert blob == ORACLES[coding].encode(data, case[1])
-    assert ORACLES[coding].decode(blob) == _third().frame(blob, list(ORACLES).index(coding) + 1) == data
+    assert ORACLES[coding].decode(blob) == third().frame(blob, list(ORACLES).index(coding) + 1) == data
     assert len(blob) <= len(encode(coding, data))
     assert bool(tables(coding, blob)) == (case[1] > 10), "only rows that are alike share one table"
 
@@ -82,7 +73,7 @@ def test_chunks_cut_rows_anywhere(coding: str) -> None:
     more = data + rows(90, 999, seed=5)
     blob = encode(coding, more, 999)
     assert len(tables(coding, blob)) == full + 1
-    assert _third().frame(blob, list(ORACLES).index(coding) + 1) == more
+    assert third().frame(blob, list(ORACLES).index(coding) + 1) == more
 
 
 @both
