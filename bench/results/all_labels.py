@@ -16,7 +16,6 @@ import torch
 from pressing import soft_targets
 from torch import nn
 
-import bitpress as bp
 from bitpress.demo.models import student
 from bitpress.torch import Mixture, Term, evaluate, kl
 
@@ -57,27 +56,24 @@ def trained(setting: Setting, seed: int, folder: Path) -> nn.Module:
     torch.manual_seed(seed)
     model = network(setting.student)
     path = folder / f"taught-{fashion.key_of(setting)}-{seed}.pt"
-    if not path.exists():
-        x, y = fashion.images("train")
+
+    def rows() -> fashion.Rows:
         soft = soft_targets(fashion.teacher(folder), folder, "teacher", flip=setting.flip)
-        rows = fashion.Rows(x, y, setting.batch, seed=seed, flip=setting.flip, soft=soft)
-        taught = Term(partial(kl, temperature=setting.temperature), setting.soft)
-        bp.torch.fit(
-            model,
-            rows,
-            epochs=setting.epochs,
-            objective=Mixture(None, [taught] if setting.soft else [], labels=setting.labels),
-            batch=lambda raw: raw,
-            optimizer=lambda group: torch.optim.AdamW(group, lr=setting.rate, weight_decay=setting.decay, fused=True),
-            seed=seed,
-            checkpoint=path.with_suffix(".checkpoint"),
-            checkpoint_every=2000,
-            progress=None,
-            name=path.stem,
-        )
-        torch.save(model.state_dict(), path)
-    model.load_state_dict(torch.load(path, weights_only=True))
-    return model.eval()
+        return fashion.Rows(*fashion.images("train"), setting.batch, seed=seed, flip=setting.flip, soft=soft)
+
+    taught = Term(partial(kl, temperature=setting.temperature), setting.soft)
+    return fashion.fitted(
+        model,
+        rows,
+        path,
+        seed,
+        rate=setting.rate,
+        decay=setting.decay,
+        epochs=setting.epochs,
+        objective=Mixture(None, [taught] if setting.soft else [], labels=setting.labels),
+        batch=lambda raw: raw,
+        checkpoint_every=2000,
+    )
 
 
 def score(model: nn.Module, part: str) -> float:

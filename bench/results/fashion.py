@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ __all__ = [
     "Rows",
     "baseline",
     "check_parts",
+    "fitted",
     "images",
     "key_of",
     "network",
@@ -152,23 +153,40 @@ def teacher(folder: Path) -> nn.Module:
 
 
 def _trained(name: str, seed: int, path: Path, epochs: int, *, rate: float, flip: bool = False) -> nn.Module:
-    import bitpress as bp
-
     torch.manual_seed(seed)
     model = network(name, dropout=1.0)
+    return fitted(
+        model,
+        lambda: Rows(*images("train"), 128, seed=seed, flip=flip),
+        path,
+        seed,
+        rate=rate,
+        decay=0.05,
+        epochs=epochs,
+        amp=name in BFLOAT16,
+        checkpoint_every=100,
+    )
+
+
+def fitted(
+    model: nn.Module, rows: Callable[[], Rows], path: Path, seed: int, *, rate: float, decay: float, **options: Any
+) -> nn.Module:
+    """The model with the weights of ``path``; where there are none yet, trained by AdamW and kept there.
+
+    ``options``: those of `bitpress.torch.fit`. A killed run goes on from the checkpoint beside ``path``.
+    """
+    import bitpress as bp
+
     if not path.exists():
-        x, y = images("train")
         bp.torch.fit(
             model,
-            Rows(x, y, 128, seed=seed, flip=flip),
-            epochs=epochs,
-            optimizer=lambda group: torch.optim.AdamW(group, lr=rate, weight_decay=0.05, fused=True),
-            amp=name in BFLOAT16,
+            rows(),
+            optimizer=lambda group: torch.optim.AdamW(group, lr=rate, weight_decay=decay, fused=True),
             seed=seed,
             checkpoint=path.with_suffix(".checkpoint"),
-            checkpoint_every=100,
             progress=None,
             name=path.stem,
+            **options,
         )
         torch.save(model.state_dict(), path)
     model.load_state_dict(torch.load(path, weights_only=True))
