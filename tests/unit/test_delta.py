@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forged_files import Forge
 from hypothesis import given
 from hypothesis import strategies as st
-from test_container_hostile import Forge
 
 import bitpress as bp
 from bitpress.container import Base, Container, verify

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_container_hostile import STREAMS, Forge
+from forged_files import STREAMS, Forge
 
 import bitpress as bp
 from bitpress import _core, panels
